@@ -1,0 +1,52 @@
+// From tile IR to lane IR (two lowerings) and from lane IR to a module of an emitter. Knows machines as data; no drivers, no devices.
+#ifndef TG_CODEGEN_H
+#define TG_CODEGEN_H
+
+#include "ir/ir.h"
+
+// What a chip offers, as its description in targets/machines/*.lua says. One row per figure in targets/machines/figures.def; read by name.
+typedef struct tg_machine tg_machine;
+struct tg_machine {
+  const char *name, *target, *arch, *doc; // arch: LLVM's processor name ("x86-64-v3", "sm_80"); NULL on cpu:native until asked
+  const char *features;                   // LLVM feature string, "" = by processor
+  // figures.def; 0 = unknown or absent
+#define FIGURE(name, unit, doc) double name;
+#include "targets/machines/figures.def"
+#undef FIGURE
+};
+
+// A meta-parameter that a lowering adds to the kernel's own.
+typedef struct tg_knob {
+  const char *name, *doc;
+  int nvalues;
+  int64_t values[16]; // values[0] = default
+} tg_knob;
+
+typedef struct tg_lower_options {
+  const tg_machine *machine;
+  tg_bindings settings; // all of --set; the lowering reads its own knobs
+} tg_lower_options;
+
+typedef struct tg_lowering {
+  const char *name; // "loops", "simt"
+  // Tile kernel to lane kernel, owned by the caller. Throws TG_INVALID with a sentence on what it cannot lower and what it could.
+  tg_kernel *(*lower)(tg_kernel *tile, const tg_lower_options *options);
+  // Knobs with the values that make sense for this kernel on this machine; returns the number, fills at most `max`.
+  int (*knobs)(const tg_kernel *tile, const tg_machine *machine, tg_knob *out, int max);
+} tg_lowering;
+extern const tg_lowering tg_lowering_loops, tg_lowering_simt;
+
+// ---- llvm emitter (codegen/llvm*.c): lane kernel to LLVM module, then to text, assembly or object
+typedef struct tg_llvm_options {
+  const char *triple, *cpu, *features;
+  const char *passes;  // LLVM pass pipeline
+  bool nvptx;          // calling convention, address spaces and attributes of NVPTX
+} tg_llvm_options;
+typedef struct tg_bytes {
+  void *data;
+  size_t size;
+} tg_bytes;
+// Each output is filled when its pointer is not NULL; memory from `arena`. Throws TG_FAILED with LLVM's own words.
+void tg_emit_llvm(tg_kernel *lane, const tg_llvm_options *options, tg_arena *arena, tg_bytes *llvm_text, tg_bytes *assembly, tg_bytes *object);
+
+#endif

@@ -1,0 +1,320 @@
+/* tegula: write, tune and ship tile kernels. The one public header.
+ *
+ * Conventions
+ *   - Everything hangs off a tg_context; the core has no globals, never exits and never prints.
+ *   - Functions return a tg_status; the sentence that explains a failure is tg_error_message(ctx).
+ *   - Objects come from a `*_new`, `*_open` or `*_load` and go by the `*_free` or `*_close` of the same name. Borrowed pointers say so.
+ *   - Shapes are int64_t, outermost axis first; sizes are bytes; times are seconds.
+ *   - One context is used by one thread at a time; unlike contexts are independent.
+ */
+#ifndef TEGULA_H
+#define TEGULA_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define TG_VERSION "0.1.0"
+#define TG_MAX_RANK 4 /* of tiles and views */
+
+/* ---- status, context --------------------------------------------------------------------------------------------- */
+
+typedef enum tg_status {
+  TG_OK = 0,
+  TG_FAILED = 1,   /* the work failed: wrong result, compile error, device error */
+  TG_INVALID = 2,  /* the call was wrong: bad shape, dtype, file, script, environment */
+  TG_NO_MEMORY = 3 /* the allocator returned NULL */
+} tg_status;
+
+typedef enum tg_log_level { TG_LOG_DEBUG, TG_LOG_INFO, TG_LOG_WARNING } tg_log_level;
+
+typedef struct tg_context tg_context;
+
+typedef struct tg_config {
+  /* realloc-like: ptr NULL allocates, size 0 frees. NULL = the C library's. */
+  void *(*allocate)(void *user, void *ptr, size_t size);
+  void (*log)(void *user, tg_log_level level, const char *text); /* NULL = silent */
+  void *user;
+  const char *root;      /* directory that holds kernels/ and lua/ (NULL: beside the executable, then the installed place) */
+  const char *cache_dir; /* compile cache and measured limits (NULL: $TEGULA_CACHE, $XDG_CACHE_HOME/tegula, ~/.cache/tegula) */
+  const char *database;  /* user's tuning database file (NULL: $TEGULA_DATABASE, else in the cache directory) */
+  const char *worker;    /* compile helper program (NULL: $TEGULA_WORKER, tegula-worker beside the executable) */
+  const char *dump_dir;  /* numbered files after each pass (NULL: $TEGULA_DUMP; none if unset) */
+} tg_config;
+
+tg_status tg_context_new(const tg_config *config, tg_context **out); /* config may be NULL */
+void tg_context_free(tg_context *ctx);
+const char *tg_error_message(const tg_context *ctx); /* of the last call that failed; borrowed until the next call */
+void tg_log(tg_context *ctx, tg_log_level level, const char *format, ...) __attribute__((format(printf, 3, 4)));
+/* Records a failure on the context and returns `status`; for bindings that find errors of their own. */
+tg_status tg_error(tg_context *ctx, tg_status status, const char *format, ...) __attribute__((format(printf, 3, 4)));
+
+/* ---- dtypes ------------------------------------------------------------------------------------------------------ */
+
+typedef int tg_dtype; /* a row of ir/dtypes.def; -1 = none */
+tg_dtype tg_dtype_find(const char *name); /* -1 if unknown */
+int tg_dtype_count(void);
+const char *tg_dtype_name(tg_dtype dtype);
+int tg_dtype_bits(tg_dtype dtype);
+bool tg_dtype_is_float(tg_dtype dtype);
+size_t tg_dtype_bytes(tg_dtype dtype, int64_t elements); /* storage of so many elements (e2m1: two a byte, rounded up) */
+
+/* ---- types and values of the IR ---------------------------------------------------------------------------------- */
+
+typedef enum tg_kind { TG_NOTHING, TG_TILE, TG_VIEW, TG_RANGE, TG_PTR } tg_kind;
+typedef enum tg_space { TG_GLOBAL, TG_SHARED, TG_LOCAL /* scratch of one worker */ } tg_space;
+
+/* TG_TILE: dtype, rank, dim (at lane level rank 0 = scalar, rank 1 = short vector). TG_VIEW: dtype, rank. TG_RANGE: dim[0] = static length.
+ * TG_PTR: space. Unused fields are 0, so that types compare with memcmp. */
+typedef struct tg_type {
+  uint8_t kind, dtype, rank, space;
+  int32_t dim[TG_MAX_RANK];
+} tg_type;
+
+typedef struct tg_value tg_value; /* SSA value, owned by its kernel */
+typedef struct tg_op tg_op;       /* operation, owned by its kernel */
+typedef struct tg_expr tg_expr;   /* launch-time integer expression, owned by its kernel */
+typedef struct tg_kernel tg_kernel;
+
+typedef struct tg_loc {
+  const char *file; /* copied; NULL = unknown */
+  int line;
+} tg_loc;
+
+typedef enum tg_attr_kind { TG_ATTR_INT, TG_ATTR_FLOAT, TG_ATTR_STR, TG_ATTR_INTS, TG_ATTR_TYPE, TG_ATTR_EXPR } tg_attr_kind;
+typedef struct tg_attr {
+  const char *key;
+  tg_attr_kind kind;
+  int n; /* TG_ATTR_INTS */
+  int64_t i;
+  double f;
+  const char *s;
+  const int64_t *ints;
+  tg_type type;
+  const tg_expr *e;
+} tg_attr;
+
+const tg_type *tg_value_type(const tg_value *value);
+tg_loc tg_value_loc(const tg_value *value);
+
+/* Reflection over the tile-op table, for bindings: every op of ir/elementwise.def and ir/tile.def. */
+typedef struct tg_op_info {
+  const char *name, *traits, *attrs, *doc;
+  int in_lo, in_hi, outs, regions;
+} tg_op_info;
+int tg_opcode_find(const char *name); /* -1 if unknown */
+int tg_opcode_count(void);
+const tg_op_info *tg_opcode_info(int opcode);
+
+/* ---- launch-time expressions: + - * ceildiv floordiv min max over dims and statics -------------------------------- */
+
+typedef enum tg_expr_op { TG_EXPR_CONST, TG_EXPR_SYM, TG_EXPR_ADD, TG_EXPR_SUB, TG_EXPR_MUL, TG_EXPR_CEILDIV, TG_EXPR_FLOORDIV, TG_EXPR_MIN, TG_EXPR_MAX } tg_expr_op;
+tg_status tg_expr_const(tg_kernel *kernel, int64_t value, const tg_expr **out);
+tg_status tg_expr_sym(tg_kernel *kernel, const char *name, const tg_expr **out); /* a declared dim or static */
+tg_status tg_expr_binary(tg_kernel *kernel, tg_expr_op op, const tg_expr *a, const tg_expr *b, const tg_expr **out); /* folds constants */
+bool tg_expr_is_const(const tg_expr *e, int64_t *value);
+/* Text such as "ceildiv(M, 128)"; returns the length it needs, writes at most `size` bytes. */
+size_t tg_expr_print(const tg_expr *e, char *buffer, size_t size);
+
+/* ---- building a kernel (what the Lua frontend uses) --------------------------------------------------------------- */
+
+typedef enum tg_param_kind { TG_INPUT, TG_OUTPUT, TG_INOUT, TG_WORKSPACE, TG_SCALAR_PARAM } tg_param_kind;
+enum { TG_PARAM_OPTIONAL = 1, TG_PARAM_ZERO = 2 /* workspace zeroed before the first launch */, TG_PARAM_PACKED = 4 /* weights in the layout of pack_weights: see `packed` */ };
+
+typedef struct tg_param {
+  const char *name;
+  tg_param_kind kind;
+  tg_dtype dtype;
+  int rank;
+  unsigned flags;
+  const tg_expr *dims[TG_MAX_RANK];
+  const tg_expr *packed[2]; /* TG_PARAM_PACKED: the logical N and K, read from the buffer's header */
+  tg_loc loc;
+} tg_param;
+
+typedef enum tg_setting_kind { TG_OPTION, TG_TUNE } tg_setting_kind;
+/* An option or meta-parameter as it was declared, with the value in force. Values are text; TG_TUNE values are integers. */
+typedef struct tg_setting {
+  const char *name;
+  tg_setting_kind kind;
+  const char *value, *fallback;
+  int nallowed;               /* 0 = any (options only) */
+  const char *const *allowed;
+} tg_setting;
+
+tg_status tg_kernel_new(tg_context *ctx, const char *name, tg_loc loc, tg_kernel **out);
+void tg_kernel_free(tg_kernel *kernel);
+const char *tg_kernel_name(const tg_kernel *kernel);
+tg_status tg_kernel_dim(tg_kernel *kernel, const char *name, tg_loc loc);                   /* dynamic dim */
+tg_status tg_kernel_static(tg_kernel *kernel, const char *name, int64_t value, tg_loc loc); /* value < 0: not yet known (signature trace) */
+tg_status tg_kernel_setting(tg_kernel *kernel, const tg_setting *setting, tg_loc loc);
+tg_status tg_kernel_param(tg_kernel *kernel, const tg_param *param, tg_loc loc);
+
+/* Signature, for callers that read it back. Borrowed. */
+int tg_kernel_params(const tg_kernel *kernel, const tg_param **out);
+int tg_kernel_settings(const tg_kernel *kernel, const tg_setting **out);
+int tg_kernel_symbols(const tg_kernel *kernel, const char *const **names); /* dims and statics */
+
+/* Opens a launch over a grid of 1..4 axes; ops are emitted into it until tg_launch_end. */
+tg_status tg_launch_begin(tg_kernel *kernel, int naxes, const tg_expr *const *grid, tg_loc loc);
+tg_status tg_launch_end(tg_kernel *kernel, tg_loc loc);
+/* Appends an op to the open region; result types are inferred and checked. *out is borrowed from the kernel. */
+tg_status tg_emit(tg_kernel *kernel, int opcode, int n, tg_value *const *operands, int nattrs, const tg_attr *attrs, tg_loc loc, tg_op **out);
+int tg_op_results(const tg_op *op, tg_value *const **out);
+/* Regions of for, if, while: begin, emit the body, end with the yielded values (this appends `yield`). */
+tg_status tg_region_begin(tg_kernel *kernel, tg_op *op, int index, int *nargs, tg_value *const **args);
+tg_status tg_region_end(tg_kernel *kernel, int nyield, tg_value *const *yield, tg_loc loc);
+tg_status tg_kernel_verify(tg_kernel *kernel); /* collects every complaint into one message */
+
+tg_status tg_kernel_parse(tg_context *ctx, const char *text, size_t length, const char *file, tg_kernel **out); /* .tile or .lane */
+/* Text that tg_kernel_parse reads back to the same kernel. Owned by the kernel, NUL-terminated. */
+tg_status tg_kernel_print(tg_kernel *kernel, const char **text, size_t *length);
+
+/* ---- name=value lists: shapes, settings ---------------------------------------------------------------------------- */
+
+typedef struct tg_binding {
+  const char *name, *value;
+} tg_binding;
+typedef struct tg_bindings {
+  int n;
+  const tg_binding *at;
+} tg_bindings;
+
+/* ---- kernel sources: Lua files and the library ---------------------------------------------------------------------- */
+
+typedef struct tg_source tg_source;
+tg_status tg_source_load(tg_context *ctx, const char *name_or_file, tg_source **out); /* library kernel's name or file.lua */
+void tg_source_free(tg_source *source);
+/* Traces the declarations alone: params, options, meta-parameters. Borrowed from the source. */
+tg_status tg_source_signature(tg_source *source, const tg_bindings *settings, tg_kernel **out);
+/* Traces the whole kernel under settings (options and meta-parameters) and statics. Caller frees. */
+tg_status tg_source_trace(tg_source *source, const tg_bindings *settings, const tg_bindings *statics, tg_kernel **out);
+/* Names of the library's kernels, sorted; borrowed from the context. */
+tg_status tg_library(tg_context *ctx, int *n, const char *const **names);
+/* Runs a Lua script with `tegula` loaded; arguments as in `arg`. */
+tg_status tg_script_run(tg_context *ctx, const char *file, int nargs, const char *const *args);
+
+/* ---- targets, machines, compiling ----------------------------------------------------------------------------------- */
+
+typedef struct tg_target_info {
+  const char *name, *family, *lowering, *emitter, *doc;
+  bool available; /* can be compiled for in this build */
+} tg_target_info;
+int tg_targets(tg_context *ctx, const tg_target_info **out); /* borrowed */
+
+typedef struct tg_machine_info {
+  const char *name, *target, *doc;
+  int nfigures;
+  const struct tg_figure {
+    const char *name;
+    double value;
+    const char *unit, *source;
+  } *figures;
+} tg_machine_info;
+int tg_machines(tg_context *ctx, const tg_machine_info **out);        /* borrowed */
+tg_status tg_machine_load(tg_context *ctx, const char *file);         /* adds a user's own description */
+
+typedef struct tg_artifact tg_artifact; /* bytes + launch record + report */
+typedef struct tg_compile_options {
+  const char *target;        /* "cpu", "cpu:avx2", "nvptx:sm_80", a machine's name */
+  tg_bindings settings;      /* options, meta-parameters, and the lowering's own parameters */
+  tg_bindings statics;       /* --fix and statics: part of the kernel's identity */
+  bool in_process;           /* no helper process */
+  bool no_cache;
+} tg_compile_options;
+tg_status tg_compile(tg_context *ctx, tg_source *source, const tg_compile_options *options, tg_artifact **out);
+/* The same for IR that is already traced. */
+tg_status tg_compile_kernel(tg_context *ctx, tg_kernel *kernel, const tg_compile_options *options, tg_artifact **out);
+void tg_artifact_free(tg_artifact *artifact);
+/* what: "tile" "lane" "llvm" "asm" "obj" "source" "meta" (shape may be NULL). Borrowed from the artifact. */
+tg_status tg_artifact_emit(tg_artifact *artifact, const char *what, const tg_bindings *shape, const void **data, size_t *size);
+
+/* ---- host arrays ------------------------------------------------------------------------------------------------------ */
+
+typedef struct tg_array {
+  tg_dtype dtype;
+  int rank;
+  int64_t dim[8];
+  size_t bytes;
+  void *data; /* 64-byte aligned, owned */
+} tg_array;
+tg_status tg_array_new(tg_context *ctx, tg_dtype dtype, int rank, const int64_t *dim, tg_array **out); /* zeroed */
+void tg_array_free(tg_context *ctx, tg_array *array);
+/* `dtype` says how to read raw bit patterns (|u1, <u2, void descriptors); -1 takes the file's own numeric type. */
+tg_status tg_npy_read(tg_context *ctx, const char *file, tg_dtype dtype, tg_array **out);
+tg_status tg_npy_write(tg_context *ctx, const char *file, const tg_array *array); /* whole or not at all */
+double tg_array_get(const tg_array *array, int64_t flat);            /* element as a double; i64 beyond 2^53 rounds */
+void tg_array_set(tg_array *array, int64_t flat, double value);      /* to nearest even, saturating where there is no Inf */
+
+/* ---- devices and execution ----------------------------------------------------------------------------------------------- */
+
+typedef struct tg_device_info {
+  const char *name, *family, *target, *description;
+  bool available;
+  const char *why; /* not available: what was looked for and not found */
+} tg_device_info;
+int tg_devices(tg_context *ctx, const tg_device_info **out); /* borrowed */
+
+typedef struct tg_device tg_device;
+tg_status tg_device_open(tg_context *ctx, const char *name, tg_device **out); /* "cpu", "interp", … */
+void tg_device_close(tg_device *device);
+
+typedef struct tg_argument {
+  const char *name;
+  tg_array *array;  /* tensors: read for inputs, written for outputs; NULL = optional output dropped */
+  double number;    /* scalars */
+} tg_argument;
+
+typedef struct tg_run_options {
+  tg_bindings settings; /* --set */
+  tg_bindings shape;    /* dims that the arguments leave open; contradictions are errors */
+  int threads;          /* host threads; 0 = all */
+  bool check_indices;   /* look at index tensors and name what is wrong before launching */
+} tg_run_options;
+
+/* Compiles as needed and runs once. Outputs that are NULL in `arguments` but not optional are errors; an output's array may be left NULL by
+ * passing `allocate_outputs`: then it is made here and the caller frees it. */
+tg_status tg_run(tg_device *device, tg_source *source, const tg_run_options *options, int nargs, tg_argument *args, bool allocate_outputs);
+
+/* A kernel compiled, bound to buffers on the device, ready to be launched many times. */
+typedef struct tg_launchable tg_launchable;
+tg_status tg_prepare(tg_device *device, tg_source *source, const tg_run_options *options, int nargs, const tg_argument *args, tg_launchable **out);
+tg_status tg_launchable_run(tg_launchable *launchable, int repeat, double *seconds); /* wall seconds of each run when not NULL: `repeat` of them */
+tg_status tg_launchable_fetch(tg_launchable *launchable);                                /* copies outputs back into the arguments' arrays */
+void tg_launchable_free(tg_launchable *launchable);
+
+/* ---- bench, tune, check: results are JSON documents in the schemas of docs/cli.md ------------------------------------------- */
+
+typedef struct tg_bench_options {
+  const char *device;
+  tg_bindings shape, settings;
+  int threads, runs; /* 0 = default */
+  uint64_t seed;
+} tg_bench_options;
+tg_status tg_bench(tg_context *ctx, tg_source *source, const tg_bench_options *options, char **json); /* free with tg_string_free */
+
+typedef struct tg_tune_options {
+  const char *device, *strategy; /* strategy NULL = "random" */
+  tg_bindings shape, settings;
+  int trials, threads;
+  double budget; /* seconds, 0 = none */
+  uint64_t seed;
+  void (*progress)(void *user, int done, int total, double best_seconds, double eta_seconds);
+  void *user;
+} tg_tune_options;
+tg_status tg_tune(tg_context *ctx, tg_source *source, const tg_tune_options *options, char **json);
+
+/* Config for a kernel, device and shape from the databases: *source_name "database" or "default". Caller frees *settings_json. */
+tg_status tg_config_lookup(tg_context *ctx, tg_source *source, const char *device, const tg_bindings *shape, char **settings_json, const char **source_name);
+
+tg_status tg_check(tg_context *ctx, const char *device, const char *target, void (*report)(void *user, const char *line, bool ok), void *user);
+void tg_string_free(tg_context *ctx, char *string);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

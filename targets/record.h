@@ -1,0 +1,72 @@
+// Launch record: what a driver needs to launch an artifact, as data. Written by the compile side, read by every driver, pack and built library.
+// Expressions are kept as text on the wire (JSON) and as tg_expr in memory; one evaluator serves all.
+#ifndef TG_RECORD_H
+#define TG_RECORD_H
+
+#include "ir/ir.h"
+
+typedef struct tg_record_arg {
+  const char *name;
+  tg_arg_kind kind;
+  uint8_t dtype;
+  const tg_expr *value; // scalars of the launch; NULL for pointers and for a k.scalar
+} tg_record_arg;
+
+typedef struct tg_record_launch {
+  const char *entry;
+  int naxes;
+  const tg_expr *grid[4];
+  int block[3], cluster[3];
+  int64_t shared_bytes, static_shared_bytes;
+  int nargs;
+  tg_record_arg *args;
+} tg_record_launch;
+
+typedef struct tg_record_param { // the kernel's parameters, in declaration order
+  const char *name;
+  tg_param_kind kind;
+  uint8_t dtype;
+  int rank;
+  unsigned flags;
+  const tg_expr *dims[TG_MAX_RANK];
+  const tg_expr *packed[2];
+} tg_record_param;
+
+typedef struct tg_record {
+  tg_arena *arena;
+  const char *kernel, *target;
+  tg_bindings config;  // every setting in force, options, meta-parameters and knobs
+  tg_bindings statics; // and fixed dims
+  int nsymbols, nparams, npreconditions, nlaunches;
+  const char **symbols;
+  tg_record_param *params;
+  const char **preconditions;
+  tg_record_launch *launches;
+  int64_t scratch_bytes; // loops: per worker
+  int registers, spilled_bytes; // -1 unknown
+} tg_record;
+
+// From a lowered kernel (lane level).
+tg_record *tg_record_make(tg_arena *arena, const tg_kernel *lane, const char *target);
+char *tg_record_to_json(tg_arena *arena, const tg_record *record, size_t *size);                 // wire form, read back by the next
+tg_record *tg_record_from_json(tg_context *ctx, tg_arena *arena, const char *json, size_t size); // throws on anything malformed
+// The document of `compile --emit meta` (design §6); `shape` NULL leaves expressions as text, else evaluates grid, bytes and values.
+char *tg_record_meta(tg_arena *arena, const tg_record *record, const tg_bindings *shape, size_t *size);
+
+// Dims solved from given tensor shapes, statics and a shape binding. Throws TG_INVALID naming the letter, the tensors and both values.
+typedef struct tg_dims {
+  int n;
+  struct tg_dim {
+    const char *name;
+    int64_t value;
+    const char *from; // "A's axis 0", "--shape", for messages
+  } at[64];
+} tg_dims;
+bool tg_dims_lookup(void *dims, const char *name, int64_t *value); // a tg_lookup_fn
+void tg_dims_solve(tg_context *ctx, const tg_record *record, int ntensors, const tg_tensor *tensors, const tg_bindings *shape, tg_dims *out);
+// True when every precondition holds for dims and pointers.
+bool tg_record_admits(const tg_record *record, const tg_dims *dims, int ntensors, const tg_tensor *tensors);
+// Evaluated launch: total blocks (product of the grid; 0 = skipped) and scalar arguments.
+void tg_record_grid(tg_context *ctx, const tg_record_launch *launch, const tg_dims *dims, int64_t grid[4]);
+
+#endif

@@ -1,0 +1,92 @@
+// Targets (what is compiled for) and devices (where it runs). A target is a row: lowering x emitter x finishing x driver.
+#ifndef TG_TARGET_H
+#define TG_TARGET_H
+
+#include "codegen/codegen.h"
+#include "targets/record.h"
+
+// One row per family, in targets/families.c. Everything that the command line, the tuner and `check` know about a family comes from here.
+typedef struct tg_family {
+  const char *name, *doc;           // "cpu", "nvptx"
+  const char *emitter;              // "llvm"
+  const tg_lowering *lowering;
+  const char *const *archs;         // accepted after "name:", NULL-terminated; archs[0] = default
+} tg_family;
+extern const tg_family *const tg_families[]; // NULL-terminated
+
+// The part of a family that needs LLVM or other heavy libraries: files named finish*.c, linked into the compile helper alone.
+// Lane kernel to one of the artifact's forms: `want` is "llvm", "asm", "obj" or "source"; throws TG_INVALID naming what exists. May fill in
+// registers and spills of the record.
+typedef struct tg_finisher {
+  const char *family;
+  tg_bytes (*finish)(tg_kernel *lane, const tg_machine *machine, const char *want, tg_arena *arena, tg_record *record);
+} tg_finisher;
+extern const tg_finisher tg_finishers[]; // ends with family NULL
+
+// "cpu", "cpu:avx2", "nvptx:sm_80", "a100": the machine and its family. Throws TG_INVALID listing what exists.
+const tg_machine *tg_target_find(tg_context *ctx, const char *target, const tg_family **family);
+// The host's own description: best instruction set it has, caches, cores. No LLVM needed.
+const tg_machine *tg_machine_host(tg_context *ctx);
+
+// ---- the serialisable boundary (targets/compile.c)
+typedef struct tg_job { // request
+  const char *ir;       // .tile text
+  size_t ir_size;
+  const char *target;
+  const char *want;     // "lane" "llvm" "asm" "obj" "source"
+  tg_bindings settings, statics;
+} tg_job;
+typedef struct tg_product { // reply
+  tg_bytes bytes;           // what was wanted
+  const char *record;       // JSON of the launch record
+  size_t record_size;
+  double seconds;           // CPU time of the compile
+} tg_product;
+// Parses, runs the tile passes, lowers, emits: the whole compile, in this process. Lives in the helper and in programs that link LLVM.
+void tg_compile_here(tg_context *ctx, const tg_job *job, tg_arena *arena, tg_product *out);
+// The same through the cache, then the warm helper process (spawned on first use, time and memory limits, restarted after a crash).
+void tg_compile_job(tg_context *ctx, const tg_job *job, bool in_process, bool no_cache, tg_arena *arena, tg_product *out);
+// Set by programs that link LLVM, so that the core need not: used for in_process.
+extern void (*tg_compile_in_process)(tg_context *ctx, const tg_job *job, tg_arena *arena, tg_product *out);
+
+struct tg_artifact {
+  tg_context *ctx;
+  tg_arena arena;
+  const char *target, *tile; // canonical IR text
+  size_t tile_size;
+  tg_job job;
+  tg_record *record;
+  tg_bytes obj; // loaded lazily
+};
+
+// ---- drivers
+typedef struct tg_driver tg_driver;
+struct tg_device {
+  tg_context *ctx;
+  const tg_driver *driver;
+  const char *name;   // "cpu"
+  const char *target; // what to compile for
+  void *state;
+};
+struct tg_driver {
+  const char *family; // "cpu", "interp"
+  const char *doc;
+  int (*enumerate)(tg_context *ctx, tg_device_info *out, int max);
+  void (*open)(tg_device *device, const char *name); // throws
+  void (*close)(tg_device *device);
+  // Device memory; host families return ordinary memory, 64-byte aligned.
+  void *(*alloc)(tg_device *device, size_t bytes);
+  void (*free)(tg_device *device, void *memory);
+  void (*copy_in)(tg_device *device, void *to, const void *from, size_t bytes);
+  void (*copy_out)(tg_device *device, void *to, const void *from, size_t bytes);
+  void (*zero)(tg_device *device, void *memory, size_t bytes);
+  // Code: `load` once, `launch` many times. tensors: one per pointer name of the record (parameters and workspaces).
+  void *(*load)(tg_device *device, const tg_record *record, tg_bytes object);
+  void (*unload)(tg_device *device, void *module);
+  void (*launch)(tg_device *device, void *module, const tg_record *record, const tg_dims *dims, int ntensors, const tg_tensor *tensors,
+                 bool (*scalar)(void *user, const char *name, double *value), void *user, int threads);
+  void (*sync)(tg_device *device);
+};
+extern const tg_driver *const tg_drivers[]; // NULL-terminated
+
+#endif
