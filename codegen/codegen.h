@@ -25,6 +25,7 @@ typedef struct tg_knob {
 typedef struct tg_lower_options {
   const tg_machine *machine;
   tg_bindings settings; // all of --set; the lowering reads its own knobs
+  int variant;          // 0 … variants-1: the first make assumptions (preconditions of the lane kernel), the last makes none
 } tg_lower_options;
 
 typedef struct tg_lowering {
@@ -33,8 +34,13 @@ typedef struct tg_lowering {
   tg_kernel *(*lower)(tg_kernel *tile, const tg_lower_options *options);
   // Knobs with the values that make sense for this kernel on this machine; returns the number, fills at most `max`.
   int (*knobs)(const tg_kernel *tile, const tg_machine *machine, tg_knob *out, int max);
+  int (*variants)(const tg_kernel *tile, const tg_machine *machine); // NULL = 1
 } tg_lowering;
 extern const tg_lowering tg_lowering_loops, tg_lowering_simt;
+
+// Byte offset of every `scratch {space = "local"}` op of a launch's body, stored in op->note as (void *)(intptr_t)offset; returns the total.
+// Ops in walking order, each at its align.
+int64_t tg_scratch_layout(tg_launch *launch);
 
 // ---- llvm emitter (codegen/llvm*.c): lane kernel to LLVM module, then to text, assembly or object
 typedef struct tg_llvm_options {

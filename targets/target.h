@@ -34,12 +34,14 @@ typedef struct tg_job { // request
   size_t ir_size;
   const char *target;
   const char *want;     // "lane" "llvm" "asm" "obj" "source"
+  int variant;          // which of the lowering's variants
   tg_bindings settings, statics;
 } tg_job;
 typedef struct tg_product { // reply
   tg_bytes bytes;           // what was wanted
   const char *record;       // JSON of the launch record
   size_t record_size;
+  int variants;             // how many variants this kernel has on this target; the last has no preconditions
   double seconds;           // CPU time of the compile
 } tg_product;
 // Parses, runs the tile passes, lowers, emits: the whole compile, in this process. Lives in the helper and in programs that link LLVM.
@@ -52,12 +54,24 @@ extern void (*tg_compile_in_process)(tg_context *ctx, const tg_job *job, tg_aren
 struct tg_artifact {
   tg_context *ctx;
   tg_arena arena;
-  const char *target, *tile; // canonical IR text
-  size_t tile_size;
-  tg_job job;
-  tg_record *record;
-  tg_bytes obj; // loaded lazily
+  tg_job job; // ir, target, settings, statics; `want` and `variant` vary
+  bool in_process, no_cache;
+  int nvariants;
+  struct tg_variant {
+    tg_record *record; // NULL until compiled
+    tg_bytes obj;
+  } *variants;
 };
+
+// ---- the cpu family's entry, the contract between loops lowering, llvm emitter and cpu driver
+// args: one 8-byte slot per launch arg, in order (pointers; i64 and i32 as int64; floats as their own bits in the low bytes).
+// Runs the linear blocks [first, last) of a grid (axis 0 fastest). scratch: record->scratch_bytes, 4096-byte aligned, this worker's own; the
+// emitter places the launch's `scratch {space = "local"}` ops in it by tg_scratch_layout. Returns NULL, or the text of the trap that fired.
+typedef struct tg_cpu_hooks {
+  void *user;
+  void (*print)(void *user, const char *text, int n, const double *values);
+} tg_cpu_hooks;
+typedef const char *tg_cpu_entry(const uint64_t *args, const int64_t *grid, int64_t first, int64_t last, void *scratch, const tg_cpu_hooks *hooks);
 
 // ---- drivers
 typedef struct tg_driver tg_driver;
