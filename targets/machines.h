@@ -19,4 +19,18 @@ typedef struct tg_machine_row {
 extern const tg_machine_row tg_machine_rows[]; // generated, sorted by name
 extern const int tg_machine_row_count;
 
+typedef struct tg_machine_state { // of one context: the built-in descriptions and the user's own
+  int n, capacity;
+  const tg_machine_row **rows;
+  const char **texts; // Lua text of a user's description, for the compile helper; NULL for built-in ones
+  tg_machine_info *infos;
+  tg_machine_row host;
+  bool host_known;
+} tg_machine_state;
+tg_machine_state *tg_machine_list(tg_context *ctx);
+// Evaluates a description's text (in an empty Lua state with limits), checks it and adds it; `file` is for messages. Throws.
+void tg_machine_add(tg_context *ctx, const char *text, size_t size, const char *file);
+// What else decides what "native" means: vendor, family, model and the feature words of CPUID. For cache keys.
+const char *tg_machine_host_signature(tg_context *ctx);
+
 #endif

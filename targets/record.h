@@ -63,10 +63,17 @@ typedef struct tg_dims {
   } at[64];
 } tg_dims;
 bool tg_dims_lookup(void *dims, const char *name, int64_t *value); // a tg_lookup_fn
+// An integer of a name=value list; `option` names the list in the message.
+int64_t tg_binding_int(tg_context *ctx, const tg_binding *binding, const char *option);
 void tg_dims_solve(tg_context *ctx, const tg_record *record, int ntensors, const tg_tensor *tensors, const tg_bindings *shape, tg_dims *out);
-// True when every precondition holds for dims and pointers.
+// True when every precondition holds for dims and pointers (tensors NULL: aligned, as a driver's own allocations are).
 bool tg_record_admits(const tg_record *record, const tg_dims *dims, int ntensors, const tg_tensor *tensors);
 // Evaluated launch: total blocks (product of the grid; 0 = skipped) and scalar arguments.
 void tg_record_grid(tg_context *ctx, const tg_record_launch *launch, const tg_dims *dims, int64_t grid[4]);
+// An expression's value; throws TG_INVALID naming `what` and the letter that is open.
+int64_t tg_record_eval(tg_context *ctx, const tg_expr *e, const tg_dims *dims, const char *what);
+// Extents and storage of a parameter or workspace; throws TG_INVALID on negative extents and sizes beyond 64 bits.
+size_t tg_record_bytes(tg_context *ctx, const tg_record_param *param, const tg_dims *dims, int64_t dim[TG_MAX_RANK]);
+const tg_record_param *tg_record_param_find(const tg_record *record, const char *name); // NULL = none
 
 #endif

@@ -25,6 +25,7 @@ extern const tg_finisher tg_finishers[]; // ends with family NULL
 
 // "cpu", "cpu:avx2", "nvptx:sm_80", "a100": the machine and its family. Throws TG_INVALID listing what exists.
 const tg_machine *tg_target_find(tg_context *ctx, const char *target, const tg_family **family);
+bool tg_target_known(const char *target); // "cpu" or "cpu:avx2", by family and arch alone
 // The host's own description: best instruction set it has, caches, cores. No LLVM needed.
 const tg_machine *tg_machine_host(tg_context *ctx);
 

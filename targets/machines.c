@@ -1,0 +1,351 @@
+// Machine descriptions: the generated table, a user's own files, and the host.
+#include "targets/machines.h"
+
+#include <lauxlib.h>
+#include <lua.h>
+#include <math.h>
+#include <stdlib.h>
+#include <unistd.h>
+#if defined(__x86_64__)
+#include <cpuid.h>
+#endif
+
+enum {
+  MAX_FILE = 1 << 20,          // bytes of a description
+  MAX_LUA_BYTES = 16 << 20,    // memory of its evaluation
+  MAX_INSTRUCTIONS = 1000000,  // and steps
+};
+
+static const struct {
+  const char *name, *unit;
+  size_t offset;
+} figure_rows[TG_NFIGURES] = {
+#define FIGURE(name, unit, doc) {#name, unit, offsetof(tg_machine, name)},
+#include "targets/machines/figures.def"
+#undef FIGURE
+};
+
+static double figure_value(const tg_machine *machine, int figure) {
+  return *(const double *)((const char *)machine + figure_rows[figure].offset);
+}
+
+// ---- the list
+
+static void append(tg_context *ctx, tg_machine_state *state, const tg_machine_row *row, const char *text) {
+  if (state->n == state->capacity) {
+    int capacity = state->capacity ? 2 * state->capacity : 32;
+    const tg_machine_row **rows = TG_NEWN(&ctx->arena, const tg_machine_row *, capacity);
+    const char **texts = TG_NEWN(&ctx->arena, const char *, capacity);
+    for (int i = 0; i < state->n; i++) rows[i] = state->rows[i], texts[i] = state->texts[i];
+    state->rows = rows;
+    state->texts = texts;
+    state->capacity = capacity;
+  }
+  state->rows[state->n] = row;
+  state->texts[state->n++] = text;
+}
+
+tg_machine_state *tg_machine_list(tg_context *ctx) {
+  tg_machine_state *state = ctx->slots[TG_SLOT_MACHINES];
+  if (state) return state;
+  state = TG_NEW(&ctx->arena, tg_machine_state);
+  for (int i = 0; i < tg_machine_row_count; i++) append(ctx, state, &tg_machine_rows[i], NULL);
+  ctx->slots[TG_SLOT_MACHINES] = state;
+  return state;
+}
+
+static void fill_info(tg_context *ctx, const tg_machine_row *row, tg_machine_info *out) {
+  struct tg_figure *figures = TG_NEWN(&ctx->arena, struct tg_figure, TG_NFIGURES);
+  int n = 0;
+  for (int i = 0; i < TG_NFIGURES; i++) {
+    if (!row->sources[i]) continue;
+    figures[n++] = (struct tg_figure){figure_rows[i].name, figure_value(&row->machine, i), figure_rows[i].unit, row->sources[i]};
+  }
+  *out = (tg_machine_info){row->machine.name, row->machine.target, row->machine.doc, n, figures};
+}
+
+struct machines_call {
+  tg_context *ctx;
+  int n;
+  const tg_machine_info *out;
+};
+
+static void machines_body(void *arg) {
+  struct machines_call *call = arg;
+  tg_machine_state *state = tg_machine_list(call->ctx);
+  if (!state->infos) {
+    tg_machine_info *infos = TG_NEWN(&call->ctx->arena, tg_machine_info, state->n);
+    for (int i = 0; i < state->n; i++) fill_info(call->ctx, state->rows[i], &infos[i]);
+    state->infos = infos;
+  }
+  call->n = state->n;
+  call->out = state->infos;
+}
+
+int tg_machines(tg_context *ctx, const tg_machine_info **out) {
+  struct machines_call call = {.ctx = ctx};
+  if (tg_protect(ctx, machines_body, &call) != TG_OK) call.n = 0, call.out = NULL;
+  *out = call.out;
+  return call.n;
+}
+
+// ---- a user's own description
+
+struct budget {
+  size_t used, limit;
+};
+
+static void *limited(void *user, void *ptr, size_t old_size, size_t size) {
+  struct budget *budget = user;
+  size_t old = ptr ? old_size : 0;
+  if (size == 0) {
+    free(ptr);
+    budget->used -= old;
+    return NULL;
+  }
+  if (budget->used - old + size > budget->limit) return NULL;
+  void *fresh = realloc(ptr, size);
+  if (fresh) budget->used += size - old;
+  return fresh;
+}
+
+static void too_long(lua_State *L, lua_Debug *info) {
+  (void)info;
+  luaL_error(L, "runs for more than %d steps; a description is plain data", MAX_INSTRUCTIONS);
+}
+
+struct add_call {
+  tg_context *ctx;
+  const char *text, *file;
+  size_t size;
+  struct budget budget;
+  lua_State *L;
+  tg_machine_row *row;
+};
+
+_Noreturn static void bad(struct add_call *call, const char *field, const char *complaint) {
+  tg_throw(call->ctx, TG_INVALID, "%s: field '%s' %s", call->file, field, complaint);
+}
+
+// Reads a field without running any of the description's code: tables of an empty state have no metatables.
+static const char *text_field(struct add_call *call, const char *key, bool needed) {
+  lua_pushstring(call->L, key);
+  int type = lua_rawget(call->L, -2);
+  if (type == LUA_TNIL && needed) bad(call, key, "is missing");
+  if (type != LUA_TNIL && type != LUA_TSTRING) bad(call, key, "is not a string");
+  size_t n = 0;
+  const char *text = type == LUA_TNIL ? "" : lua_tolstring(call->L, -1, &n);
+  if (strlen(text) != n) bad(call, key, "holds a zero byte");
+  const char *copy = tg_arena_strdup(&call->ctx->arena, text);
+  lua_pop(call->L, 1);
+  return copy;
+}
+
+static void figure_field(struct add_call *call, int figure) {
+  lua_State *L = call->L;
+  const char *field = tg_arena_printf(&call->ctx->arena, "figures.%s", figure_rows[figure].name);
+  if (!lua_istable(L, -1)) bad(call, field, "is not { value, source = \"the document that states it\" }");
+  if (lua_rawgeti(L, -1, 1) != LUA_TNUMBER) bad(call, field, "has no number as its first value");
+  double value = lua_tonumber(L, -1);
+  if (!isfinite(value) || value < 0) bad(call, field, "is not a finite number >= 0");
+  lua_pop(L, 1);
+  *(double *)((char *)&call->row->machine + figure_rows[figure].offset) = value;
+  lua_pushstring(L, "source");
+  if (lua_rawget(L, -2) != LUA_TSTRING || !*lua_tostring(L, -1)) bad(call, field, "names no document: source = \"…\" is missing");
+  call->row->sources[figure] = tg_arena_strdup(&call->ctx->arena, lua_tostring(L, -1));
+  lua_pop(L, 1);
+}
+
+static void figures_field(struct add_call *call) {
+  lua_State *L = call->L;
+  lua_pushstring(L, "figures");
+  if (lua_rawget(L, -2) != LUA_TTABLE) bad(call, "figures", "is not a table");
+  lua_pushnil(L);
+  while (lua_next(L, -2)) {
+    const char *key = lua_type(L, -2) == LUA_TSTRING ? lua_tostring(L, -2) : "(not a name)";
+    int figure = 0;
+    while (figure < TG_NFIGURES && strcmp(figure_rows[figure].name, key) != 0) figure++;
+    if (figure == TG_NFIGURES) {
+      tg_throw(call->ctx, TG_INVALID, "%s: field 'figures.%s': there is no such figure; targets/machines/figures.def lists them", call->file, key);
+    }
+    figure_field(call, figure);
+    lua_pop(L, 1);
+  }
+  lua_pop(L, 1);
+}
+
+static int evaluate(lua_State *L) { // light userdata: struct add_call; leaves the description
+  struct add_call *call = lua_touserdata(L, 1);
+  if (luaL_loadbufferx(L, call->text, call->size, lua_pushfstring(L, "@%s", call->file), "t") != LUA_OK) return lua_error(L);
+  lua_newtable(L);
+  lua_setupvalue(L, -2, 1); // _ENV: nothing
+  lua_call(L, 0, 1);
+  return 1;
+}
+
+static void check_unknown(struct add_call *call) {
+  static const char *const fields[] = {"name", "target", "arch", "features", "doc", "figures"};
+  lua_State *L = call->L;
+  lua_pushnil(L);
+  while (lua_next(L, -2)) {
+    const char *key = lua_type(L, -2) == LUA_TSTRING ? lua_tostring(L, -2) : "(not a name)";
+    bool known = false;
+    for (size_t i = 0; i < sizeof fields / sizeof *fields; i++) known |= strcmp(fields[i], key) == 0;
+    if (!known) bad(call, key, "does not exist; there are name, target, arch, features, doc and figures");
+    lua_pop(L, 1);
+  }
+}
+
+static void check_name(struct add_call *call, const char *name) {
+  if (!*name || strlen(name) > 64 || strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.") != strlen(name)) {
+    bad(call, "name", "is not 1 to 64 letters, digits, '-', '_' and '.'");
+  }
+  const tg_machine_state *state = tg_machine_list(call->ctx);
+  for (int i = 0; i < state->n; i++) {
+    if (strcmp(state->rows[i]->machine.name, name) == 0) bad(call, "name", "is taken by a machine that is already known");
+  }
+}
+
+static void add_body(void *arg) {
+  struct add_call *call = arg;
+  lua_sethook(call->L, too_long, LUA_MASKCOUNT, MAX_INSTRUCTIONS);
+  lua_pushcfunction(call->L, evaluate);
+  lua_pushlightuserdata(call->L, call);
+  if (lua_pcall(call->L, 1, 1, 0) != LUA_OK) {
+    const char *complaint = lua_tostring(call->L, -1);
+    tg_throw(call->ctx, TG_INVALID, "machine description %s: %s", call->file, complaint ? complaint : "failed without a message");
+  }
+  call->budget.limit += MAX_FILE; // what follows runs unprotected, and needs a few strings
+  if (!lua_istable(call->L, -1)) tg_throw(call->ctx, TG_INVALID, "machine description %s does not return a table", call->file);
+  check_unknown(call);
+  call->row = TG_NEW(&call->ctx->arena, tg_machine_row);
+  tg_machine *machine = &call->row->machine;
+  machine->name = text_field(call, "name", true);
+  machine->target = text_field(call, "target", true);
+  machine->arch = text_field(call, "arch", true);
+  machine->features = text_field(call, "features", false);
+  machine->doc = text_field(call, "doc", true);
+  check_name(call, machine->name);
+  if (!tg_target_known(machine->target)) bad(call, "target", "is none of the targets that `tegula targets` lists");
+  figures_field(call);
+}
+
+void tg_machine_add(tg_context *ctx, const char *text, size_t size, const char *file) {
+  if (size > MAX_FILE) tg_throw(ctx, TG_INVALID, "machine description %s: %zu bytes are too many (at most %d)", file, size, MAX_FILE);
+  struct add_call call = {.ctx = ctx, .text = text, .file = file, .size = size, .budget.limit = MAX_LUA_BYTES};
+  call.L = lua_newstate(limited, &call.budget);
+  if (!call.L) tg_throw(ctx, TG_NO_MEMORY, "no memory to read %s", file);
+  tg_status status = tg_protect(ctx, add_body, &call);
+  lua_close(call.L);
+  if (status != TG_OK) tg_rethrow(ctx);
+  tg_machine_state *state = tg_machine_list(ctx);
+  append(ctx, state, call.row, tg_arena_strndup(&ctx->arena, text, size));
+  state->infos = NULL;
+}
+
+struct load_call {
+  tg_context *ctx;
+  const char *file;
+  FILE *stream;
+};
+
+static void load_body(void *arg) {
+  struct load_call *call = arg;
+  char *text = tg_arena_alloc(&call->ctx->arena, MAX_FILE + 2);
+  size_t size = fread(text, 1, MAX_FILE + 1, call->stream);
+  if (ferror(call->stream)) tg_throw(call->ctx, TG_INVALID, "cannot read the machine description %s: %m", call->file);
+  tg_machine_add(call->ctx, text, size, call->file);
+}
+
+static void open_body(void *arg) {
+  struct load_call *call = arg;
+  call->stream = fopen(call->file, "rbe");
+  if (!call->stream) tg_throw(call->ctx, TG_INVALID, "cannot open the machine description %s: %m", call->file);
+  tg_status status = tg_protect(call->ctx, load_body, call);
+  fclose(call->stream);
+  if (status != TG_OK) tg_rethrow(call->ctx);
+}
+
+tg_status tg_machine_load(tg_context *ctx, const char *file) {
+  struct load_call call = {.ctx = ctx, .file = file};
+  return tg_protect(ctx, open_body, &call);
+}
+
+// ---- the host
+
+static const char *host_level(void) {
+#if defined(__x86_64__)
+  __builtin_cpu_init();
+  if (__builtin_cpu_supports("x86-64-v4")) return __builtin_cpu_supports("avx512bf16") ? "cpu-avx512bf16" : "cpu-avx512";
+  if (__builtin_cpu_supports("x86-64-v3")) return "cpu-avx2";
+#endif
+  return "cpu-generic";
+}
+
+// Bytes of the data or unified cache of a level as sysfs tells, for C libraries whose sysconf does not know.
+static double sysfs_cache(int level) {
+  for (int index = 0; index < 8; index++) {
+    char path[128], type[32] = "";
+    int found = 0;
+    unsigned long kilobytes = 0;
+    snprintf(path, sizeof path, "/sys/devices/system/cpu/cpu0/cache/index%d/level", index);
+    FILE *file = fopen(path, "re");
+    if (!file) return 0;
+    if (fscanf(file, "%d", &found) != 1) found = 0;
+    fclose(file);
+    snprintf(path, sizeof path, "/sys/devices/system/cpu/cpu0/cache/index%d/type", index);
+    if ((file = fopen(path, "re"))) {
+      if (fscanf(file, "%31s", type) != 1) type[0] = 0;
+      fclose(file);
+    }
+    if (found != level || strcmp(type, "Instruction") == 0) continue;
+    snprintf(path, sizeof path, "/sys/devices/system/cpu/cpu0/cache/index%d/size", index);
+    if ((file = fopen(path, "re"))) {
+      if (fscanf(file, "%luK", &kilobytes) != 1) kilobytes = 0;
+      fclose(file);
+    }
+    return 1024.0 * (double)kilobytes;
+  }
+  return 0;
+}
+
+static void measured(tg_machine_row *row, tg_figure_id figure, double *field, double value, const char *source) {
+  if (value <= 0) return; // unknown here: the level's figure stays
+  *field = value;
+  row->sources[figure] = source;
+}
+
+const tg_machine *tg_machine_host(tg_context *ctx) {
+  tg_machine_state *state = tg_machine_list(ctx);
+  if (state->host_known) return &state->host.machine;
+  const char *level = host_level();
+  for (int i = 0; i < tg_machine_row_count; i++) {
+    if (strcmp(tg_machine_rows[i].machine.name, level) == 0) state->host = tg_machine_rows[i];
+  }
+  tg_machine *machine = &state->host.machine;
+  machine->target = "cpu";
+  machine->arch = NULL; // LLVM's own name for this processor, asked for by the finisher
+  machine->doc = "this machine";
+  double l1 = (double)sysconf(_SC_LEVEL1_DCACHE_SIZE), l2 = (double)sysconf(_SC_LEVEL2_CACHE_SIZE);
+  measured(&state->host, TG_FIGURE_l1_bytes, &machine->l1_bytes, l1 > 0 ? l1 : sysfs_cache(1), "this machine's own word");
+  measured(&state->host, TG_FIGURE_l2_bytes, &machine->l2_bytes, l2 > 0 ? l2 : sysfs_cache(2), "this machine's own word");
+  measured(&state->host, TG_FIGURE_cores, &machine->cores, (double)sysconf(_SC_NPROCESSORS_ONLN), "processors online");
+  state->host_known = true;
+  return machine;
+}
+
+const char *tg_machine_host_signature(tg_context *ctx) {
+  const tg_machine *host = tg_machine_host(ctx);
+  tg_text text = {.arena = &ctx->arena};
+  tg_text_add(&text, "%s l1 %.0f l2 %.0f cores %.0f", host->name, host->l1_bytes, host->l2_bytes, host->cores);
+#if defined(__x86_64__)
+  static const unsigned leaves[][2] = {{0, 0}, {1, 0}, {7, 0}, {7, 1}, {0x80000001, 0}};
+  for (size_t i = 0; i < sizeof leaves / sizeof *leaves; i++) {
+    unsigned a = 0, b = 0, c = 0, d = 0;
+    __get_cpuid_count(leaves[i][0], leaves[i][1], &a, &b, &c, &d);
+    if (leaves[i][0] == 1) b = 0, c &= ~(1u << 27); // EBX: number of the core this runs on; ECX[27]: OSXSAVE follows the level
+    tg_text_add(&text, " %x.%x:%x,%x,%x,%x", leaves[i][0], leaves[i][1], a, b, c, d);
+  }
+#endif
+  return text.data;
+}

@@ -1,0 +1,294 @@
+// The launch record as JSON: the wire form between compile helper, cache and drivers. Reading refuses whatever tg_record_to_json would not write.
+#include <cjson/cJSON.h>
+#include <math.h>
+
+#include "targets/json.h"
+#include "targets/record.h"
+
+static const char *const param_kinds[] = {"input", "output", "inout", "workspace", "scalar"};
+static const char *const arg_kinds[] = {"pointer", "scalar"};
+
+// ---- writing
+
+void tg_json_string(tg_text *text, const char *value) {
+  tg_text_append(text, "\"", 1);
+  for (const unsigned char *p = (const unsigned char *)value; *p; p++) {
+    if (*p == '"' || *p == '\\') {
+      tg_text_add(text, "\\%c", *p);
+    } else if (*p < 0x20) {
+      tg_text_add(text, "\\u%04x", *p);
+    } else {
+      tg_text_append(text, (const char *)p, 1);
+    }
+  }
+  tg_text_append(text, "\"", 1);
+}
+
+void tg_json_key(tg_text *text, const char *key) {
+  char last = text->size ? text->data[text->size - 1] : '{';
+  if (last != '{' && last != '[') tg_text_append(text, ",", 1);
+  tg_json_string(text, key);
+  tg_text_append(text, ":", 1);
+}
+
+static void comma(tg_text *text, int i) {
+  if (i) tg_text_append(text, ",", 1);
+}
+
+static void put_exprs(tg_text *text, const char *key, int n, const tg_expr *const *e) {
+  tg_json_key(text, key);
+  tg_text_append(text, "[", 1);
+  for (int i = 0; i < n; i++) {
+    comma(text, i);
+    tg_json_string(text, tg_e_text(text->arena, e[i]));
+  }
+  tg_text_append(text, "]", 1);
+}
+
+static void put_bindings(tg_text *text, const char *key, tg_bindings bindings) {
+  tg_json_key(text, key);
+  tg_text_append(text, "[", 1);
+  for (int i = 0; i < bindings.n; i++) {
+    comma(text, i);
+    tg_text_append(text, "[", 1);
+    tg_json_string(text, bindings.at[i].name);
+    tg_text_append(text, ",", 1);
+    tg_json_string(text, bindings.at[i].value);
+    tg_text_append(text, "]", 1);
+  }
+  tg_text_append(text, "]", 1);
+}
+
+static void put_strings(tg_text *text, const char *key, int n, const char *const *strings) {
+  tg_json_key(text, key);
+  tg_text_append(text, "[", 1);
+  for (int i = 0; i < n; i++) {
+    comma(text, i);
+    tg_json_string(text, strings[i]);
+  }
+  tg_text_append(text, "]", 1);
+}
+
+static void put_text(tg_text *text, const char *key, const char *value) {
+  tg_json_key(text, key);
+  tg_json_string(text, value);
+}
+
+static void put_int(tg_text *text, const char *key, int64_t value) {
+  tg_json_key(text, key);
+  tg_text_add(text, "%lld", (long long)value);
+}
+
+static void put_param(tg_text *text, const tg_record_param *param) {
+  tg_text_append(text, "{", 1);
+  put_text(text, "name", param->name);
+  put_text(text, "kind", param_kinds[param->kind]);
+  put_text(text, "dtype", tg_dtype_name(param->dtype));
+  put_int(text, "flags", param->flags);
+  put_exprs(text, "dims", param->rank, param->dims);
+  if (param->flags & TG_PARAM_PACKED) put_exprs(text, "packed", 2, param->packed);
+  tg_text_append(text, "}", 1);
+}
+
+static void put_launch(tg_text *text, const tg_record_launch *launch) {
+  tg_text_append(text, "{", 1);
+  put_text(text, "entry", launch->entry);
+  put_exprs(text, "grid", launch->naxes, launch->grid);
+  for (int i = 0; i < 3; i++) put_int(text, (const char *[]){"bx", "by", "bz"}[i], launch->block[i]);
+  for (int i = 0; i < 3; i++) put_int(text, (const char *[]){"cx", "cy", "cz"}[i], launch->cluster[i]);
+  put_int(text, "shared", launch->shared_bytes);
+  put_int(text, "static_shared", launch->static_shared_bytes);
+  tg_json_key(text, "args");
+  tg_text_append(text, "[", 1);
+  for (int i = 0; i < launch->nargs; i++) {
+    const tg_record_arg *arg = &launch->args[i];
+    comma(text, i);
+    tg_text_append(text, "{", 1);
+    put_text(text, "name", arg->name);
+    put_text(text, "kind", arg_kinds[arg->kind]);
+    put_text(text, "dtype", tg_dtype_name(arg->dtype));
+    if (arg->value) put_text(text, "value", tg_e_text(text->arena, arg->value));
+    tg_text_append(text, "}", 1);
+  }
+  tg_text_append(text, "]}", 2);
+}
+
+char *tg_record_to_json(tg_arena *arena, const tg_record *record, size_t *size) {
+  tg_text text = {.arena = arena};
+  tg_text_append(&text, "{", 1);
+  put_text(&text, "kernel", record->kernel);
+  put_text(&text, "target", record->target);
+  put_bindings(&text, "config", record->config);
+  put_bindings(&text, "statics", record->statics);
+  put_strings(&text, "symbols", record->nsymbols, record->symbols);
+  put_strings(&text, "preconditions", record->npreconditions, record->preconditions);
+  put_int(&text, "scratch", record->scratch_bytes);
+  put_int(&text, "registers", record->registers);
+  put_int(&text, "spilled", record->spilled_bytes);
+  tg_json_key(&text, "params");
+  tg_text_append(&text, "[", 1);
+  for (int i = 0; i < record->nparams; i++) {
+    comma(&text, i);
+    put_param(&text, &record->params[i]);
+  }
+  tg_text_append(&text, "]", 1);
+  tg_json_key(&text, "launches");
+  tg_text_append(&text, "[", 1);
+  for (int i = 0; i < record->nlaunches; i++) {
+    comma(&text, i);
+    put_launch(&text, &record->launches[i]);
+  }
+  tg_text_append(&text, "]}", 2);
+  *size = text.size;
+  return text.data;
+}
+
+// ---- reading
+
+struct reading {
+  tg_context *ctx;
+  tg_arena *arena;
+  cJSON *root;
+  tg_record *record;
+};
+
+_Noreturn static void malformed(struct reading *r, const char *what) { tg_throw(r->ctx, TG_FAILED, "malformed launch record: %s", what); }
+
+static const cJSON *member(struct reading *r, const cJSON *object, const char *key) {
+  const cJSON *item = cJSON_IsObject(object) ? cJSON_GetObjectItemCaseSensitive(object, key) : NULL;
+  if (!item) malformed(r, key);
+  return item;
+}
+
+static const char *text_of(struct reading *r, const cJSON *item, const char *what) {
+  if (!cJSON_IsString(item) || strlen(item->valuestring) > 4096) malformed(r, what);
+  return tg_arena_strdup(r->arena, item->valuestring);
+}
+
+static const char *get_text(struct reading *r, const cJSON *object, const char *key) { return text_of(r, member(r, object, key), key); }
+
+static int64_t get_int(struct reading *r, const cJSON *object, const char *key, int64_t low, int64_t high) {
+  const cJSON *item = member(r, object, key);
+  double value = cJSON_IsNumber(item) ? item->valuedouble : NAN;
+  if (!(value >= (double)low && value <= (double)high) || value != floor(value)) malformed(r, key);
+  return (int64_t)value;
+}
+
+static const cJSON *get_list(struct reading *r, const cJSON *object, const char *key, int max, int *n) {
+  const cJSON *list = member(r, object, key);
+  if (!cJSON_IsArray(list)) malformed(r, key);
+  *n = cJSON_GetArraySize(list);
+  if (*n > max) malformed(r, key);
+  return list;
+}
+
+static int one_of(struct reading *r, const cJSON *object, const char *key, int n, const char *const *names) {
+  const char *text = get_text(r, object, key);
+  for (int i = 0; i < n; i++) {
+    if (strcmp(text, names[i]) == 0) return i;
+  }
+  malformed(r, key);
+}
+
+static uint8_t get_dtype(struct reading *r, const cJSON *object) {
+  tg_dtype dtype = tg_dtype_find(get_text(r, object, "dtype"));
+  if (dtype < 0) malformed(r, "dtype");
+  return (uint8_t)dtype;
+}
+
+static const tg_expr *expr_of(struct reading *r, const cJSON *item, const char *what) {
+  const char *text = text_of(r, item, what), *stopped = NULL;
+  const char *end = text + strlen(text);
+  const tg_expr *e = tg_e_parse(r->arena, text, end, &stopped);
+  if (!e || stopped != end) malformed(r, what);
+  return e;
+}
+
+static int get_exprs(struct reading *r, const cJSON *object, const char *key, int max, const tg_expr **out) {
+  int n, i = 0;
+  const cJSON *list = get_list(r, object, key, max, &n), *item;
+  cJSON_ArrayForEach(item, list) out[i++] = expr_of(r, item, key);
+  return n;
+}
+
+static int get_strings(struct reading *r, const cJSON *object, const char *key, const char ***out) {
+  int n, i = 0;
+  const cJSON *list = get_list(r, object, key, 256, &n), *item;
+  *out = TG_NEWN(r->arena, const char *, n + 1);
+  cJSON_ArrayForEach(item, list)(*out)[i++] = text_of(r, item, key);
+  return n;
+}
+
+static tg_bindings get_bindings(struct reading *r, const cJSON *object, const char *key) {
+  int n, i = 0;
+  const cJSON *list = get_list(r, object, key, 256, &n), *item;
+  tg_binding *at = TG_NEWN(r->arena, tg_binding, n + 1);
+  cJSON_ArrayForEach(item, list) {
+    if (!cJSON_IsArray(item) || cJSON_GetArraySize(item) != 2) malformed(r, key);
+    at[i++] = (tg_binding){text_of(r, cJSON_GetArrayItem(item, 0), key), text_of(r, cJSON_GetArrayItem(item, 1), key)};
+  }
+  return (tg_bindings){n, at};
+}
+
+static void get_param(struct reading *r, const cJSON *from, tg_record_param *to) {
+  to->name = get_text(r, from, "name");
+  to->kind = one_of(r, from, "kind", 5, param_kinds);
+  to->dtype = get_dtype(r, from);
+  to->flags = (unsigned)get_int(r, from, "flags", 0, TG_PARAM_OPTIONAL | TG_PARAM_ZERO | TG_PARAM_PACKED);
+  to->rank = get_exprs(r, from, "dims", TG_MAX_RANK, to->dims);
+  if ((to->flags & TG_PARAM_PACKED) && get_exprs(r, from, "packed", 2, to->packed) != 2) malformed(r, "packed");
+}
+
+static void get_launch(struct reading *r, const cJSON *from, tg_record_launch *to) {
+  to->entry = get_text(r, from, "entry");
+  to->naxes = get_exprs(r, from, "grid", 4, to->grid);
+  for (int i = 0; i < 3; i++) to->block[i] = (int)get_int(r, from, (const char *[]){"bx", "by", "bz"}[i], 1, 1 << 16);
+  for (int i = 0; i < 3; i++) to->cluster[i] = (int)get_int(r, from, (const char *[]){"cx", "cy", "cz"}[i], 1, 1 << 16);
+  to->shared_bytes = get_int(r, from, "shared", 0, INT32_MAX);
+  to->static_shared_bytes = get_int(r, from, "static_shared", 0, INT32_MAX);
+  int i = 0;
+  const cJSON *list = get_list(r, from, "args", 4096, &to->nargs), *item;
+  to->args = TG_NEWN(r->arena, tg_record_arg, to->nargs + 1);
+  cJSON_ArrayForEach(item, list) {
+    tg_record_arg *arg = &to->args[i++];
+    arg->name = get_text(r, item, "name");
+    arg->kind = one_of(r, item, "kind", 2, arg_kinds);
+    arg->dtype = get_dtype(r, item);
+    const cJSON *value = cJSON_GetObjectItemCaseSensitive(item, "value");
+    if (value) arg->value = expr_of(r, value, "value");
+  }
+}
+
+static void read_body(void *argument) {
+  struct reading *r = argument;
+  const cJSON *root = r->root, *item;
+  tg_record *record = TG_NEW(r->arena, tg_record);
+  record->arena = r->arena;
+  record->kernel = get_text(r, root, "kernel");
+  record->target = get_text(r, root, "target");
+  record->config = get_bindings(r, root, "config");
+  record->statics = get_bindings(r, root, "statics");
+  record->nsymbols = get_strings(r, root, "symbols", &record->symbols);
+  record->npreconditions = get_strings(r, root, "preconditions", &record->preconditions);
+  record->scratch_bytes = get_int(r, root, "scratch", 0, (int64_t)1 << 40);
+  record->registers = (int)get_int(r, root, "registers", -1, 1 << 20);
+  record->spilled_bytes = (int)get_int(r, root, "spilled", -1, INT32_MAX);
+  int i = 0;
+  const cJSON *params = get_list(r, root, "params", 1024, &record->nparams);
+  record->params = TG_NEWN(r->arena, tg_record_param, record->nparams + 1);
+  cJSON_ArrayForEach(item, params) get_param(r, item, &record->params[i++]);
+  i = 0;
+  const cJSON *launches = get_list(r, root, "launches", 1024, &record->nlaunches);
+  record->launches = TG_NEWN(r->arena, tg_record_launch, record->nlaunches + 1);
+  cJSON_ArrayForEach(item, launches) get_launch(r, item, &record->launches[i++]);
+  r->record = record;
+}
+
+tg_record *tg_record_from_json(tg_context *ctx, tg_arena *arena, const char *json, size_t size) {
+  struct reading r = {.ctx = ctx, .arena = arena, .root = cJSON_ParseWithLength(json, size)};
+  if (!r.root) malformed(&r, "not JSON");
+  tg_status status = tg_protect(ctx, read_body, &r);
+  cJSON_Delete(r.root);
+  if (status != TG_OK) tg_rethrow(ctx);
+  return r.record;
+}
