@@ -44,8 +44,9 @@ int64_t tg_scratch_layout(tg_launch *launch);
 
 // ---- llvm emitter (codegen/llvm*.c): lane kernel to LLVM module, then to text, assembly or object
 typedef struct tg_llvm_options {
+  const tg_machine *machine; // figures: vector_bits, fma, f16c
   const char *triple, *cpu, *features;
-  const char *passes;  // LLVM pass pipeline
+  const char *passes;  // LLVM pass pipeline; NULL = the family's own
   bool nvptx;          // calling convention, address spaces and attributes of NVPTX
 } tg_llvm_options;
 typedef struct tg_bytes {

@@ -1,0 +1,247 @@
+// Elementwise ops but casts. Floats narrower than f32 are computed in f32 or, where that would round twice, in f64, and rounded once.
+#include <math.h>
+
+#include "codegen/llvm_short.h"
+
+#define B e->b
+
+static int dtype_of(const tg_op *op) { return op->in[0]->type.dtype; }
+static bool is_float(int dtype) { return tg_dtypes[dtype].cls == 'f' || tg_dtypes[dtype].cls == 'e'; }
+
+static LLVMValueRef contract(LLVMValueRef v) { // may fuse a multiplication with an addition
+  if (LLVMIsAInstruction(v)) LLVMSetFastMathFlags(v, LLVMFastMathAllowContract);
+  return v;
+}
+
+// ---- constants
+
+static void emit_const(tg_llvm *e, tg_op *op) {
+  const tg_attr *a = tg_find_attr(op, "value");
+  const int dtype = op->out[0]->type.dtype;
+  LLVMTypeRef type = tg_llvm_type(e, op->out[0]->type);
+  const double number = a->kind == TG_ATTR_FLOAT ? a->f : (double)a->i;
+  LLVMValueRef v;
+  if (dtype == TG_F32 || dtype == TG_F64) v = tg_llvm_float(type, number);
+  else if (dtype == TG_I1) v = tg_llvm_int(type, number != 0);
+  else if (is_float(dtype)) v = tg_llvm_int(type, (int64_t)tg_encode(dtype, number, TG_ROUND_IEEE));
+  else v = tg_llvm_int(type, a->kind == TG_ATTR_INT ? a->i : (int64_t)tg_encode(TG_I64, a->f, TG_ROUND_IEEE));
+  tg_llvm_set(op, v);
+}
+
+// ---- helpers for floats in f32 or f64
+
+typedef LLVMValueRef unary_fn(tg_llvm *e, LLVMValueRef x);
+typedef LLVMValueRef binary_fn(tg_llvm *e, LLVMValueRef x, LLVMValueRef y);
+
+static LLVMValueRef widen(tg_llvm *e, const tg_op *op, int i) { return tg_llvm_to_f32(e, op->in[i]->type.dtype, tg_llvm_in(op, i)); }
+
+static LLVMValueRef float1(tg_llvm *e, const tg_op *op, unary_fn *fn) {
+  const int dtype = dtype_of(op);
+  if (!tg_llvm_is_narrow(dtype)) return fn(e, tg_llvm_in(op, 0));
+  return tg_llvm_from_f32(e, dtype, fn(e, widen(e, op, 0)), TG_ROUND_IEEE);
+}
+
+// Sums of narrow floats, and products of those whose exponents stay well within f32's, round innocuously in f32 first (24 >= 2p + 2 bits; Figueroa,
+// "When is double rounding innocuous?", SIGNUM Newsletter 30, 1995). bf16 and e8m0 reach f32's subnormals and overflow, so go through f64.
+static LLVMValueRef float2(tg_llvm *e, const tg_op *op, binary_fn *fn, bool product) {
+  const int dtype = dtype_of(op);
+  LLVMValueRef x = tg_llvm_in(op, 0), y = tg_llvm_in(op, 1);
+  if (!tg_llvm_is_narrow(dtype)) return fn(e, x, y);
+  if (product && (dtype == TG_BF16 || dtype == TG_E8M0))
+    return tg_llvm_from_f64(e, dtype, fn(e, tg_llvm_to_f64(e, dtype, x), tg_llvm_to_f64(e, dtype, y)), TG_ROUND_IEEE);
+  return tg_llvm_from_f32(e, dtype, fn(e, tg_llvm_to_f32(e, dtype, x), tg_llvm_to_f32(e, dtype, y)), TG_ROUND_IEEE);
+}
+
+// ---- signs
+
+static int sign_of(int dtype) { return 1 << (tg_dtypes[dtype].bits - 1); }
+
+static void emit_neg(tg_llvm *e, tg_op *op) {
+  const int dtype = dtype_of(op);
+  LLVMValueRef x = tg_llvm_in(op, 0), r;
+  if (dtype == TG_F32 || dtype == TG_F64) r = LLVMBuildFNeg(B, x, "");
+  else if (dtype == TG_E8M0) r = ki(x, 0xff); // nothing negative has a code
+  else if (dtype == TG_E4M3FNUZ) r = pick(e, icmpk(e, LLVMIntEQ, andk(e, x, 0x7f), 0), x, xork(e, x, 0x80)); // 0 and NaN have one sign
+  else if (is_float(dtype)) r = xork(e, x, sign_of(dtype));
+  else r = LLVMBuildNeg(B, x, "");
+  tg_llvm_set(op, r);
+}
+
+static void emit_abs(tg_llvm *e, tg_op *op) {
+  const int dtype = dtype_of(op);
+  LLVMValueRef x = tg_llvm_in(op, 0), r;
+  if (dtype == TG_F32 || dtype == TG_F64) r = tg_llvm_intrinsic1(e, "llvm.fabs", x);
+  else if (dtype == TG_E8M0 || dtype == TG_I1) r = x;
+  else if (dtype == TG_E4M3FNUZ) r = pick(e, icmpk(e, LLVMIntEQ, x, 0x80), x, andk(e, x, 0x7f));
+  else if (is_float(dtype)) r = andk(e, x, sign_of(dtype) - 1);
+  else {
+    LLVMTypeRef type = LLVMTypeOf(x);
+    r = tg_llvm_intrinsic(e, "llvm.abs", 1, &type, 2, (LLVMValueRef[]){x, LLVMConstInt(e->i1, 0, 0)});
+  }
+  tg_llvm_set(op, r);
+}
+
+static void emit_not(tg_llvm *e, tg_op *op) { tg_llvm_set(op, LLVMBuildNot(B, tg_llvm_in(op, 0), "")); }
+
+// ---- roots and roundings
+
+static LLVMValueRef root(tg_llvm *e, LLVMValueRef x) { return tg_llvm_intrinsic1(e, "llvm.sqrt", x); }
+static LLVMValueRef reciprocal_root(tg_llvm *e, LLVMValueRef x) { return LLVMBuildFDiv(B, kf(x, 1), root(e, x), ""); }
+
+// To the nearest integer without an instruction for it: adding and taking away 2^man leaves no place for a fraction.
+static LLVMValueRef nearest(tg_llvm *e, LLVMValueRef x) {
+  if (e->rounding) return tg_llvm_intrinsic1(e, "llvm.rint", x);
+  const bool wide = tg_llvm_like_value(x, e->f64) == LLVMTypeOf(x);
+  const double big = wide ? 0x1p52 : 0x1p23;
+  LLVMValueRef size = tg_llvm_intrinsic1(e, "llvm.fabs", x);
+  LLVMValueRef r = LLVMBuildFSub(B, LLVMBuildFAdd(B, size, kf(x, big), ""), kf(x, big), "");
+  r = pick(e, LLVMBuildFCmp(B, LLVMRealOLT, size, kf(x, big), ""), r, size); // larger numbers, Inf and NaN are integers already
+  return tg_llvm_intrinsic2(e, "llvm.copysign", r, x);
+}
+static LLVMValueRef step_back(tg_llvm *e, LLVMValueRef x, LLVMValueRef r, LLVMRealPredicate overshot, double step) {
+  LLVMValueRef back = LLVMBuildFAdd(B, r, kf(x, step), "");
+  return tg_llvm_intrinsic2(e, "llvm.copysign", pick(e, LLVMBuildFCmp(B, overshot, r, x, ""), back, r), x); // ceil(-0.5) is -0
+}
+static LLVMValueRef floor_of(tg_llvm *e, LLVMValueRef x) {
+  if (e->rounding) return tg_llvm_intrinsic1(e, "llvm.floor", x);
+  return step_back(e, x, nearest(e, x), LLVMRealOGT, -1);
+}
+static LLVMValueRef ceil_of(tg_llvm *e, LLVMValueRef x) {
+  if (e->rounding) return tg_llvm_intrinsic1(e, "llvm.ceil", x);
+  return step_back(e, x, nearest(e, x), LLVMRealOLT, 1);
+}
+static LLVMValueRef trunc_of(tg_llvm *e, LLVMValueRef x) {
+  if (e->rounding) return tg_llvm_intrinsic1(e, "llvm.trunc", x);
+  return tg_llvm_intrinsic2(e, "llvm.copysign", floor_of(e, tg_llvm_intrinsic1(e, "llvm.fabs", x)), x);
+}
+
+static void emit_sqrt(tg_llvm *e, tg_op *op) { tg_llvm_set(op, float1(e, op, root)); }
+static void emit_rsqrt(tg_llvm *e, tg_op *op) { tg_llvm_set(op, float1(e, op, reciprocal_root)); }
+static void emit_floor(tg_llvm *e, tg_op *op) { tg_llvm_set(op, float1(e, op, floor_of)); }
+static void emit_ceil(tg_llvm *e, tg_op *op) { tg_llvm_set(op, float1(e, op, ceil_of)); }
+static void emit_trunc(tg_llvm *e, tg_op *op) { tg_llvm_set(op, float1(e, op, trunc_of)); }
+static void emit_rint(tg_llvm *e, tg_op *op) { tg_llvm_set(op, float1(e, op, nearest)); }
+static void emit_isnan(tg_llvm *e, tg_op *op) {
+  LLVMValueRef x = tg_llvm_is_narrow(dtype_of(op)) ? widen(e, op, 0) : tg_llvm_in(op, 0);
+  tg_llvm_set(op, is_nan(e, x));
+}
+
+static void emit_function(tg_llvm *e, tg_op *op) {
+  tg_llvm_fail(e, "the lowering must expand `%s` before the llvm emitter sees it", tg_op_rows()[op->code].info.name);
+}
+
+// ---- sums and products
+
+static LLVMValueRef float_add(tg_llvm *e, LLVMValueRef x, LLVMValueRef y) { return contract(LLVMBuildFAdd(B, x, y, "")); }
+static LLVMValueRef float_sub(tg_llvm *e, LLVMValueRef x, LLVMValueRef y) { return contract(LLVMBuildFSub(B, x, y, "")); }
+static LLVMValueRef float_mul(tg_llvm *e, LLVMValueRef x, LLVMValueRef y) { return contract(LLVMBuildFMul(B, x, y, "")); }
+static LLVMValueRef float_div(tg_llvm *e, LLVMValueRef x, LLVMValueRef y) { return LLVMBuildFDiv(B, x, y, ""); }
+
+static void emit_add(tg_llvm *e, tg_op *op) {
+  tg_llvm_set(op, is_float(dtype_of(op)) ? float2(e, op, float_add, false) : LLVMBuildAdd(B, tg_llvm_in(op, 0), tg_llvm_in(op, 1), ""));
+}
+static void emit_sub(tg_llvm *e, tg_op *op) {
+  tg_llvm_set(op, is_float(dtype_of(op)) ? float2(e, op, float_sub, false) : LLVMBuildSub(B, tg_llvm_in(op, 0), tg_llvm_in(op, 1), ""));
+}
+static void emit_mul(tg_llvm *e, tg_op *op) {
+  tg_llvm_set(op, is_float(dtype_of(op)) ? float2(e, op, float_mul, true) : LLVMBuildMul(B, tg_llvm_in(op, 0), tg_llvm_in(op, 1), ""));
+}
+static void emit_div(tg_llvm *e, tg_op *op) { tg_llvm_set(op, is_float(dtype_of(op)) ? float2(e, op, float_div, true) : tg_llvm_int_div(e, op)); }
+static void emit_rem(tg_llvm *e, tg_op *op) { tg_llvm_set(op, tg_llvm_int_rem(e, op)); }
+static void emit_shift(tg_llvm *e, tg_op *op) { tg_llvm_set(op, tg_llvm_shift(e, op)); }
+
+// x + y in f64 rounded to odd. The error of the rounded sum is exact (Knuth's two-sum); where there is one and the last bit is 0, the neighbour on
+// the error's side is the odd one.
+static LLVMValueRef odd_sum(tg_llvm *e, LLVMValueRef x, LLVMValueRef y) {
+  LLVMValueRef s = LLVMBuildFAdd(B, x, y, ""), t = LLVMBuildFSub(B, s, x, "");
+  LLVMValueRef error = LLVMBuildFAdd(B, LLVMBuildFSub(B, x, LLVMBuildFSub(B, s, t, ""), ""), LLVMBuildFSub(B, y, t, ""), "");
+  LLVMValueRef bits = tg_llvm_bitcast(e, s, e->i64);
+  LLVMValueRef unlike = icmpk(e, LLVMIntSLT, LLVMBuildXor(B, bits, tg_llvm_bitcast(e, error, e->i64), ""), 0);
+  LLVMValueRef odd = LLVMBuildAdd(B, bits, pick(e, unlike, ki(bits, -1), ki(bits, 1)), "");
+  LLVMValueRef inexact = LLVMBuildFCmp(B, LLVMRealONE, error, kf(error, 0), ""); // false on the NaN that Inf gives
+  LLVMValueRef move = LLVMBuildAnd(B, inexact, icmpk(e, LLVMIntEQ, andk(e, bits, 1), 0), "");
+  return tg_llvm_bitcast(e, pick(e, move, odd, bits), e->f64);
+}
+
+static void emit_fma(tg_llvm *e, tg_op *op) {
+  const int dtype = dtype_of(op);
+  LLVMValueRef x[3] = {tg_llvm_in(op, 0), tg_llvm_in(op, 1), tg_llvm_in(op, 2)};
+  if (dtype == TG_F64 || (dtype == TG_F32 && e->fma)) {
+    LLVMTypeRef type = LLVMTypeOf(x[0]);
+    tg_llvm_set(op, tg_llvm_intrinsic(e, "llvm.fma", 1, &type, 3, x)); // f64 without the instruction: the C library's fma
+    return;
+  }
+  for (int i = 0; i < 3; i++) x[i] = tg_llvm_to_f64(e, dtype, x[i]); // the product of two f32 is exact in f64
+  tg_llvm_set(op, tg_llvm_from_f64(e, dtype, odd_sum(e, LLVMBuildFMul(B, x[0], x[1], ""), x[2]), TG_ROUND_IEEE));
+}
+
+// ---- least and greatest
+
+static bool never_nan(const tg_value *v) {
+  while (v->def && v->def->code == TG_OP_SPLAT) v = v->def->in[0];
+  double k;
+  return tg_is_const(v) && tg_const_as_float(v, &k) && !isnan(k);
+}
+
+// Written as compare and select, which is one instruction on x86 that gives its second operand when either is NaN: so a NaN in the second operand
+// comes through by itself, and only the first needs a look.
+LLVMValueRef tg_llvm_float_least(tg_llvm *e, LLVMValueRef x, LLVMValueRef y, bool greatest, bool propagate) {
+  LLVMValueRef r = pick(e, LLVMBuildFCmp(B, greatest ? LLVMRealOGT : LLVMRealOLT, x, y, ""), x, y);
+  return propagate ? pick(e, is_nan(e, x), x, r) : pick(e, is_nan(e, y), x, r);
+}
+
+static LLVMValueRef least(tg_llvm *e, const tg_op *op, bool greatest, bool propagate) {
+  const int dtype = dtype_of(op);
+  LLVMValueRef x = tg_llvm_in(op, 0), y = tg_llvm_in(op, 1);
+  if (dtype == TG_I1) return greatest ? LLVMBuildOr(B, x, y, "") : LLVMBuildAnd(B, x, y, "");
+  if (!is_float(dtype)) return tg_llvm_intrinsic2(e, greatest ? "llvm.smax" : "llvm.smin", x, y);
+  const bool x_safe = never_nan(op->in[0]), y_safe = never_nan(op->in[1]);
+  if (propagate ? y_safe && !x_safe : x_safe && !y_safe) { // the operand that may be NaN goes second to propagate, first not to
+    LLVMValueRef t = x;
+    x = y, y = t;
+  }
+  LLVMValueRef fx = tg_llvm_is_narrow(dtype) ? tg_llvm_to_f32(e, dtype, x) : x, fy = tg_llvm_is_narrow(dtype) ? tg_llvm_to_f32(e, dtype, y) : y;
+  LLVMValueRef r = pick(e, LLVMBuildFCmp(B, greatest ? LLVMRealOGT : LLVMRealOLT, fx, fy, ""), x, y);
+  if (x_safe || y_safe) return r;
+  return propagate ? pick(e, is_nan(e, fx), x, r) : pick(e, is_nan(e, fy), x, r);
+}
+
+static void emit_min(tg_llvm *e, tg_op *op) { tg_llvm_set(op, least(e, op, false, true)); }
+static void emit_max(tg_llvm *e, tg_op *op) { tg_llvm_set(op, least(e, op, true, true)); }
+static void emit_minnum(tg_llvm *e, tg_op *op) { tg_llvm_set(op, least(e, op, false, false)); }
+static void emit_maxnum(tg_llvm *e, tg_op *op) { tg_llvm_set(op, least(e, op, true, false)); }
+
+// ---- logic, comparison, choice
+
+static void emit_and(tg_llvm *e, tg_op *op) { tg_llvm_set(op, LLVMBuildAnd(B, tg_llvm_in(op, 0), tg_llvm_in(op, 1), "")); }
+static void emit_or(tg_llvm *e, tg_op *op) { tg_llvm_set(op, LLVMBuildOr(B, tg_llvm_in(op, 0), tg_llvm_in(op, 1), "")); }
+static void emit_xor(tg_llvm *e, tg_op *op) { tg_llvm_set(op, LLVMBuildXor(B, tg_llvm_in(op, 0), tg_llvm_in(op, 1), "")); }
+
+static void emit_compare(tg_llvm *e, tg_op *op) {
+  static const struct {
+    LLVMIntPredicate i, u;
+    LLVMRealPredicate f;
+  } predicates[] = {{LLVMIntEQ, LLVMIntEQ, LLVMRealOEQ},   {LLVMIntNE, LLVMIntNE, LLVMRealUNE},   {LLVMIntSLT, LLVMIntULT, LLVMRealOLT},
+                    {LLVMIntSLE, LLVMIntULE, LLVMRealOLE}, {LLVMIntSGT, LLVMIntUGT, LLVMRealOGT}, {LLVMIntSGE, LLVMIntUGE, LLVMRealOGE}};
+  const int dtype = dtype_of(op), row = op->code - TG_OP_EQ; // EQ NE LT LE GT GE, in the table's order
+  LLVMValueRef x = tg_llvm_in(op, 0), y = tg_llvm_in(op, 1), r;
+  if (tg_llvm_is_narrow(dtype)) r = LLVMBuildFCmp(B, predicates[row].f, widen(e, op, 0), widen(e, op, 1), "");
+  else if (is_float(dtype)) r = LLVMBuildFCmp(B, predicates[row].f, x, y, "");
+  else r = LLVMBuildICmp(B, dtype == TG_I1 ? predicates[row].u : predicates[row].i, x, y, ""); // true is greater than false
+  tg_llvm_set(op, r);
+}
+
+static void emit_select(tg_llvm *e, tg_op *op) { tg_llvm_set(op, pick(e, tg_llvm_in(op, 0), tg_llvm_in(op, 1), tg_llvm_in(op, 2))); }
+
+const tg_llvm_row tg_llvm_rows_arith[] = {
+    {TG_OP_CONST, emit_const},     {TG_OP_NEG, emit_neg},         {TG_OP_ABS, emit_abs},       {TG_OP_NOT, emit_not},
+    {TG_OP_EXP, emit_function},    {TG_OP_EXP2, emit_function},   {TG_OP_LOG, emit_function},  {TG_OP_LOG2, emit_function},
+    {TG_OP_SIGMOID, emit_function}, {TG_OP_TANH, emit_function},  {TG_OP_SIN, emit_function},  {TG_OP_COS, emit_function},
+    {TG_OP_SQRT, emit_sqrt},       {TG_OP_RSQRT, emit_rsqrt},     {TG_OP_FLOOR, emit_floor},   {TG_OP_CEIL, emit_ceil},
+    {TG_OP_TRUNC, emit_trunc},     {TG_OP_RINT, emit_rint},       {TG_OP_ISNAN, emit_isnan},   {TG_OP_ADD, emit_add},
+    {TG_OP_SUB, emit_sub},         {TG_OP_MUL, emit_mul},         {TG_OP_DIV, emit_div},       {TG_OP_REM, emit_rem},
+    {TG_OP_MIN, emit_min},         {TG_OP_MAX, emit_max},         {TG_OP_MINNUM, emit_minnum}, {TG_OP_MAXNUM, emit_maxnum},
+    {TG_OP_AND, emit_and},         {TG_OP_OR, emit_or},           {TG_OP_XOR, emit_xor},       {TG_OP_SHL, emit_shift},
+    {TG_OP_SHR, emit_shift},       {TG_OP_EQ, emit_compare},      {TG_OP_NE, emit_compare},    {TG_OP_LT, emit_compare},
+    {TG_OP_LE, emit_compare},      {TG_OP_GT, emit_compare},      {TG_OP_GE, emit_compare},    {TG_OP_SELECT, emit_select},
+    {TG_OP_FMA, emit_fma},         {0, NULL}};

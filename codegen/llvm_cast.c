@@ -1,0 +1,255 @@
+// Conversions between all dtypes, exact, in code that vectorises and calls no library.
+//
+// Narrow floats (f16, bf16, the 8-bit formats, e2m1) are decoded to f32, which holds them all, and encoded from f32 in integer arithmetic; from f64
+// and i64 the value is first brought to f32 (f64) rounded to odd, which keeps enough of what was cut off for the second rounding to come out as
+// if it were the only one (Boldo and Melquiond, "Emulation of FMA and correctly rounded sums", IEEE Trans. Computers 57, 2008).
+#include <math.h>
+
+#include "codegen/llvm_short.h"
+
+bool tg_llvm_is_narrow(int dtype) {
+  const char cls = tg_dtypes[dtype].cls;
+  return (cls == 'f' || cls == 'e') && tg_dtypes[dtype].bits < 32;
+}
+
+#define B e->b
+
+// ---- what the top of each format looks like (codes without sign)
+
+typedef struct format_top {
+  int largest, infinity, nan; // infinity 0 = none
+} format_top;
+
+static format_top top_of(int dtype) {
+  switch (dtype) {
+  case TG_F16: return (format_top){0x7bff, 0x7c00, 0x7e00};
+  case TG_BF16: return (format_top){0x7f7f, 0x7f80, 0x7fc0};
+  case TG_E5M2: return (format_top){0x7b, 0x7c, 0x7e};
+  case TG_E4M3: return (format_top){0x7e, 0, 0x7f};
+  case TG_E4M3FNUZ: return (format_top){0x7f, 0, 0x80};
+  default: return (format_top){0x7, 0, 0x7}; // e2m1: no NaN, it becomes the largest
+  }
+}
+
+// ---- decode
+
+// bits of binary16, in i16, to f32.
+static LLVMValueRef half_to_f32(tg_llvm *e, LLVMValueRef bits) {
+  return LLVMBuildFPExt(B, tg_llvm_bitcast(e, bits, e->half), tg_llvm_like_value(bits, e->f32), "");
+}
+
+// Any IEEE-like format in integers: normals move to f32's place and are rebiased, subnormals are small integers times a power of two.
+static LLVMValueRef decode_by_integers(tg_llvm *e, int dtype, LLVMValueRef bits) {
+  const tg_dtype_row *row = &tg_dtypes[dtype];
+  const format_top top = top_of(dtype);
+  const int sign_bit = row->bits - 1;
+  LLVMValueRef wide = zext(e, bits, e->i32);
+  LLVMValueRef magnitude = andk(e, wide, (1 << sign_bit) - 1);
+  LLVMValueRef sign = shlk(e, andk(e, wide, 1 << sign_bit), 31 - sign_bit);
+  LLVMValueRef normal = addk(e, shlk(e, magnitude, 23 - row->man), (int64_t)(127 - row->bias) << 23);
+  LLVMValueRef count = LLVMBuildSIToFP(B, magnitude, tg_llvm_like_value(bits, e->f32), "");
+  LLVMValueRef subnormal = tg_llvm_bitcast(e, mulk(e, count, ldexp(1, 1 - row->bias - row->man)), e->i32);
+  LLVMValueRef r = pick(e, icmpk(e, LLVMIntULT, magnitude, 1 << row->man), subnormal, normal);
+  if (top.infinity) { // Inf and NaN: exponent all ones, mantissa kept
+    LLVMValueRef special = ork(e, shlk(e, magnitude, 23 - row->man), 0x7f800000);
+    r = pick(e, icmpk(e, LLVMIntUGE, magnitude, top.infinity), special, r);
+  } else if (dtype == TG_E4M3) {
+    r = pick(e, icmpk(e, LLVMIntEQ, magnitude, top.nan), ki(r, 0x7fc00000), r);
+  }
+  r = LLVMBuildOr(B, r, sign, "");
+  if (dtype == TG_E4M3FNUZ) r = pick(e, icmpk(e, LLVMIntEQ, bits, 0x80), ki(r, 0x7fc00000), r);
+  return tg_llvm_bitcast(e, r, e->f32);
+}
+
+// e4m3 and e4m3fnuz by way of binary16: the byte's exponent and mantissa fit into binary16's (subnormals included), 2^-8 or 2^-7 too small.
+static LLVMValueRef decode_e4m3_by_half(tg_llvm *e, int dtype, LLVMValueRef bits) {
+  LLVMValueRef wide = LLVMBuildSExt(B, bits, tg_llvm_like_value(bits, e->i16), "");
+  LLVMValueRef half = andk(e, shlk(e, wide, 7), 0xbfff); // s 0 eeee mmm 0000000
+  LLVMValueRef nan;
+  if (dtype == TG_E4M3) nan = icmpk(e, LLVMIntEQ, andk(e, half, 0x7fff), 0x3f80);
+  else nan = icmpk(e, LLVMIntEQ, half, 0x8000);
+  LLVMValueRef top = LLVMBuildSExt(B, nan, LLVMTypeOf(half), "");
+  half = LLVMBuildOr(B, half, andk(e, top, dtype == TG_E4M3 ? 0x4000 : 0x7e00), ""); // exponent 11111, mantissa not 0: NaN
+  return mulk(e, half_to_f32(e, half), dtype == TG_E4M3 ? 256 : 128);
+}
+
+LLVMValueRef tg_llvm_to_f32(tg_llvm *e, int dtype, LLVMValueRef bits) {
+  switch (dtype) {
+  case TG_F32: return bits;
+  case TG_BF16: return tg_llvm_bitcast(e, shlk(e, zext(e, bits, e->i32), 16), e->f32);
+  case TG_E8M0: { // 2^(code-127): an exponent field; code 0 is the subnormal 2^-127, 0xff NaN
+    LLVMValueRef wide = zext(e, bits, e->i32), r = shlk(e, wide, 23);
+    r = pick(e, icmpk(e, LLVMIntEQ, wide, 0), ki(r, 0x00400000), r);
+    r = pick(e, icmpk(e, LLVMIntEQ, wide, 0xff), ki(r, 0x7fc00000), r);
+    return tg_llvm_bitcast(e, r, e->f32);
+  }
+  case TG_F16:
+    if (e->f16c) return half_to_f32(e, bits);
+    break;
+  case TG_E5M2:
+    if (e->f16c) return half_to_f32(e, shlk(e, zext(e, bits, e->i16), 8));
+    break;
+  case TG_E4M3:
+  case TG_E4M3FNUZ:
+    if (e->f16c) return decode_e4m3_by_half(e, dtype, bits);
+    break;
+  case TG_E2M1:
+    if (e->f16c) { // s ee m to binary16's place, 2^-14 too small
+      LLVMValueRef wide = zext(e, bits, e->i16);
+      LLVMValueRef half = LLVMBuildOr(B, shlk(e, andk(e, wide, 8), 12), shlk(e, andk(e, wide, 7), 9), "");
+      return mulk(e, half_to_f32(e, half), 16384);
+    }
+    break;
+  default: tg_llvm_fail(e, "%s is not a float", tg_dtypes[dtype].name);
+  }
+  return decode_by_integers(e, dtype, bits);
+}
+
+// ---- encode
+
+static LLVMValueRef encode_bf16(tg_llvm *e, LLVMValueRef x) {
+  LLVMValueRef bits = tg_llvm_bitcast(e, x, e->i32);
+  LLVMValueRef rounded = LLVMBuildAdd(B, bits, addk(e, andk(e, shrk(e, bits, 16), 1), 0x7fff), "");
+  LLVMValueRef quiet = ork(e, andk(e, bits, 0x80000000), 0x7fc00000);
+  return cut_to(e, shrk(e, pick(e, is_nan(e, x), quiet, rounded), 16), e->i16);
+}
+
+// The nearest power of two, ties up; nothing below 2^-127; NaN for NaN and what is not positive.
+static LLVMValueRef encode_e8m0(tg_llvm *e, LLVMValueRef x, tg_round_mode mode) {
+  LLVMValueRef bits = tg_llvm_bitcast(e, x, e->i32);
+  LLVMValueRef code = shrk(e, addk(e, bits, 0x400000), 23); // exponent, plus one from 1.5 on
+  // Subnormals: code 0 is 2^-127 = 0x400000 as bits, and 1.5 times that is where 2^-126, code 1, begins.
+  LLVMValueRef low = zext(e, icmpk(e, LLVMIntUGE, bits, 0x600000), e->i32);
+  code = pick(e, icmpk(e, LLVMIntULT, bits, 0x800000), low, code);
+  if (mode == TG_ROUND_SAT) code = pick(e, icmpk(e, LLVMIntUGT, code, 0xfe), ki(code, 0xfe), code);
+  LLVMValueRef positive = LLVMBuildFCmp(B, LLVMRealOGT, x, kf(x, 0), "");
+  return cut_to(e, pick(e, positive, code, ki(code, 0xff)), e->i8);
+}
+
+// To an IEEE-like format of fewer than 8 exponent bits, in f32 and integers. Normals: round the mantissa in place, rebias. Below the smallest normal:
+// adding the power of two whose last mantissa bit weighs as much as the format's smallest subnormal leaves the code in the low bits.
+static LLVMValueRef encode_by_integers(tg_llvm *e, int dtype, LLVMValueRef x, tg_round_mode mode) {
+  const tg_dtype_row *row = &tg_dtypes[dtype];
+  const format_top top = top_of(dtype);
+  const int cut = 23 - row->man, smallest = 1 - row->bias;
+  LLVMTypeRef out = row->bits > 8 ? e->i16 : e->i8;
+  LLVMValueRef bits = tg_llvm_bitcast(e, x, e->i32);
+  LLVMValueRef magnitude = andk(e, bits, 0x7fffffff);
+  LLVMValueRef odd = andk(e, shrk(e, magnitude, cut), 1);
+  const int64_t rebias = (int64_t)(127 - row->bias) << 23;
+  LLVMValueRef normal = shrk(e, LLVMBuildAdd(B, addk(e, magnitude, (1 << (cut - 1)) - 1 - rebias), odd, ""), cut);
+  LLVMValueRef shifted = LLVMBuildFAdd(B, tg_llvm_bitcast(e, magnitude, e->f32), kf(x, ldexp(1, smallest - row->man + 23)), "");
+  LLVMValueRef subnormal = addk(e, tg_llvm_bitcast(e, shifted, e->i32), -((int64_t)(127 + smallest - row->man + 23) << 23));
+  LLVMValueRef code = pick(e, icmpk(e, LLVMIntULT, magnitude, (int64_t)(127 + smallest) << 23), subnormal, normal);
+  const bool clamp = !top.infinity && (mode == TG_ROUND_SAT || dtype == TG_E2M1);
+  const int beyond = top.infinity ? top.infinity : clamp ? top.largest : top.nan;
+  code = pick(e, icmpk(e, LLVMIntUGT, code, top.largest), ki(code, beyond), code);
+  code = pick(e, is_nan(e, x), ki(code, top.nan), code);
+  LLVMValueRef sign = andk(e, shrk(e, bits, 32 - row->bits), 1 << (row->bits - 1));
+  if (dtype == TG_E2M1) sign = pick(e, is_nan(e, x), ki(sign, 0), sign);
+  if (dtype == TG_E4M3FNUZ) sign = pick(e, icmpk(e, LLVMIntEQ, code, 0), ki(sign, 0), sign); // the code of -0 is NaN
+  return cut_to(e, LLVMBuildOr(B, code, sign, ""), out);
+}
+
+LLVMValueRef tg_llvm_from_f32(tg_llvm *e, int dtype, LLVMValueRef x, tg_round_mode mode) {
+  switch (dtype) {
+  case TG_F32: return x;
+  case TG_BF16: return encode_bf16(e, x);
+  case TG_E8M0: return encode_e8m0(e, x, mode);
+  case TG_F16:
+    if (e->f16c) return tg_llvm_bitcast(e, LLVMBuildFPTrunc(B, x, tg_llvm_like_value(x, e->half), ""), e->i16);
+    return encode_by_integers(e, dtype, x, mode);
+  default: return encode_by_integers(e, dtype, x, mode);
+  }
+}
+
+// ---- f64
+
+LLVMValueRef tg_llvm_to_f64(tg_llvm *e, int dtype, LLVMValueRef x) {
+  if (dtype == TG_F64) return x;
+  return LLVMBuildFPExt(B, tg_llvm_to_f32(e, dtype, x), tg_llvm_like_value(x, e->f64), "");
+}
+
+// f64 to f32 rounded to odd: exact values as they are, others to the neighbour whose last bit is 1.
+static LLVMValueRef odd_f32(tg_llvm *e, LLVMValueRef x) {
+  LLVMValueRef near = LLVMBuildFPTrunc(B, x, tg_llvm_like_value(x, e->f32), "");
+  LLVMValueRef back = LLVMBuildFPExt(B, near, LLVMTypeOf(x), "");
+  LLVMValueRef bits = tg_llvm_bitcast(e, near, e->i32);
+  LLVMValueRef away = LLVMBuildFCmp(B, LLVMRealOGT, tg_llvm_intrinsic1(e, "llvm.fabs", back), tg_llvm_intrinsic1(e, "llvm.fabs", x), "");
+  LLVMValueRef cut = pick(e, away, addk(e, bits, -1), bits); // towards zero
+  LLVMValueRef exact = LLVMBuildFCmp(B, LLVMRealUEQ, back, x, ""); // NaN counts as exact
+  return tg_llvm_bitcast(e, pick(e, exact, bits, ork(e, cut, 1)), e->f32);
+}
+
+LLVMValueRef tg_llvm_from_f64(tg_llvm *e, int dtype, LLVMValueRef x, tg_round_mode mode) {
+  if (dtype == TG_F64) return x;
+  if (dtype == TG_F32) return LLVMBuildFPTrunc(B, x, tg_llvm_like_value(x, e->f32), "");
+  return tg_llvm_from_f32(e, dtype, odd_f32(e, x), mode);
+}
+
+// i64 to f64 rounded to odd at 2^-53 of its size, so that a second rounding is as good as one.
+static LLVMValueRef odd_f64_of_i64(tg_llvm *e, LLVMValueRef x) {
+  // |x| >= 2^53: the low 11 bits become one sticky bit; the rest has at most 53 bits and converts exactly.
+  LLVMValueRef low = andk(e, x, 0x7ff);
+  LLVMValueRef sticky = pick(e, icmpk(e, LLVMIntEQ, low, 0), low, ki(low, 0x400));
+  LLVMValueRef cut = LLVMBuildOr(B, andk(e, x, ~INT64_C(0x7ff)), sticky, "");
+  // x + 2^53 < 2^54 unsigned: |x| fits
+  LLVMValueRef fits = LLVMBuildICmp(B, LLVMIntULE, addk(e, x, INT64_C(1) << 53), ki(x, INT64_C(1) << 54), "");
+  return LLVMBuildSIToFP(B, pick(e, fits, x, cut), tg_llvm_like_value(x, e->f64), "");
+}
+
+// ---- between kinds
+
+static LLVMValueRef int_to_float(tg_llvm *e, int from, int to, LLVMValueRef x, tg_round_mode mode) {
+  if (from == TG_I1) x = zext(e, x, e->i32);
+  if (to == TG_F32) return LLVMBuildSIToFP(B, x, tg_llvm_like_value(x, e->f32), "");
+  if (to == TG_F64) return LLVMBuildSIToFP(B, x, tg_llvm_like_value(x, e->f64), "");
+  if (from == TG_I1 || from == TG_I8) return tg_llvm_from_f32(e, to, LLVMBuildSIToFP(B, x, tg_llvm_like_value(x, e->f32), ""), mode);
+  if (from == TG_I64) return tg_llvm_from_f64(e, to, odd_f64_of_i64(e, x), mode);
+  return tg_llvm_from_f64(e, to, LLVMBuildSIToFP(B, x, tg_llvm_like_value(x, e->f64), ""), mode); // i32 fits f64
+}
+
+static LLVMValueRef float_to_int(tg_llvm *e, int from, int to, LLVMValueRef x) {
+  if (from != TG_F64) x = tg_llvm_to_f32(e, from, x);
+  if (to == TG_I1) return LLVMBuildFCmp(B, LLVMRealUNE, x, kf(x, 0), "");
+  LLVMTypeRef types[] = {tg_llvm_like_value(x, tg_llvm_element(e, to)), LLVMTypeOf(x)};
+  return tg_llvm_intrinsic(e, "llvm.fptosi.sat", 2, types, 1, &x); // truncates, saturates, NaN gives 0
+}
+
+LLVMValueRef tg_llvm_cast(tg_llvm *e, int from, int to, LLVMValueRef x, tg_round_mode mode) {
+  if (from == to) return x;
+  const bool float_from = tg_dtypes[from].cls == 'f' || tg_dtypes[from].cls == 'e', float_to = tg_dtypes[to].cls == 'f' || tg_dtypes[to].cls == 'e';
+  if (!float_from && float_to) return int_to_float(e, from, to, x, mode);
+  if (float_from && !float_to) return float_to_int(e, from, to, x);
+  if (!float_from) {
+    if (to == TG_I1) return icmpk(e, LLVMIntNE, x, 0);
+    if (from == TG_I1) return zext(e, x, tg_llvm_element(e, to));
+    LLVMTypeRef type = tg_llvm_like_value(x, tg_llvm_element(e, to));
+    return tg_dtypes[to].bits > tg_dtypes[from].bits ? LLVMBuildSExt(B, x, type, "") : LLVMBuildTrunc(B, x, type, "");
+  }
+  if (from == TG_F64) return tg_llvm_from_f64(e, to, x, mode);
+  LLVMValueRef wide = tg_llvm_to_f32(e, from, x);
+  if (to == TG_F64) return LLVMBuildFPExt(B, wide, tg_llvm_like_value(x, e->f64), "");
+  if (to == TG_BF16 && tg_dtypes[from].bits <= 8) // at most 3 mantissa bits and within range: the upper half is the value
+    return cut_to(e, shrk(e, tg_llvm_bitcast(e, wide, e->i32), 16), e->i16);
+  return tg_llvm_from_f32(e, to, wide, mode);
+}
+
+// ---- ops
+
+static void emit_cast(tg_llvm *e, tg_op *op) {
+  const int from = op->in[0]->type.dtype, to = op->out[0]->type.dtype;
+  const char *mode = tg_attr_str(op, "mode", "ieee");
+  tg_llvm_set(op, tg_llvm_cast(e, from, to, tg_llvm_in(op, 0), strcmp(mode, "sat") ? TG_ROUND_IEEE : TG_ROUND_SAT));
+}
+
+static void emit_bitcast(tg_llvm *e, tg_op *op) {
+  const int from = op->in[0]->type.dtype, to = op->out[0]->type.dtype;
+  LLVMValueRef x = tg_llvm_in(op, 0);
+  if (from == TG_I1 && to != TG_I1) x = zext(e, x, e->i8);
+  if (to == TG_I1 && from != TG_I1) x = icmpk(e, LLVMIntNE, x, 0); // any byte but 0 reads as true
+  else if (to != TG_I1) x = tg_llvm_bitcast(e, x, tg_llvm_element(e, to));
+  tg_llvm_set(op, x);
+}
+
+const tg_llvm_row tg_llvm_rows_cast[] = {{TG_OP_CAST, emit_cast}, {TG_OP_BITCAST, emit_bitcast}, {0, NULL}};
