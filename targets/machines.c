@@ -243,6 +243,22 @@ void tg_machine_add(tg_context *ctx, const char *text, size_t size, const char *
   state->infos = NULL;
 }
 
+const char *tg_machine_text(tg_context *ctx, const tg_machine *machine) {
+  const tg_machine_state *state = tg_machine_list(ctx);
+  for (int i = 0; i < state->n; i++) {
+    if (&state->rows[i]->machine == machine) return state->texts[i];
+  }
+  return NULL;
+}
+
+void tg_machine_ensure(tg_context *ctx, const char *text) {
+  tg_machine_state *state = tg_machine_list(ctx);
+  for (int i = 0; i < state->n; i++) {
+    if (state->texts[i] && strcmp(state->texts[i], text) == 0) return;
+  }
+  tg_machine_add(ctx, text, strlen(text), "machine description");
+}
+
 struct load_call {
   tg_context *ctx;
   const char *file;

@@ -92,14 +92,14 @@ int64_t tg_record_eval(tg_context *ctx, const tg_expr *e, const tg_dims *dims, c
   const char *missing = NULL;
   if (tg_e_eval(e, tg_dims_lookup, (void *)(uintptr_t)dims, &value, &missing)) return value;
   const char *text = tg_e_text(&ctx->arena, e);
-  if (missing) tg_throw(ctx, TG_INVALID, "%s = %s needs %s, which is open: give it, as in --shape %s=128", what, text, missing, missing);
-  tg_throw(ctx, TG_INVALID, "%s = %s exceeds 64 bits or divides by 0 for these dims", what, text);
+  if (missing) tg_throw(ctx, TG_INVALID, "%s: %s needs %s, which is open: give it, as in --shape %s=128", what, text, missing, missing);
+  tg_throw(ctx, TG_INVALID, "%s: %s exceeds 64 bits or divides by 0 for these dims", what, text);
 }
 
 size_t tg_record_bytes(tg_context *ctx, const tg_record_param *param, const tg_dims *dims, int64_t dim[TG_MAX_RANK]) {
   int64_t elements = 1;
   for (int i = 0; i < param->rank; i++) {
-    dim[i] = tg_record_eval(ctx, param->dims[i], dims, tg_arena_printf(&ctx->arena, "axis %d of %s", i, param->name));
+    dim[i] = tg_record_eval(ctx, param->dims[i], dims, param->name);
     if (dim[i] < 0) {
       tg_throw(ctx, TG_INVALID, "axis %d of %s = %s is %lld for these dims: extents are 0 or more", i, param->name,
                tg_e_text(&ctx->arena, param->dims[i]), (long long)dim[i]);
@@ -112,17 +112,19 @@ size_t tg_record_bytes(tg_context *ctx, const tg_record_param *param, const tg_d
   return tg_dtype_bytes(param->dtype, elements);
 }
 
-void tg_record_grid(tg_context *ctx, const tg_record_launch *launch, const tg_dims *dims, int64_t grid[4]) {
+int64_t tg_record_grid(tg_context *ctx, const tg_record_launch *launch, const tg_dims *dims, int64_t grid[4]) {
   int64_t blocks = 1;
   bool empty = false;
   for (int i = 0; i < 4; i++) {
-    grid[i] = i < launch->naxes ? tg_record_eval(ctx, launch->grid[i], dims, tg_arena_printf(&ctx->arena, "grid axis %d", i)) : 1;
+    grid[i] = i < launch->naxes ? tg_record_eval(ctx, launch->grid[i], dims, "a grid axis") : 1;
     if (grid[i] < 0) tg_throw(ctx, TG_INVALID, "grid axis %d = %s is %lld for these dims", i, tg_e_text(&ctx->arena, launch->grid[i]), (long long)grid[i]);
     empty |= grid[i] == 0;
   }
-  for (int i = 0; i < 4 && !empty; i++) {
+  if (empty) return 0;
+  for (int i = 0; i < 4; i++) {
     if (__builtin_mul_overflow(blocks, grid[i], &blocks)) tg_throw(ctx, TG_INVALID, "the launch '%s' would have more than 2^63 blocks", launch->entry);
   }
+  return blocks;
 }
 
 // ---- preconditions: "K % 16 == 0", "M < 2147483648", "aligned(A, 16)"

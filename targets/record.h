@@ -68,8 +68,8 @@ int64_t tg_binding_int(tg_context *ctx, const tg_binding *binding, const char *o
 void tg_dims_solve(tg_context *ctx, const tg_record *record, int ntensors, const tg_tensor *tensors, const tg_bindings *shape, tg_dims *out);
 // True when every precondition holds for dims and pointers (tensors NULL: aligned, as a driver's own allocations are).
 bool tg_record_admits(const tg_record *record, const tg_dims *dims, int ntensors, const tg_tensor *tensors);
-// Evaluated launch: total blocks (product of the grid; 0 = skipped) and scalar arguments.
-void tg_record_grid(tg_context *ctx, const tg_record_launch *launch, const tg_dims *dims, int64_t grid[4]);
+// Evaluated grid of a launch; returns the number of blocks, 0 = the launch is skipped. Throws TG_INVALID when that exceeds 63 bits.
+int64_t tg_record_grid(tg_context *ctx, const tg_record_launch *launch, const tg_dims *dims, int64_t grid[4]);
 // An expression's value; throws TG_INVALID naming `what` and the letter that is open.
 int64_t tg_record_eval(tg_context *ctx, const tg_expr *e, const tg_dims *dims, const char *what);
 // Extents and storage of a parameter or workspace; throws TG_INVALID on negative extents and sizes beyond 64 bits.

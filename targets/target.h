@@ -34,6 +34,7 @@ typedef struct tg_job { // request
   const char *ir;       // .tile text
   size_t ir_size;
   const char *target;
+  const char *machine;  // text of the user's own description that the target names (the helper has not loaded it); NULL = a built-in one
   const char *want;     // "lane" "llvm" "asm" "obj" "source"
   int variant;          // which of the lowering's variants
   tg_bindings settings, statics;
@@ -80,7 +81,7 @@ struct tg_device {
   tg_context *ctx;
   const tg_driver *driver;
   const char *name;   // "cpu"
-  const char *target; // what to compile for
+  const char *target; // what to compile for; NULL: the device takes tile IR itself (its `object` is .tile text, its launches have no entries)
   void *state;
 };
 struct tg_driver {
@@ -103,5 +104,6 @@ struct tg_driver {
   void (*sync)(tg_device *device);
 };
 extern const tg_driver *const tg_drivers[]; // NULL-terminated
+extern const tg_driver tg_driver_cpu, tg_driver_interp;
 
 #endif

@@ -148,6 +148,7 @@ tg_bytes tg_wire_encode_job(tg_arena *arena, const tg_job *job) {
   add_string(&text, arena->ctx->config.dump_dir);
   add_bytes(&text, job->ir, job->ir_size);
   add_string(&text, job->target);
+  add_string(&text, job->machine);
   add_string(&text, job->want);
   add_u64(&text, (uint64_t)job->variant);
   add_bindings(&text, &job->settings);
@@ -163,6 +164,8 @@ void tg_wire_decode_job(tg_context *ctx, tg_arena *arena, tg_bytes payload, tg_j
   const tg_bytes ir = take_bytes(&r);
   job->ir = ir.data, job->ir_size = ir.size;
   job->target = take_string(&r);
+  job->machine = take_string(&r);
+  if (!*job->machine) job->machine = NULL;
   job->want = take_string(&r);
   job->variant = (int)take_u64(&r);
   job->settings = take_bindings(&r);

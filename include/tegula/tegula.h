@@ -43,6 +43,7 @@ typedef struct tg_config {
   const char *cache_dir; /* compile cache and measured limits (NULL: $TEGULA_CACHE, $XDG_CACHE_HOME/tegula, ~/.cache/tegula) */
   const char *database;  /* user's tuning database file (NULL: $TEGULA_DATABASE, else in the cache directory) */
   const char *worker;    /* compile helper program (NULL: $TEGULA_WORKER, tegula-worker beside the executable) */
+  int compile_seconds;   /* time limit of one compile in the helper (0: $TEGULA_COMPILE_SECONDS, else 60) */
   const char *dump_dir;  /* numbered files after each pass (NULL: $TEGULA_DUMP; none if unset) */
 } tg_config;
 

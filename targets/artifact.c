@@ -1,0 +1,198 @@
+// Artifacts: a traced kernel, compiled by variant and form when asked.
+#include <stdlib.h>
+
+#include "targets/machines.h"
+#include "targets/run.h"
+
+static tg_bindings copy_bindings(tg_arena *arena, tg_bindings from) {
+  tg_binding *at = TG_NEWN(arena, tg_binding, from.n + 1);
+  for (int i = 0; i < from.n; i++) at[i] = (tg_binding){tg_arena_strdup(arena, from.at[i].name), tg_arena_strdup(arena, from.at[i].value)};
+  return (tg_bindings){from.n, at};
+}
+
+static void fill(tg_artifact *artifact, tg_kernel *kernel, const tg_compile_options *options, const tg_bindings *knobs) {
+  tg_context *ctx = artifact->ctx;
+  const tg_family *family;
+  const char *target = options->target ? options->target : "cpu";
+  const tg_machine *machine = tg_target_find(ctx, target, &family);
+  tg_check_knobs(ctx, kernel, family, machine, knobs);
+  artifact->in_process = options->in_process;
+  artifact->no_cache = options->no_cache;
+  tg_job *job = &artifact->job;
+  job->ir = tg_print(&artifact->arena, kernel, &job->ir_size);
+  job->target = tg_arena_strdup(&artifact->arena, target);
+  job->machine = tg_machine_text(ctx, machine);
+  job->settings = copy_bindings(&artifact->arena, *knobs);
+  job->statics = copy_bindings(&artifact->arena, options->statics);
+  artifact->nvariants = family->lowering->variants ? family->lowering->variants(kernel, machine) : 1;
+  artifact->variants = TG_NEWN(&artifact->arena, struct tg_variant, artifact->nvariants);
+}
+
+struct compile_call {
+  tg_context *ctx;
+  tg_source *source;
+  tg_kernel *kernel;
+  const tg_compile_options *options;
+  tg_artifact *artifact;
+  tg_bindings knobs;
+};
+
+static void fill_body(void *arg) {
+  struct compile_call *call = arg;
+  fill(call->artifact, call->kernel, call->options, &call->knobs);
+}
+
+static void compile_body(void *arg) {
+  struct compile_call *call = arg;
+  tg_artifact *artifact = call->artifact;
+  if (!call->source) {
+    tg_binding *at = TG_NEWN(&artifact->arena, tg_binding, call->options->settings.n + 1);
+    for (int i = 0; i < call->options->settings.n; i++) {
+      const tg_binding *binding = &call->options->settings.at[i];
+      const char *value = tg_setting_value(call->kernel, binding->name, NULL);
+      if (!value) at[call->knobs.n++] = *binding;
+      if (value && strcmp(value, binding->value) != 0) {
+        tg_throw(call->ctx, TG_INVALID, "kernel '%s' was traced with %s = %s: trace it again for %s", call->kernel->name, binding->name, value, binding->value);
+      }
+    }
+    call->knobs.at = at;
+    fill_body(call);
+    return;
+  }
+  tg_split split;
+  tg_split_settings(call->ctx, call->source, &call->options->settings, &artifact->arena, &split);
+  call->knobs = split.knobs;
+  tg_check_status(call->ctx, tg_source_trace(call->source, &split.kernel, &call->options->statics, &call->kernel));
+  tg_status status = tg_protect(call->ctx, fill_body, call);
+  tg_kernel_free(call->kernel);
+  tg_check_status(call->ctx, status);
+}
+
+static void new_body(void *arg) {
+  struct compile_call *call = arg;
+  tg_artifact *artifact = tg_realloc(call->ctx, NULL, sizeof *artifact);
+  memset(artifact, 0, sizeof *artifact);
+  artifact->ctx = call->ctx;
+  tg_arena_init(&artifact->arena, call->ctx);
+  call->artifact = artifact;
+}
+
+static tg_status compile_call(struct compile_call *call, tg_artifact **out) {
+  *out = NULL;
+  tg_status status = tg_protect(call->ctx, new_body, call);
+  if (status == TG_OK) status = tg_protect(call->ctx, compile_body, call);
+  if (status == TG_OK) {
+    *out = call->artifact;
+  } else {
+    tg_artifact_free(call->artifact);
+  }
+  return status;
+}
+
+tg_status tg_compile(tg_context *ctx, tg_source *source, const tg_compile_options *options, tg_artifact **out) {
+  return compile_call(&(struct compile_call){.ctx = ctx, .source = source, .options = options}, out);
+}
+
+tg_status tg_compile_kernel(tg_context *ctx, tg_kernel *kernel, const tg_compile_options *options, tg_artifact **out) {
+  return compile_call(&(struct compile_call){.ctx = ctx, .kernel = kernel, .options = options}, out);
+}
+
+void tg_artifact_free(tg_artifact *artifact) {
+  if (!artifact) return;
+  tg_context *ctx = artifact->ctx;
+  tg_arena_free(&artifact->arena);
+  tg_realloc(ctx, artifact, 0);
+}
+
+// ---- variants and forms
+
+static void compile_form(tg_artifact *artifact, const char *want, int variant, tg_product *out) {
+  tg_job job = artifact->job;
+  job.want = want;
+  job.variant = variant;
+  tg_compile_job(artifact->ctx, &job, artifact->in_process, artifact->no_cache, &artifact->arena, out);
+}
+
+const tg_record *tg_artifact_variant(tg_artifact *artifact, int variant, tg_bytes *object) {
+  struct tg_variant *v = &artifact->variants[variant];
+  if (!v->record) {
+    tg_product product = {0};
+    compile_form(artifact, "obj", variant, &product);
+    v->obj = product.bytes;
+    v->record = tg_record_from_json(artifact->ctx, &artifact->arena, product.record, product.record_size);
+  }
+  *object = v->obj;
+  return v->record;
+}
+
+const tg_record *tg_artifact_choose(tg_artifact *artifact, const tg_dims *dims, int ntensors, const tg_tensor *tensors, tg_bytes *object) {
+  for (int i = 0; i < artifact->nvariants - 1; i++) {
+    const tg_record *record = tg_artifact_variant(artifact, i, object);
+    if (tg_record_admits(record, dims, ntensors, tensors)) return record;
+  }
+  return tg_artifact_variant(artifact, artifact->nvariants - 1, object);
+}
+
+static tg_record *record_of(tg_artifact *artifact, const char *want, int variant) {
+  tg_product product = {0};
+  compile_form(artifact, want, variant, &product);
+  return tg_record_from_json(artifact->ctx, &artifact->arena, product.record, product.record_size);
+}
+
+// The variant that a launch with this shape takes; without a shape the last, which serves every call.
+static int variant_for(tg_artifact *artifact, const tg_bindings *shape) {
+  for (int i = 0; shape && i < artifact->nvariants - 1; i++) {
+    tg_record *record = record_of(artifact, "lane", i);
+    tg_dims dims;
+    tg_dims_solve(artifact->ctx, record, 0, NULL, shape, &dims);
+    if (tg_record_admits(record, &dims, 0, NULL)) return i;
+  }
+  return artifact->nvariants - 1;
+}
+
+struct emit_call {
+  tg_artifact *artifact;
+  const char *what;
+  const tg_bindings *shape;
+  tg_bytes out;
+  int variant;
+  tg_record *record;
+};
+
+static void object_record_body(void *arg) {
+  struct emit_call *call = arg;
+  call->record = record_of(call->artifact, "obj", call->variant);
+}
+
+static void emit_body(void *arg) {
+  struct emit_call *call = arg;
+  tg_artifact *artifact = call->artifact;
+  static const char *const forms[] = {"lane", "llvm", "asm", "obj", "source"};
+  if (strcmp(call->what, "tile") == 0) {
+    call->out = (tg_bytes){(void *)(uintptr_t)artifact->job.ir, artifact->job.ir_size};
+    return;
+  }
+  call->variant = variant_for(artifact, call->shape);
+  if (strcmp(call->what, "meta") == 0) {
+    // Registers and spills are known of objects alone; where the tool that makes them is absent the record has everything else.
+    if (tg_protect(artifact->ctx, object_record_body, call) != TG_OK) call->record = record_of(artifact, "asm", call->variant);
+    call->out.data = tg_record_meta(&artifact->arena, call->record, call->shape, &call->out.size);
+    return;
+  }
+  for (size_t i = 0; i < sizeof forms / sizeof *forms; i++) {
+    if (strcmp(forms[i], call->what) != 0) continue;
+    tg_product product = {0};
+    compile_form(artifact, forms[i], call->variant, &product);
+    call->out = product.bytes;
+    return;
+  }
+  tg_throw(artifact->ctx, TG_INVALID, "there is no form '%s' to emit; forms: tile, lane, llvm, asm, obj, source, meta", call->what);
+}
+
+tg_status tg_artifact_emit(tg_artifact *artifact, const char *what, const tg_bindings *shape, const void **data, size_t *size) {
+  struct emit_call call = {.artifact = artifact, .what = what, .shape = shape && shape->n ? shape : NULL};
+  tg_status status = tg_protect(artifact->ctx, emit_body, &call);
+  *data = call.out.data;
+  *size = call.out.size;
+  return status;
+}

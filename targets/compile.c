@@ -1,0 +1,115 @@
+// The compile boundary: a job goes through the cache, then to the helper process or, on request, to the compiler in this process.
+#include <stdlib.h>
+#include <sys/stat.h>
+
+#include "targets/compiler.h"
+#include "targets/machines.h"
+#include "targets/sha256.h"
+#include "targets/wire.h"
+
+void (*tg_compile_in_process)(tg_context *ctx, const tg_job *job, tg_arena *arena, tg_product *out);
+
+typedef struct compiler {
+  tg_cache_state cache;
+  tg_helper helper;
+} compiler;
+
+static void free_compiler(tg_context *ctx, void *state) {
+  compiler *c = state;
+  tg_helper_stop(ctx, &c->helper);
+}
+
+static compiler *compiler_of(tg_context *ctx) {
+  if (!ctx->slots[TG_SLOT_COMPILER]) {
+    ctx->slots[TG_SLOT_COMPILER] = TG_NEW(&ctx->arena, compiler);
+    ctx->slot_free[TG_SLOT_COMPILER] = free_compiler;
+  }
+  return ctx->slots[TG_SLOT_COMPILER];
+}
+
+// ---- the key
+
+static void add_text(tg_sha256 *hash, const char *text) {
+  uint64_t n = text ? strlen(text) : 0;
+  tg_sha256_add(hash, &n, sizeof n);
+  tg_sha256_add(hash, text, n);
+}
+
+static void add_bindings(tg_sha256 *hash, tg_bindings bindings) {
+  uint64_t n = (uint64_t)bindings.n;
+  tg_sha256_add(hash, &n, sizeof n);
+  for (int i = 0; i < bindings.n; i++) add_text(hash, bindings.at[i].name), add_text(hash, bindings.at[i].value);
+}
+
+// The program that compiles stands for its version: a rebuilt one never meets what its predecessor left.
+static void add_program(tg_sha256 *hash, const char *path) {
+  struct stat info = {0};
+  if (path && stat(path, &info) != 0) info = (struct stat){0};
+  const int64_t identity[] = {info.st_size, info.st_mtim.tv_sec, info.st_mtim.tv_nsec};
+  tg_sha256_add(hash, identity, sizeof identity);
+}
+
+static void make_key(tg_context *ctx, const tg_job *job, const char *program, unsigned char key[32]) {
+  const tg_family *family;
+  const tg_machine *machine = tg_target_find(ctx, job->target, &family);
+  tg_sha256 hash;
+  tg_sha256_init(&hash);
+  add_text(&hash, "tegula " TG_VERSION " llvm " TG_LLVM_VERSION);
+  add_program(&hash, program);
+  add_text(&hash, job->target);
+  add_text(&hash, machine->name);
+  add_text(&hash, machine->arch ? machine->arch : tg_machine_host_signature(ctx));
+  add_text(&hash, machine->features);
+#define FIGURE(name, unit, doc) tg_sha256_add(&hash, &machine->name, sizeof machine->name);
+#include "targets/machines/figures.def"
+#undef FIGURE
+  add_text(&hash, job->want);
+  tg_sha256_add(&hash, &job->variant, sizeof job->variant);
+  add_bindings(&hash, job->settings);
+  add_bindings(&hash, job->statics);
+  tg_sha256_add(&hash, job->ir, job->ir_size);
+  tg_sha256_end(&hash, key);
+}
+
+// ---- the way
+
+struct decode_call {
+  tg_context *ctx;
+  tg_arena *arena;
+  tg_bytes payload;
+  tg_product *out;
+};
+
+static void decode_body(void *arg) {
+  struct decode_call *call = arg;
+  tg_wire_decode_reply(call->ctx, call->arena, call->payload, call->out);
+}
+
+static bool from_cache(tg_context *ctx, const unsigned char key[32], tg_arena *arena, tg_product *out) {
+  struct decode_call call = {ctx, arena, {0}, out};
+  return tg_cache_get(ctx, key, arena, &call.payload) && tg_protect(ctx, decode_body, &call) == TG_OK;
+}
+
+// "gemm_fp8 for cpu": the first line of the text names the kernel.
+static const char *describe(tg_arena *arena, const tg_job *job) {
+  char name[128] = "a kernel", text[256] = "";
+  snprintf(text, sizeof text, "%.*s", job->ir_size < 255 ? (int)job->ir_size : 255, job->ir);
+  if (sscanf(text, "kernel %127s", name) != 1) snprintf(name, sizeof name, "a kernel");
+  return tg_arena_printf(arena, "%s for %s (%s)", name, job->target, job->want);
+}
+
+void tg_compile_job(tg_context *ctx, const tg_job *job, bool in_process, bool no_cache, tg_arena *arena, tg_product *out) {
+  compiler *c = compiler_of(ctx);
+  unsigned char key[32];
+  make_key(ctx, job, in_process ? "/proc/self/exe" : ctx->config.worker, key);
+  if (!no_cache && from_cache(ctx, key, arena, out)) return;
+  if (in_process) {
+    if (!tg_compile_in_process) tg_throw(ctx, TG_INVALID, "this program does not link LLVM: compile without in_process, or link tegula_llvm");
+    tg_compile_in_process(ctx, job, arena, out);
+    if (!no_cache) tg_cache_put(ctx, &c->cache, key, tg_wire_encode_product(arena, out));
+    return;
+  }
+  tg_bytes reply = tg_helper_call(ctx, &c->helper, tg_wire_encode_job(arena, job), describe(arena, job), key, arena);
+  tg_wire_decode_reply(ctx, arena, reply, out);
+  if (!no_cache) tg_cache_put(ctx, &c->cache, key, reply);
+}

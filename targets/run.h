@@ -1,0 +1,32 @@
+// Between the public calls and the drivers: settings told apart, artifacts by variant, and what bench and tuner ask of a launchable.
+#ifndef TG_RUN_H
+#define TG_RUN_H
+
+#include "targets/target.h"
+
+typedef struct tg_split {
+  tg_kernel *signature; // under the kernel's part; borrowed from the source
+  tg_bindings kernel;   // options and meta-parameters that the kernel declares
+  tg_bindings knobs;    // the rest: parameters of the lowering
+} tg_split;
+// Settings may decide which other settings a kernel declares (an option that brings a meta-parameter), so the split is a fixed point. Throws
+// on a name given twice; names that neither kernel nor lowering know are found by tg_check_knobs.
+void tg_split_settings(tg_context *ctx, tg_source *source, const tg_bindings *given, tg_arena *arena, tg_split *out);
+// Throws TG_INVALID when a setting is none of the lowering's for this kernel and machine, or has a value that is not among the allowed.
+void tg_check_knobs(tg_context *ctx, const tg_kernel *kernel, const tg_family *family, const tg_machine *machine, const tg_bindings *knobs);
+// Looks up a name in a list; NULL = absent.
+const char *tg_bindings_find(const tg_bindings *bindings, const char *name);
+void tg_check_status(tg_context *ctx, tg_status status); // rethrows what a public function reported
+double tg_seconds(void);                                 // CLOCK_MONOTONIC
+
+// Compiles a variant on first use; throws. The first whose preconditions hold for dims and tensors (NULL: aligned) is the one to launch.
+const tg_record *tg_artifact_variant(tg_artifact *artifact, int variant, tg_bytes *object);
+const tg_record *tg_artifact_choose(tg_artifact *artifact, const tg_dims *dims, int ntensors, const tg_tensor *tensors, tg_bytes *object);
+
+// Of a prepared launch, borrowed. `source`: "set", "database" or "default"; seconds: compiling, the cache included.
+const tg_record *tg_launchable_record(const tg_launchable *launchable);
+const tg_dims *tg_launchable_dims(const tg_launchable *launchable);
+const char *tg_launchable_config_source(const tg_launchable *launchable);
+double tg_launchable_compile_seconds(const tg_launchable *launchable);
+
+#endif
