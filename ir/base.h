@@ -26,6 +26,8 @@ void *tg_arena_alloc(tg_arena *arena, size_t bytes); // zeroed, 16-byte aligned,
 char *tg_arena_strdup(tg_arena *arena, const char *text);
 char *tg_arena_strndup(tg_arena *arena, const char *text, size_t n);
 char *tg_arena_printf(tg_arena *arena, const char *format, ...) __attribute__((format(printf, 2, 3)));
+// Room for one more element in an array of n that only this function has grown: the same array, or a copy twice as large.
+void *tg_arena_grow(tg_arena *arena, void *array, size_t n, size_t element);
 #define TG_NEW(arena, type) ((type *)tg_arena_alloc(arena, sizeof(type)))
 #define TG_NEWN(arena, type, n) ((type *)tg_arena_alloc(arena, sizeof(type) * (size_t)(n)))
 

@@ -32,6 +32,8 @@ typedef enum tg_opcode {
   TG_NOPCODES
 } tg_opcode;
 
+typedef enum tg_level { TG_LEVEL_TILE, TG_LEVEL_LANE } tg_level;
+
 typedef enum tg_trait { // bits of tg_op_row.traits, letters in the tables
   TG_PURE = 1,
   TG_ELEMENTWISE = 2,
@@ -47,7 +49,25 @@ typedef struct tg_op_row {
   tg_op_info info;
   unsigned traits;
 } tg_op_row;
-extern const tg_op_row *tg_op_rows(void); // TG_NOPCODES rows, traits decoded
+const tg_op_row *tg_op_rows(void); // TG_NOPCODES rows, traits decoded
+int tg_op_find(const char *name, size_t length, tg_level level); // among the ops of a level; -1 if unknown
+
+// One entry of a row's attribute column, read by tg_next_attr_spec; false at the end of the column.
+typedef struct tg_attr_spec {
+  const char *key; // `length` characters, not NUL-terminated
+  int length;
+  tg_attr_kind kind;
+  bool num; // int or float
+  bool optional;
+} tg_attr_spec;
+bool tg_next_attr_spec(const char **cursor, tg_attr_spec *out);
+
+enum {
+  TG_MAX_RESULTS = 1024,      // of one op
+  TG_MAX_ELEMENTS = 1 << 24,  // of one tile
+  TG_MAX_NESTING = 64,        // of regions
+  TG_MAX_EXPR = 4096          // nodes of one launch-time expression
+};
 
 typedef struct tg_use tg_use;
 typedef struct tg_region tg_region;
@@ -87,6 +107,7 @@ struct tg_expr {
   int64_t value;    // CONST
   const char *name; // SYM
   const tg_expr *a, *b;
+  int size; // nodes, as a tree
 };
 
 typedef enum tg_symbol_kind { TG_SYM_DIM, TG_SYM_STATIC } tg_symbol_kind;
@@ -119,8 +140,6 @@ typedef struct tg_launch {
   tg_arg *args;
 } tg_launch;
 
-typedef enum tg_level { TG_LEVEL_TILE, TG_LEVEL_LANE } tg_level;
-
 struct tg_kernel {
   tg_context *ctx;
   tg_arena arena;
@@ -140,7 +159,8 @@ struct tg_kernel {
   tg_launch *open_launch;
   tg_region **open; // stack of open regions
   int nopen, open_capacity;
-  char *printed;
+  char *printed;        // of tg_kernel_print
+  const char *last_file; // of locations: the last one copied
 };
 
 // ---- types (types.c)
@@ -159,7 +179,11 @@ bool tg_type_parse(const char **cursor, const char *end, tg_type *out);      // 
 
 // Type rule of an op: fills `out` from operands and attributes, or describes what is wrong in ctx->message style text and returns false.
 // `complaint` is a sentence without the op's name; it names operands by their position and says the cure where one is common.
-bool tg_infer(tg_arena *arena, int code, int nin, tg_value *const *in, int nattrs, const tg_attr *attrs, int *nout, tg_type out[64], const char **complaint);
+// *nout = -1 for ops whose result types are not a matter of their operands: `if` (its yields say) and `mma` (the target's table says).
+bool tg_infer(tg_arena *arena, int code, int nin, tg_value *const *in, int nattrs, const tg_attr *attrs, int *nout,
+              tg_type out[TG_MAX_RESULTS], const char **complaint);
+// Attributes in the order of the op's row, kinds checked, all copied into `arena`; an integer that stands for a float is made one. False with a complaint when one is missing, unknown, twice or of another kind.
+bool tg_match_attrs(tg_arena *arena, int code, int nattrs, const tg_attr *attrs, int *nout, tg_attr **out, const char **complaint);
 
 // ---- building (build.c)
 // In passes and lowerings: makes an op at `before` (or at the end of `region` when NULL). Result types are inferred; for ops whose
@@ -198,6 +222,12 @@ bool tg_const_as_float(const tg_value *v, double *out);
 #define TG_ATYPE(k, t) ((tg_attr){.key = (k), .kind = TG_ATTR_TYPE, .type = (t)})
 #define TG_AEXPR(k, x) ((tg_attr){.key = (k), .kind = TG_ATTR_EXPR, .e = (x)})
 
+// Types of the arguments of region `index` of an op; returns their number.
+int tg_region_types(const tg_op *op, int index, tg_type out[TG_MAX_RESULTS + 1]);
+void tg_add_results(tg_kernel *kernel, tg_op *op, int n, const tg_type *types);
+tg_loc tg_keep_loc(tg_kernel *kernel, tg_loc loc); // file name copied into the kernel
+const char *tg_loc_text(tg_arena *arena, tg_loc loc); // "gemm.lua:12: " or ""
+
 void tg_replace_all(tg_kernel *kernel, tg_value *from, tg_value *to);
 void tg_remove_op(tg_op *op);                         // unlinks; results must be unused
 void tg_move_before(tg_op *op, tg_op *before);        // also across regions
@@ -205,7 +235,8 @@ tg_kernel *tg_kernel_create(tg_context *ctx, const char *name, tg_level level); 
 tg_kernel *tg_kernel_clone(const tg_kernel *kernel);  // throws; loc and settings included
 // A fresh kernel of another level with the same header (symbols, params, settings), no launches.
 tg_kernel *tg_kernel_like(const tg_kernel *kernel, tg_level level);
-tg_launch *tg_add_launch(tg_kernel *kernel, int naxes, const tg_expr *const *grid);
+tg_launch *tg_add_launch(tg_kernel *kernel, int naxes, const tg_expr *const *grid); // copies the expressions
+tg_value *tg_add_arg(tg_launch *launch, const tg_arg *arg); // lane level: one more argument, copied; ptr<global> or a scalar of its dtype
 const tg_param *tg_find_param(const tg_kernel *kernel, const char *name);
 const char *tg_setting_value(const tg_kernel *kernel, const char *name, const char *fallback);
 // Walks all ops of a region, outer before inner; `visit` may remove the op it is given.
@@ -215,6 +246,8 @@ void tg_walk(tg_region *region, void (*visit)(tg_op *op, void *user), void *user
 const tg_expr *tg_e_const(tg_arena *arena, int64_t v);
 const tg_expr *tg_e_sym(tg_arena *arena, const char *name);
 const tg_expr *tg_e_bin(tg_arena *arena, tg_expr_op op, const tg_expr *a, const tg_expr *b); // folds
+const tg_expr *tg_e_copy(tg_arena *arena, const tg_expr *e);
+bool tg_is_name(const char *text); // an identifier that expressions can use: not min, max, ceildiv, floordiv
 bool tg_e_equal(const tg_expr *a, const tg_expr *b);
 const char *tg_e_text(tg_arena *arena, const tg_expr *e);
 const tg_expr *tg_e_parse(tg_arena *arena, const char *text, const char *end, const char **stopped); // NULL = syntax error
