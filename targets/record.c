@@ -25,12 +25,7 @@ static tg_bindings known_symbols(tg_arena *arena, const tg_kernel *kernel) {
 }
 
 // Expressions move to the record's arena: it may outlive the kernel.
-static const tg_expr *copy_expr(tg_arena *arena, const tg_expr *e) {
-  if (!e) return NULL;
-  tg_expr *copy = TG_NEW(arena, tg_expr);
-  *copy = (tg_expr){e->op, e->value, e->name ? tg_arena_strdup(arena, e->name) : NULL, copy_expr(arena, e->a), copy_expr(arena, e->b)};
-  return copy;
-}
+static const tg_expr *copy_expr(tg_arena *arena, const tg_expr *e) { return e ? tg_e_copy(arena, e) : NULL; }
 
 static void make_params(tg_record *record, const tg_kernel *kernel) {
   tg_arena *arena = record->arena;
