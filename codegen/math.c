@@ -1,0 +1,173 @@
+// Polynomials and range reductions are those of Cephes (S. L. Moshier, Methods and Programs for Mathematical Functions, 1989; files expf, logf,
+// tanhf, sinf of its single-precision library). Multiplications and additions are plain: where the machine has a fused form they may contract.
+#include "codegen/math.h"
+
+static tg_value *f32_const(tg_builder *b, tg_value *like, double v) { return tg_const_float(b, like->type, v); }
+static tg_type with_dtype(const tg_value *v, int dtype) {
+  tg_type t = v->type;
+  t.dtype = (uint8_t)dtype;
+  return t;
+}
+static tg_value *i32_const(tg_builder *b, tg_value *like, int64_t v) { return tg_const_int(b, with_dtype(like, TG_I32), v); }
+static tg_value *add(tg_builder *b, tg_value *x, tg_value *y) { return tg_build2(b, TG_OP_ADD, x, y); }
+static tg_value *sub(tg_builder *b, tg_value *x, tg_value *y) { return tg_build2(b, TG_OP_SUB, x, y); }
+static tg_value *mul(tg_builder *b, tg_value *x, tg_value *y) { return tg_build2(b, TG_OP_MUL, x, y); }
+static tg_value *mul_c(tg_builder *b, tg_value *x, double c) { return mul(b, x, f32_const(b, x, c)); }
+static tg_value *add_c(tg_builder *b, tg_value *x, double c) { return add(b, x, f32_const(b, x, c)); }
+static tg_value *select(tg_builder *b, tg_value *c, tg_value *x, tg_value *y) { return tg_build3(b, TG_OP_SELECT, c, x, y); }
+static tg_value *less_c(tg_builder *b, tg_value *x, double c) { return tg_build2(b, TG_OP_LT, x, f32_const(b, x, c)); }
+static tg_value *bits_of(tg_builder *b, tg_value *x) { return tg_build(b, TG_OP_BITCAST, 1, &x, 1, (tg_attr[]){TG_ASTR("to", "i32")})->out[0]; }
+static tg_value *float_of(tg_builder *b, tg_value *x) { return tg_build(b, TG_OP_BITCAST, 1, &x, 1, (tg_attr[]){TG_ASTR("to", "f32")})->out[0]; }
+
+// c[0] x^(n-1) + … + c[n-1]
+static tg_value *polynomial(tg_builder *b, tg_value *x, int n, const double *c) {
+  tg_value *p = f32_const(b, x, c[0]);
+  for (int i = 1; i < n; i++) p = add_c(b, mul(b, p, x), c[i]);
+  return p;
+}
+
+// x limited to [low, high]; NaN becomes low, the caller puts it back.
+static tg_value *limit(tg_builder *b, tg_value *x, double low, double high) {
+  tg_value *t = tg_build2(b, TG_OP_MAXNUM, x, f32_const(b, x, low));
+  return tg_build2(b, TG_OP_MINNUM, t, f32_const(b, x, high));
+}
+
+static tg_value *keep_nan(tg_builder *b, tg_value *x, tg_value *result) { return select(b, tg_build1(b, TG_OP_ISNAN, x), x, result); }
+
+// 2^k of an integer k in [-126, 127]
+static tg_value *power_of_two(tg_builder *b, tg_value *k) {
+  tg_value *biased = add(b, k, i32_const(b, k, 127));
+  return float_of(b, tg_build2(b, TG_OP_SHL, biased, i32_const(b, k, 23)));
+}
+
+// m * 2^n for an integral float n in [-252, 254], in two steps so that subnormal results round once and overflow gives inf.
+static tg_value *scale(tg_builder *b, tg_value *m, tg_value *n) {
+  tg_value *k = tg_cast_to(b, n, TG_I32, NULL);
+  tg_value *half = tg_build2(b, TG_OP_SHR, k, i32_const(b, k, 1));
+  return mul(b, mul(b, m, power_of_two(b, half)), power_of_two(b, sub(b, k, half)));
+}
+
+// e^r, |r| <= ln(2)/2
+static tg_value *exp_reduced(tg_builder *b, tg_value *r) {
+  static const double c[] = {1.9875691500e-4, 1.3981999507e-3, 8.3334519073e-3, 4.1665795894e-2, 1.6666665459e-1, 5.0000001201e-1};
+  tg_value *p = polynomial(b, r, 6, c);
+  return add_c(b, add(b, mul(b, p, mul(b, r, r)), r), 1);
+}
+
+static tg_value *expand_exp(tg_builder *b, tg_value *x) {
+  tg_value *y = limit(b, x, -104, 89); // e^-104 rounds to 0, e^89 to inf
+  tg_value *n = tg_build1(b, TG_OP_RINT, mul_c(b, y, 1.44269504088896341));
+  tg_value *r = add(b, y, mul_c(b, n, -0.693359375)); // ln 2 in two parts; the first has 9 bits, so n times it is exact
+  r = add(b, r, mul_c(b, n, 2.12194440e-4));
+  return keep_nan(b, x, scale(b, exp_reduced(b, r), n));
+}
+
+static tg_value *expand_exp2(tg_builder *b, tg_value *x) {
+  tg_value *y = limit(b, x, -151, 129);
+  tg_value *n = tg_build1(b, TG_OP_RINT, y);
+  tg_value *r = mul_c(b, sub(b, y, n), 0.69314718055994531);
+  return keep_nan(b, x, scale(b, exp_reduced(b, r), n));
+}
+
+typedef struct {
+  tg_value *exponent, *f, *tail; // x = 2^exponent * (1 + f), sqrt(1/2) <= 1 + f < sqrt(2); log(1 + f) = f + tail
+} log_parts;
+
+static log_parts split_log(tg_builder *b, tg_value *x) {
+  static const double c[] = {7.0376836292e-2,  -1.1514610310e-1, 1.1676998740e-1,  -1.2420140846e-1, 1.4249322787e-1,
+                             -1.6668057665e-1, 2.0000714765e-1,  -2.4999993993e-1, 3.3333331174e-1};
+  tg_value *small = less_c(b, x, 0x1p-126); // subnormals are scaled into the normal range
+  tg_value *bits = bits_of(b, select(b, small, mul_c(b, x, 0x1p23), x));
+  // Exponent so that the mantissa lies in [sqrt(1/2), sqrt(2)): 0x3f3504f3 is sqrt(1/2).
+  tg_value *k = tg_build2(b, TG_OP_SHR, sub(b, bits, i32_const(b, bits, 0x3f3504f3)), i32_const(b, bits, 23));
+  tg_value *m = float_of(b, sub(b, bits, tg_build2(b, TG_OP_SHL, k, i32_const(b, k, 23))));
+  log_parts p = {.f = add_c(b, m, -1)};
+  p.exponent = add(b, tg_cast_to(b, k, TG_F32, NULL), select(b, small, f32_const(b, x, -23), f32_const(b, x, 0)));
+  tg_value *z = mul(b, p.f, p.f);
+  p.tail = add(b, mul(b, mul(b, polynomial(b, p.f, 9, c), p.f), z), mul_c(b, z, -0.5));
+  return p;
+}
+
+// What the logarithm of 0, of negative numbers, of inf and NaN is.
+static tg_value *log_specials(tg_builder *b, tg_value *x, tg_value *result) {
+  tg_value *zero = f32_const(b, x, 0), *inf = f32_const(b, x, __builtin_inf());
+  result = select(b, tg_build2(b, TG_OP_EQ, x, inf), inf, result);
+  result = select(b, tg_build2(b, TG_OP_EQ, x, zero), f32_const(b, x, -__builtin_inf()), result);
+  result = select(b, tg_build2(b, TG_OP_LT, x, zero), f32_const(b, x, __builtin_nan("")), result);
+  return keep_nan(b, x, result);
+}
+
+static tg_value *expand_log(tg_builder *b, tg_value *x) {
+  log_parts p = split_log(b, x);
+  tg_value *low = add(b, p.tail, mul_c(b, p.exponent, -2.12194440e-4));
+  return log_specials(b, x, add(b, add(b, p.f, low), mul_c(b, p.exponent, 0.693359375)));
+}
+
+static tg_value *expand_log2(tg_builder *b, tg_value *x) {
+  // log2(e) = 1 + 0.442695…: the 1 is added exactly.
+  log_parts p = split_log(b, x);
+  const double rest = 0.44269504088896341;
+  tg_value *sum = add(b, mul_c(b, p.tail, rest), mul_c(b, p.f, rest));
+  sum = add(b, add(b, sum, p.tail), p.f);
+  return log_specials(b, x, add(b, sum, p.exponent));
+}
+
+static tg_value *expand_rsqrt(tg_builder *b, tg_value *x) { return tg_build2(b, TG_OP_DIV, f32_const(b, x, 1), tg_build1(b, TG_OP_SQRT, x)); }
+
+// With t = e^-|x|: 1/(1+t) for x >= 0, t/(1+t) below, which keeps its precision down to the smallest results.
+static tg_value *expand_sigmoid(tg_builder *b, tg_value *x) {
+  tg_value *t = expand_exp(b, tg_build1(b, TG_OP_NEG, tg_build1(b, TG_OP_ABS, x)));
+  tg_value *top = select(b, less_c(b, x, 0), t, f32_const(b, x, 1));
+  return tg_build2(b, TG_OP_DIV, top, add_c(b, t, 1));
+}
+
+static tg_value *expand_tanh(tg_builder *b, tg_value *x) {
+  static const double c[] = {-5.70498872745e-3, 2.06390887954e-2, -5.37397155531e-2, 1.33314422036e-1, -3.33332819422e-1};
+  tg_value *a = tg_build1(b, TG_OP_ABS, x), *z = mul(b, x, x);
+  tg_value *small = add(b, mul(b, mul(b, polynomial(b, z, 5, c), z), x), x);
+  tg_value *t = expand_exp(b, mul_c(b, a, -2));
+  tg_value *large = tg_build2(b, TG_OP_DIV, tg_build2(b, TG_OP_SUB, f32_const(b, x, 1), t), add_c(b, t, 1));
+  tg_value *signed_large = select(b, less_c(b, x, 0), tg_build1(b, TG_OP_NEG, large), large);
+  return select(b, less_c(b, a, 0.625), small, signed_large);
+}
+
+// sin(x + quarter * pi/2). The reduction to |r| <= pi/4 is done in f64, whose error stays below 2^-30 for |x| <= 2^20.
+static tg_value *expand_sin(tg_builder *b, tg_value *x, int quarter) {
+  static const double s[] = {-1.9515295891e-4, 8.3321608736e-3, -1.6666654611e-1};
+  static const double c[] = {2.443315711809948e-5, -1.388731625493765e-3, 4.166664568298827e-2};
+  tg_value *wide = tg_cast_to(b, x, TG_F64, NULL);
+  tg_value *n = tg_build1(b, TG_OP_RINT, mul_c(b, wide, 0.63661977236758134));
+  tg_value *r = tg_cast_to(b, add(b, wide, mul_c(b, n, -1.5707963267948966)), TG_F32, NULL);
+  tg_value *q = add(b, tg_cast_to(b, n, TG_I32, NULL), i32_const(b, x, quarter)), *zero = i32_const(b, x, 0);
+  tg_value *z = mul(b, r, r);
+  tg_value *sine = add(b, mul(b, mul(b, polynomial(b, z, 3, s), z), r), r);
+  tg_value *cosine = add_c(b, add(b, mul(b, mul(b, polynomial(b, z, 3, c), z), z), mul_c(b, z, -0.5)), 1);
+  tg_value *odd = tg_build2(b, TG_OP_NE, tg_build2(b, TG_OP_AND, q, i32_const(b, x, 1)), zero);
+  tg_value *low = tg_build2(b, TG_OP_NE, tg_build2(b, TG_OP_AND, q, i32_const(b, x, 2)), zero);
+  tg_value *v = select(b, odd, cosine, sine);
+  return select(b, low, tg_build1(b, TG_OP_NEG, v), v);
+}
+
+tg_value *tg_math_expand(tg_builder *b, int code, tg_value *x) {
+  bool known = code == TG_OP_EXP || code == TG_OP_EXP2 || code == TG_OP_LOG || code == TG_OP_LOG2 || code == TG_OP_RSQRT || code == TG_OP_SIGMOID ||
+               code == TG_OP_TANH || code == TG_OP_SIN || code == TG_OP_COS;
+  if (!known) return NULL;
+  int dtype = x->type.dtype;
+  if (dtype == TG_F64)
+    tg_throw(b->kernel->ctx, TG_INVALID, "%s:%d: %s of f64 has no lowering; cast to f32 first (:to(tg.f32))", b->loc.file ? b->loc.file : "?", b->loc.line,
+             tg_op_rows()[code].info.name);
+  if (dtype != TG_F32) x = tg_cast_to(b, x, TG_F32, NULL);
+  tg_value *y = NULL;
+  switch (code) {
+  case TG_OP_EXP: y = expand_exp(b, x); break;
+  case TG_OP_EXP2: y = expand_exp2(b, x); break;
+  case TG_OP_LOG: y = expand_log(b, x); break;
+  case TG_OP_LOG2: y = expand_log2(b, x); break;
+  case TG_OP_RSQRT: y = expand_rsqrt(b, x); break;
+  case TG_OP_SIGMOID: y = expand_sigmoid(b, x); break;
+  case TG_OP_TANH: y = expand_tanh(b, x); break;
+  case TG_OP_SIN: y = expand_sin(b, x, 0); break;
+  case TG_OP_COS: y = expand_sin(b, x, 1); break;
+  }
+  return dtype == TG_F32 ? y : tg_cast_to(b, y, dtype, "ieee");
+}
