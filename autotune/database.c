@@ -1,0 +1,326 @@
+// The tuning database: append-only text, one JSON record a line.
+#include <cjson/cJSON.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <math.h>
+#include <stdlib.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "autotune/autotune.h"
+
+enum { MAX_LINE = 1 << 20 };
+
+void tg_db_init(tg_db *db, tg_context *ctx) {
+  memset(db, 0, sizeof *db);
+  tg_arena_init(&db->arena, ctx);
+}
+
+void tg_db_free(tg_db *db) {
+  if (db->at) tg_realloc(db->arena.ctx, db->at, 0);
+  tg_arena_free(&db->arena);
+  memset(db, 0, sizeof *db);
+}
+
+// ---- reading
+
+static const char *text_field(tg_arena *arena, const cJSON *line, const char *name, bool *ok) {
+  const cJSON *item = cJSON_GetObjectItemCaseSensitive(line, name);
+  if (!cJSON_IsString(item)) {
+    *ok = false;
+    return "";
+  }
+  return tg_arena_strdup(arena, item->valuestring);
+}
+
+static const char *optional_text(tg_arena *arena, const cJSON *line, const char *name) {
+  const cJSON *item = cJSON_GetObjectItemCaseSensitive(line, name);
+  return cJSON_IsString(item) ? tg_arena_strdup(arena, item->valuestring) : "";
+}
+
+static double number_field(const cJSON *line, const char *name, double fallback) {
+  const cJSON *item = cJSON_GetObjectItemCaseSensitive(line, name);
+  return cJSON_IsNumber(item) && isfinite(item->valuedouble) ? item->valuedouble : fallback;
+}
+
+static tg_bindings bindings_field(tg_arena *arena, const cJSON *line, const char *name, bool *ok) {
+  const cJSON *item = cJSON_GetObjectItemCaseSensitive(line, name);
+  tg_bindings read = item ? tg_doc_read_bindings(arena, item) : (tg_bindings){0};
+  if (read.n < 0) *ok = false;
+  return read.n < 0 ? (tg_bindings){0} : read;
+}
+
+static bool is_shape(tg_bindings shape) {
+  for (int i = 0; i < shape.n; i++) {
+    char *end;
+    long long value = strtoll(shape.at[i].value, &end, 10);
+    if (*end || end == shape.at[i].value || value < 0) return false;
+  }
+  return true;
+}
+
+static int clamp_int(double value, int low, int high) { return value < low ? low : value > high ? high : (int)value; }
+
+static const char *read_record(tg_arena *arena, const cJSON *line, tg_db_record *r) {
+  bool ok = true;
+  if (!cJSON_IsObject(line)) return "not a JSON object";
+  r->kernel = text_field(arena, line, "kernel", &ok);
+  r->signature = text_field(arena, line, "signature", &ok);
+  r->device = text_field(arena, line, "device", &ok);
+  r->target = text_field(arena, line, "target", &ok);
+  r->family = text_field(arena, line, "family", &ok);
+  r->machine = text_field(arena, line, "machine", &ok);
+  r->version = optional_text(arena, line, "version");
+  r->lane = optional_text(arena, line, "lane");
+  r->strategy = optional_text(arena, line, "strategy");
+  r->statics = bindings_field(arena, line, "statics", &ok);
+  r->shape = bindings_field(arena, line, "shape", &ok);
+  r->settings = bindings_field(arena, line, "settings", &ok);
+  r->config = bindings_field(arena, line, "config", &ok);
+  r->seconds = number_field(line, "seconds", -1);
+  r->mad = number_field(line, "mad", 0);
+  r->runs = clamp_int(number_field(line, "runs", 0), 0, 1 << 30);
+  r->threads = clamp_int(number_field(line, "threads", 1), 1, 1 << 20);
+  r->seed = (uint64_t)fmin(fmax(number_field(line, "seed", 0), 0), 0x1p53);
+  r->time = (int64_t)fmin(fmax(number_field(line, "time", 0), 0), 0x1p53);
+  r->final = cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(line, "final"));
+  if (!ok) return "a field is missing or of the wrong type";
+  if (!is_shape(r->shape) || !is_shape(r->statics)) return "the shape is not of whole numbers";
+  if (!(r->seconds > 0)) return "seconds is not positive";
+  return NULL;
+}
+
+static void add_record(tg_db *db, const tg_db_record *record) {
+  if (db->n == db->capacity) {
+    int capacity = db->capacity ? 2 * db->capacity : 64;
+    db->at = tg_realloc(db->arena.ctx, db->at, sizeof *db->at * (size_t)capacity);
+    db->capacity = capacity;
+  }
+  db->at[db->n++] = *record;
+}
+
+static const char *parse_line(tg_db *db, const char *line, size_t size) {
+  if (size > MAX_LINE) return "the line is longer than 1 MiB";
+  cJSON *json = cJSON_ParseWithLength(line, size);
+  if (!json) return "not JSON";
+  tg_db_record record = {0};
+  const char *reason = read_record(&db->arena, json, &record);
+  cJSON_Delete(json);
+  if (!reason) add_record(db, &record);
+  return reason;
+}
+
+void tg_db_parse(tg_db *db, const char *text, size_t size) {
+  int number = 1;
+  for (const char *line = text, *end = text + size; line < end; number++) {
+    const char *stop = memchr(line, '\n', (size_t)(end - line));
+    if (!stop) stop = end;
+    size_t length = (size_t)(stop - line);
+    bool blank = true;
+    for (size_t i = 0; i < length && blank; i++) blank = line[i] == ' ' || line[i] == '\t' || line[i] == '\r';
+    const char *reason = blank ? NULL : parse_line(db, line, length);
+    if (reason && !db->skipped++) {
+      db->first_skipped = number;
+      db->first_reason = reason;
+    }
+    line = stop + 1;
+  }
+}
+
+static char *read_whole(tg_context *ctx, const char *file, size_t *size) {
+  FILE *in = fopen(file, "rb");
+  if (!in) {
+    if (errno != ENOENT && errno != ENOTDIR) tg_log(ctx, TG_LOG_WARNING, "cannot read the tuning database %s: %s", file, strerror(errno));
+    return NULL;
+  }
+  struct stat info;
+  char *text = NULL;
+  *size = 0;
+  if (!fstat(fileno(in), &info) && S_ISREG(info.st_mode) && (text = malloc((size_t)info.st_size + 1)))
+    *size = fread(text, 1, (size_t)info.st_size, in);
+  else tg_log(ctx, TG_LOG_WARNING, "cannot read the tuning database %s: not a regular file", file);
+  fclose(in);
+  return text;
+}
+
+typedef struct parse_call {
+  tg_db *db;
+  const char *text;
+  size_t size;
+} parse_call;
+
+static void parse_body(void *arg) {
+  parse_call *c = arg;
+  tg_db_parse(c->db, c->text, c->size);
+}
+
+void tg_db_read(tg_db *db, tg_context *ctx, const char *file) {
+  size_t size;
+  char *text = read_whole(ctx, file, &size);
+  if (!text) return;
+  int before = db->skipped;
+  tg_status status = tg_protect(ctx, parse_body, &(parse_call){db, text, size});
+  free(text);
+  if (status != TG_OK) tg_rethrow(ctx);
+  if (db->skipped > before)
+    tg_log(ctx, TG_LOG_WARNING, "%s:%d: skipped %d line%s of the tuning database: %s", file, db->first_skipped, db->skipped - before,
+           db->skipped - before == 1 ? "" : "s", db->first_reason);
+}
+
+// ---- writing
+
+char *tg_db_line(tg_arena *arena, const tg_db_record *r, size_t *size) {
+  tg_text text = {.arena = arena};
+  const struct {
+    const char *name, *value;
+  } head[] = {{"kernel", r->kernel}, {"signature", r->signature}, {"device", r->device},
+              {"target", r->target}, {"family", r->family},       {"machine", r->machine}};
+  for (size_t i = 0; i < sizeof head / sizeof *head; i++) {
+    tg_text_add(&text, "%s\"%s\":", i ? "," : "{", head[i].name);
+    tg_doc_quote(&text, head[i].value);
+  }
+  const struct {
+    const char *name;
+    tg_bindings value;
+  } lists[] = {{"statics", r->statics}, {"shape", r->shape}, {"settings", r->settings}, {"config", r->config}};
+  for (size_t i = 0; i < sizeof lists / sizeof *lists; i++) {
+    tg_text_add(&text, ",\"%s\":", lists[i].name);
+    tg_doc_bindings(&text, lists[i].value);
+  }
+  tg_text_add(&text, ",\"threads\":%d,\"seconds\":", r->threads);
+  tg_doc_number(&text, r->seconds);
+  tg_text_add(&text, ",\"mad\":");
+  tg_doc_number(&text, r->mad);
+  tg_text_add(&text, ",\"runs\":%d,\"final\":%s,\"strategy\":", r->runs, r->final ? "true" : "false");
+  tg_doc_quote(&text, r->strategy);
+  tg_text_add(&text, ",\"seed\":%llu,\"lane\":", (unsigned long long)r->seed);
+  tg_doc_quote(&text, r->lane);
+  tg_text_add(&text, ",\"version\":");
+  tg_doc_quote(&text, r->version);
+  tg_text_add(&text, ",\"time\":%lld}\n", (long long)r->time);
+  *size = text.size;
+  return text.data;
+}
+
+static void make_parents(const char *file) {
+  char path[4096];
+  snprintf(path, sizeof path, "%s", file);
+  for (char *p = path + 1; *p; p++) {
+    if (*p != '/') continue;
+    *p = 0;
+    mkdir(path, 0777); // what cannot be made shows when the file is opened
+    *p = '/';
+  }
+}
+
+static int open_to_append(const char *file) {
+  int fd = open(file, O_RDWR | O_APPEND | O_CREAT | O_CLOEXEC, 0666);
+  if (fd < 0 && errno == ENOENT) {
+    make_parents(file);
+    fd = open(file, O_RDWR | O_APPEND | O_CREAT | O_CLOEXEC, 0666);
+  }
+  return fd;
+}
+
+void tg_db_writable(tg_context *ctx, const char *file) {
+  int fd = open_to_append(file);
+  if (fd < 0)
+    tg_throw(ctx, TG_INVALID, "cannot write the tuning database %s: %s; name another file in TEGULA_DATABASE", file, strerror(errno));
+  close(fd);
+}
+
+// With the lock held: text in one write; on failure the file gets its old length back. Returns 0 or an errno.
+static int append_locked(int fd, const char *text, size_t size) {
+  struct stat info;
+  char last = '\n';
+  if (fstat(fd, &info)) return errno;
+  if (info.st_size > 0 && pread(fd, &last, 1, info.st_size - 1) != 1) return errno ? errno : EIO;
+  char *whole = malloc(size + 1);
+  if (!whole) return ENOMEM;
+  size_t n = 0;
+  if (last != '\n') whole[n++] = '\n'; // an earlier writer was cut off: its line must not swallow ours
+  memcpy(whole + n, text, size);
+  n += size;
+  ssize_t written = write(fd, whole, n);
+  int error = written < 0 ? errno : written != (ssize_t)n ? ENOSPC : 0;
+  free(whole);
+  if (error && ftruncate(fd, info.st_size)) return error;
+  return error;
+}
+
+void tg_db_append(tg_context *ctx, const char *file, const char *text, size_t size) {
+  int fd = open_to_append(file);
+  if (fd < 0) tg_throw(ctx, TG_FAILED, "cannot write the tuning database %s: %s", file, strerror(errno));
+  while (flock(fd, LOCK_EX) && errno == EINTR) continue;
+  errno = 0;
+  int error = append_locked(fd, text, size);
+  close(fd); // lets go of the lock
+  if (error) tg_throw(ctx, TG_FAILED, "cannot append to the tuning database %s: %s", file, strerror(error));
+}
+
+// ---- looking up
+
+double tg_db_distance(tg_bindings a, tg_bindings b) {
+  double sum = 0;
+  if (a.n != b.n) return INFINITY;
+  for (int i = 0; i < a.n; i++) {
+    const char *other = tg_binding_get(b, a.at[i].name);
+    if (!other) return INFINITY;
+    double step = log2(((double)strtoll(a.at[i].value, NULL, 10) + 1) / ((double)strtoll(other, NULL, 10) + 1));
+    sum += step * step;
+  }
+  return sum;
+}
+
+typedef struct rank { // smaller is better, field by field
+  int level;
+  double distance;
+  int layer, threads, provisional, old;
+  double seconds;
+} rank;
+
+static bool better(const rank *a, const rank *b) {
+  if (a->level != b->level) return a->level < b->level;
+  if (a->distance != b->distance) return a->distance < b->distance;
+  if (a->layer != b->layer) return a->layer < b->layer;
+  if (a->threads != b->threads) return a->threads < b->threads;
+  if (a->provisional != b->provisional) return a->provisional < b->provisional;
+  if (a->old != b->old) return a->old < b->old;
+  return a->seconds < b->seconds;
+}
+
+static bool rank_record(const tg_db_record *r, const tg_db_query *q, int layer, rank *out) {
+  if (strcmp(r->kernel, q->kernel) || strcmp(r->signature, q->signature) || strcmp(r->family, q->family)) return false;
+  if (!tg_bindings_equal(r->statics, q->statics) || !tg_bindings_equal(r->settings, q->settings)) return false;
+  double distance = tg_db_distance(r->shape, q->shape);
+  if (!isfinite(distance)) return false;
+  bool here = !strcmp(r->machine, q->machine) && !strcmp(r->device, q->device), target = !strcmp(r->target, q->target);
+  *out = (rank){.level = here     ? (distance == 0 ? TG_DB_EXACT : TG_DB_NEAREST)
+                         : target ? TG_DB_MACHINE
+                                  : TG_DB_FAMILY,
+                .distance = distance,
+                .layer = layer,
+                .threads = abs(r->threads - q->threads),
+                .provisional = !r->final,
+                .old = strcmp(r->version, TG_VERSION) != 0,
+                .seconds = r->seconds};
+  return true;
+}
+
+const tg_db_record *tg_db_find(int ndbs, const tg_db *dbs, const tg_db_query *query, tg_db_level *level) {
+  const tg_db_record *best = NULL;
+  rank best_rank = {.level = TG_DB_MISS};
+  for (int d = 0; d < ndbs; d++) {
+    for (int i = 0; i < dbs[d].n; i++) {
+      rank here;
+      if (!rank_record(&dbs[d].at[i], query, d, &here) || (best && !better(&here, &best_rank))) continue;
+      if (query->accept && !query->accept(query->user, dbs[d].at[i].config)) continue;
+      best = &dbs[d].at[i];
+      best_rank = here;
+    }
+  }
+  *level = (tg_db_level)best_rank.level;
+  return best;
+}

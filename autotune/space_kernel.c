@@ -1,0 +1,163 @@
+// The search space of a kernel: its meta-parameters times the lowering's knobs, less what the lowering does not offer together.
+#include <stdlib.h>
+
+#include "autotune/autotune.h"
+
+enum { MAX_AXES = TG_MAX_AXES, MAX_KNOBS = 32 };
+
+static const char *integer_text(tg_arena *arena, int64_t value) { return tg_arena_printf(arena, "%lld", (long long)value); }
+
+// One axis pinned to the value given by the user.
+static void pin(tg_context *ctx, tg_axis *axis, const char *value) {
+  char offered[512] = "";
+  for (int i = 0; i < axis->n; i++) {
+    if (!strcmp(axis->values[i], value)) {
+      axis->values += i;
+      axis->n = 1;
+      axis->fallback = 0;
+      return;
+    }
+    size_t used = strlen(offered);
+    snprintf(offered + used, sizeof offered - used, "%s%s", i ? ", " : "", axis->values[i]);
+  }
+  tg_throw(ctx, TG_INVALID, "%s=%s is not offered; it is one of %s", axis->name, value, offered);
+}
+
+typedef struct offer { // the lowering's knobs for one choice of the kernel's meta-parameters
+  bool asked;
+  const char *reason; // the kernel cannot be traced or lowered with these
+  int nknobs;
+  tg_knob knobs[MAX_KNOBS];
+} offer;
+
+typedef struct offers {
+  tg_context *ctx;
+  tg_arena *arena;
+  tg_source *source;
+  const tg_family *family;
+  const tg_machine *machine;
+  tg_bindings fixed, statics;
+  int ntune, noffers; // the first axes are the kernel's own
+  const tg_axis *axes;
+  offer *at; // one per combination of the kernel's meta-parameters; only the default's when these are too many to trace
+  char reason[256];
+} offers;
+
+enum { MAX_TRACES = 1024 };
+
+static const offer *ask(offers *o, tg_bindings config, int which) {
+  offer *found = &o->at[which];
+  if (found->asked) return found;
+  found->asked = true;
+  tg_kernel *tile = NULL;
+  tg_bindings settings = tg_bindings_join(o->arena, (tg_bindings){o->ntune, config.at}, o->fixed);
+  if (tg_source_trace(o->source, &settings, &o->statics, &tile) != TG_OK) {
+    found->reason = tg_arena_strdup(o->arena, tg_error_message(o->ctx));
+    return found;
+  }
+  found->nknobs =
+      o->family->lowering && o->family->lowering->knobs ? o->family->lowering->knobs(tile, o->machine, found->knobs, MAX_KNOBS) : 0;
+  tg_kernel_free(tile);
+  return found;
+}
+
+static int combination(const offers *o, tg_bindings config) {
+  int which = 0;
+  if (o->noffers == 1) return 0;
+  for (int i = 0; i < o->ntune; i++) {
+    int digit = 0;
+    while (strcmp(o->axes[i].values[digit], config.at[i].value)) digit++;
+    which = which * o->axes[i].n + digit;
+  }
+  return which;
+}
+
+// A knob that this choice of meta-parameters does not have is left at one value, so that configs are not counted twice.
+static const char *offered(void *user, tg_bindings config) {
+  offers *o = user;
+  const offer *here = ask(o, config, combination(o, config));
+  if (here->reason) return here->reason;
+  for (int i = o->ntune; i < config.n; i++) {
+    const tg_knob *knob = NULL;
+    for (int k = 0; k < here->nknobs && !knob; k++)
+      if (!strcmp(here->knobs[k].name, config.at[i].name)) knob = &here->knobs[k];
+    bool found = !knob && !strcmp(config.at[i].value, o->axes[i].values[o->axes[i].fallback]);
+    for (int v = 0; knob && v < knob->nvalues; v++) found |= knob->values[v] == strtoll(config.at[i].value, NULL, 10);
+    if (!found) {
+      snprintf(o->reason, sizeof o->reason, "the %s lowering does not offer %s=%s here", o->family->lowering->name, config.at[i].name,
+               config.at[i].value);
+      return o->reason;
+    }
+  }
+  return NULL;
+}
+
+// Adds the values of a knob to its axis, which is made on first sight.
+static void merge_knob(offers *o, tg_axis *axes, int *naxes, const tg_knob *knob) {
+  tg_axis *axis = NULL;
+  for (int i = o->ntune; i < *naxes && !axis; i++)
+    if (!strcmp(axes[i].name, knob->name)) axis = &axes[i];
+  if (!axis) {
+    if (*naxes == MAX_AXES) tg_throw(o->ctx, TG_INVALID, "kernel and lowering have more than %d parameters", MAX_AXES);
+    axis = &axes[(*naxes)++];
+    *axis = (tg_axis){.name = tg_arena_strdup(o->arena, knob->name)};
+  }
+  const char **values = TG_NEWN(o->arena, const char *, axis->n + knob->nvalues + 1);
+  for (int i = 0; i < axis->n; i++) values[i] = axis->values[i];
+  for (int v = 0; v < knob->nvalues; v++) {
+    const char *text = integer_text(o->arena, knob->values[v]);
+    bool known = false;
+    for (int i = 0; i < axis->n; i++) known |= !strcmp(values[i], text);
+    if (!known) values[axis->n++] = text;
+  }
+  axis->values = values;
+}
+
+static int tune_axes(tg_context *ctx, tg_arena *arena, tg_source *source, tg_bindings fixed, tg_axis *axes) {
+  tg_kernel *signature = NULL;
+  if (tg_source_signature(source, &fixed, &signature) != TG_OK) tg_rethrow(ctx);
+  const tg_setting *settings;
+  int n = 0, nsettings = tg_kernel_settings(signature, &settings);
+  for (int i = 0; i < nsettings; i++) {
+    if (settings[i].kind != TG_TUNE) continue;
+    if (n == MAX_AXES) tg_throw(ctx, TG_INVALID, "the kernel has more than %d meta-parameters", MAX_AXES);
+    tg_axis *axis = &axes[n++];
+    const char **values = TG_NEWN(arena, const char *, settings[i].nallowed + 1);
+    *axis = (tg_axis){.name = tg_arena_strdup(arena, settings[i].name), .n = settings[i].nallowed, .values = values};
+    for (int v = 0; v < axis->n; v++) {
+      values[v] = tg_arena_strdup(arena, settings[i].allowed[v]);
+      if (!strcmp(values[v], settings[i].fallback)) axis->fallback = v;
+    }
+    const char *value = tg_binding_get(fixed, axis->name);
+    if (value) pin(ctx, axis, value);
+  }
+  return n;
+}
+
+tg_search_space *tg_space_of(tg_context *ctx, tg_arena *arena, tg_source *source, const tg_family *family, const tg_machine *machine,
+                             tg_bindings fixed, tg_bindings statics) {
+  tg_axis axes[MAX_AXES];
+  offers o = {
+      .ctx = ctx, .arena = arena, .source = source, .family = family, .machine = machine, .fixed = fixed, .statics = statics, .axes = axes};
+  int naxes = o.ntune = tune_axes(ctx, arena, source, fixed, axes);
+  int64_t combinations = 1;
+  for (int i = 0; i < naxes && combinations <= MAX_TRACES; i++) combinations *= axes[i].n;
+  o.noffers = combinations <= MAX_TRACES ? (int)combinations : 1;
+  o.at = TG_NEWN(arena, offer, o.noffers);
+  // The default's knobs first: they name the axes and the default values.
+  tg_binding at[MAX_AXES];
+  for (int i = 0; i < o.ntune; i++) at[i] = (tg_binding){axes[i].name, axes[i].values[axes[i].fallback]};
+  const offer *standard = ask(&o, (tg_bindings){o.ntune, at}, combination(&o, (tg_bindings){o.ntune, at}));
+  if (standard->reason) tg_throw(ctx, TG_INVALID, "%s", standard->reason);
+  for (int k = 0; k < standard->nknobs; k++) merge_knob(&o, axes, &naxes, &standard->knobs[k]);
+  for (int c = 0; c < o.noffers && o.noffers > 1; c++) {
+    for (int i = o.ntune - 1, rest = c; i >= 0; rest /= axes[i].n, i--) at[i].value = axes[i].values[rest % axes[i].n];
+    const offer *here = ask(&o, (tg_bindings){o.ntune, at}, c);
+    for (int k = 0; k < here->nknobs; k++) merge_knob(&o, axes, &naxes, &here->knobs[k]);
+  }
+  for (int i = o.ntune; i < naxes; i++) {
+    const char *value = tg_binding_get(fixed, axes[i].name);
+    if (value) pin(ctx, &axes[i], value);
+  }
+  return tg_space_make(ctx, arena, naxes, axes, offered, &o);
+}
