@@ -283,7 +283,8 @@ void tg_dump_text(tg_context *ctx, const char *name, const char *extension, cons
 double tg_decode(int dtype, uint64_t bits);
 typedef enum tg_round_mode { TG_ROUND_IEEE, TG_ROUND_SAT } tg_round_mode;
 // To nearest even. Dtypes without Inf: IEEE gives NaN above the largest (e2m1, which has none, saturates), SAT the largest; NaN stays NaN
-// (e2m1: largest). f32 -> e8m0 takes the power of two nearest, ties to even exponent; <= 0 and NaN give NaN.
+// (e2m1: +6). Modes mean nothing to dtypes with Inf. f32 -> e8m0 takes the power of two nearest, 1.5*2^e going up; <= 0 and NaN give NaN.
+// Float to integer truncates, saturates, NaN -> 0; to i1 it is x != 0.
 uint64_t tg_encode(int dtype, double value, tg_round_mode mode);
 float tg_bf16_to_f32(uint16_t bits);
 uint16_t tg_f32_to_bf16(float value);
