@@ -19,6 +19,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   for (tg_dtype dtype = -1; dtype < tg_dtype_count(); dtype++) {
     tg_array *a, *b;
     if (tg_npy_read(ctx, name, dtype, &a)) continue;
+    const bool odd = tg_dtype_bits(a->dtype) == 4 && (a->rank == 0 || a->dim[a->rank - 1] % 2); // two codes a byte cannot hold it
+    if (odd) {
+      tg_array_free(ctx, a);
+      continue;
+    }
     if (tg_npy_write(ctx, copy, a) || tg_npy_read(ctx, copy, a->dtype, &b)) abort();
     if (a->bytes != b->bytes || memcmp(a->data, b->data, a->bytes)) abort();
     tg_array_free(ctx, b);
