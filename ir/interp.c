@@ -367,7 +367,7 @@ static void interpret_body(void *arg) {
     if (only < 0 || l == only) run_launch(run, kernel->launches[l]);
 }
 
-void tg_interpret(tg_kernel *kernel, int ntensors, tg_tensor *tensors, tg_lookup_fn lookup, void *lookup_user,
+void tg_interpret(tg_kernel *kernel, int ntensors, const tg_tensor *tensors, tg_lookup_fn lookup, void *lookup_user,
                   bool (*scalar)(void *user, const char *name, double *value), void *scalar_user, const tg_interp_options *options) {
   interpret_args a = {.ntensors = ntensors, .tensors = tensors};
   a.run = (tg_interp_run){.ctx = kernel->ctx, .kernel = kernel, .options = options, .lookup = lookup, .lookup_user = lookup_user,

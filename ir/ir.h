@@ -309,7 +309,7 @@ typedef struct tg_interp_options {
 } tg_interp_options;
 // Runs a tile-level kernel. `lookup` gives dims and statics, `scalar` the k.scalars. Throws TG_FAILED with the Lua line on out-of-range
 // addresses of views, races between blocks, equal scatter indices, broken assume or assert; reports the first.
-void tg_interpret(tg_kernel *kernel, int ntensors, tg_tensor *tensors, tg_lookup_fn lookup, void *lookup_user,
+void tg_interpret(tg_kernel *kernel, int ntensors, const tg_tensor *tensors, tg_lookup_fn lookup, void *lookup_user,
                   bool (*scalar)(void *user, const char *name, double *value), void *scalar_user, const tg_interp_options *options);
 
 #endif
