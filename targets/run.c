@@ -1,0 +1,398 @@
+// Running kernels: arguments bound to parameters, dims solved, config chosen, compiled as needed, launched.
+#include <cjson/cJSON.h>
+#include <math.h>
+#include <stdlib.h>
+
+#include "targets/run.h"
+
+typedef struct bound { // a parameter or workspace and its memory on the device
+  void *memory;
+  size_t bytes;
+  tg_array *host; // the caller's array; NULL for workspaces and dropped outputs
+} bound;
+
+struct tg_launchable {
+  tg_context *ctx;
+  tg_device *device;
+  tg_arena arena;
+  tg_artifact *artifact; // NULL where the device takes tile IR
+  const tg_record *record;
+  void *module;
+  tg_dims dims;
+  int nparams, nbound;
+  bound *bound;       // in the order of the record; room for all its parameters
+  tg_tensor *tensors; // the same, for the driver
+  int nscalars;
+  tg_argument *scalars;
+  int threads;
+  const char *config_source;
+  double compile_seconds;
+};
+
+const tg_record *tg_launchable_record(const tg_launchable *launchable) { return launchable->record; }
+const tg_dims *tg_launchable_dims(const tg_launchable *launchable) { return &launchable->dims; }
+const char *tg_launchable_config_source(const tg_launchable *launchable) { return launchable->config_source; }
+double tg_launchable_compile_seconds(const tg_launchable *launchable) { return launchable->compile_seconds; }
+
+struct call {
+  tg_context *ctx;
+  tg_device *device;
+  tg_source *source;
+  const tg_run_options *options;
+  int nargs;
+  tg_argument *args;
+  bool allocate_outputs;
+  tg_launchable *l;
+  tg_split split;
+  const tg_record *signature; // parameters and dims alone
+  tg_kernel *kernel;          // traced, where the device takes tile IR
+};
+
+// ---- arguments
+
+static const tg_argument *argument_of(const struct call *call, const char *name) {
+  for (int i = 0; i < call->nargs; i++) {
+    if (strcmp(call->args[i].name, name) == 0) return &call->args[i];
+  }
+  return NULL;
+}
+
+static const char *parameter_list(const struct call *call) {
+  tg_text text = {.arena = &call->l->arena};
+  for (int i = 0; i < call->signature->nparams; i++) {
+    const tg_record_param *param = &call->signature->params[i];
+    if (param->kind == TG_WORKSPACE) continue;
+    tg_text_add(&text, "%s%s", text.size ? ", " : "", param->name);
+  }
+  return text.size ? text.data : "none";
+}
+
+static void check_scalar(struct call *call, const tg_record_param *param, const tg_argument *arg) {
+  if (arg->array) tg_throw(call->ctx, TG_INVALID, "%s is a scalar of kernel '%s': give a number, not an array", param->name, call->signature->kernel);
+  if (!tg_dtype_is_float(param->dtype) && !(arg->number == rint(arg->number) && fabs(arg->number) <= 0x1p62)) {
+    tg_throw(call->ctx, TG_INVALID, "%s = %.17g, but kernel '%s' declares %s", param->name, arg->number, call->signature->kernel, tg_dtype_name(param->dtype));
+  }
+}
+
+// Every argument names a parameter, once; every input is there.
+static void check_arguments(struct call *call) {
+  for (int i = 0; i < call->nargs; i++) {
+    const tg_record_param *param = tg_record_param_find(call->signature, call->args[i].name);
+    if (!param || param->kind == TG_WORKSPACE) {
+      tg_throw(call->ctx, TG_INVALID, "kernel '%s' has no parameter '%s'; its parameters are %s", call->signature->kernel, call->args[i].name,
+               parameter_list(call));
+    }
+    if (argument_of(call, call->args[i].name) != &call->args[i]) tg_throw(call->ctx, TG_INVALID, "%s is given twice", call->args[i].name);
+    if (param->kind == TG_SCALAR_PARAM) check_scalar(call, param, &call->args[i]);
+  }
+  for (int i = 0; i < call->signature->nparams; i++) {
+    const tg_record_param *param = &call->signature->params[i];
+    const tg_argument *arg = argument_of(call, param->name);
+    if (param->kind == TG_SCALAR_PARAM && !arg) {
+      tg_throw(call->ctx, TG_INVALID, "scalar '%s' of kernel '%s' is missing: give it as %s=NUMBER", param->name, call->signature->kernel, param->name);
+    }
+    if ((param->kind == TG_INPUT || param->kind == TG_INOUT) && (!arg || !arg->array)) {
+      tg_throw(call->ctx, TG_INVALID, "input '%s' of kernel '%s' is missing; its parameters are %s", param->name, call->signature->kernel,
+               parameter_list(call));
+    }
+    bool dropped = !arg || (!arg->array && !call->allocate_outputs);
+    if (param->kind == TG_OUTPUT && dropped && !(param->flags & TG_PARAM_OPTIONAL)) {
+      tg_throw(call->ctx, TG_INVALID, "output '%s' of kernel '%s' has no destination: give it as --out %s=FILE.npy", param->name,
+               call->signature->kernel, param->name);
+    }
+  }
+}
+
+static tg_tensor tensor_of(struct call *call, const tg_record_param *param, const tg_array *array) {
+  if (array->rank > TG_MAX_RANK) {
+    tg_throw(call->ctx, TG_INVALID, "%s has %d axes, but kernel '%s' declares %d", param->name, array->rank, call->signature->kernel, param->rank);
+  }
+  tg_tensor tensor = {.name = param->name, .dtype = (uint8_t)array->dtype, .rank = array->rank, .data = array->data, .bytes = array->bytes};
+  for (int i = 0; i < array->rank; i++) tensor.dim[i] = array->dim[i];
+  return tensor;
+}
+
+static void solve(struct call *call) {
+  const tg_record *record = call->signature;
+  tg_tensor *tensors = TG_NEWN(&call->l->arena, tg_tensor, record->nparams + 1);
+  int n = 0;
+  for (int i = 0; i < record->nparams; i++) {
+    const tg_argument *arg = argument_of(call, record->params[i].name);
+    if (arg && arg->array) tensors[n++] = tensor_of(call, &record->params[i], arg->array);
+  }
+  tg_dims_solve(call->ctx, record, n, tensors, &call->options->shape, &call->l->dims);
+}
+
+// ---- config
+
+// {"BM": 64, "kc": "256"} to a list; what the caller set himself wins.
+static tg_bindings merge_config(struct call *call, const cJSON *config) {
+  const tg_bindings *given = &call->options->settings;
+  int n = cJSON_IsObject(config) ? cJSON_GetArraySize(config) : 0;
+  tg_binding *at = TG_NEWN(&call->l->arena, tg_binding, n + given->n + 1);
+  int used = 0;
+  const cJSON *item;
+  for (int i = 0; i < given->n; i++) at[used++] = given->at[i];
+  cJSON_ArrayForEach(item, config) {
+    if (!item->string || tg_bindings_find(given, item->string)) continue;
+    const char *value = cJSON_IsString(item)   ? tg_arena_strdup(&call->l->arena, item->valuestring)
+                        : cJSON_IsNumber(item) ? tg_arena_printf(&call->l->arena, "%.0f", item->valuedouble)
+                                               : NULL;
+    if (value) at[used++] = (tg_binding){tg_arena_strdup(&call->l->arena, item->string), value};
+  }
+  return (tg_bindings){used, at};
+}
+
+struct merge_call {
+  struct call *call;
+  cJSON *config;
+  tg_bindings out;
+};
+
+static void merge_body(void *arg) {
+  struct merge_call *merge = arg;
+  merge->out = merge_config(merge->call, merge->config);
+}
+
+static tg_bindings dims_as_bindings(struct call *call) {
+  const tg_dims *dims = &call->l->dims;
+  tg_binding *at = TG_NEWN(&call->l->arena, tg_binding, dims->n + 1);
+  for (int i = 0; i < dims->n; i++) at[i] = (tg_binding){dims->at[i].name, tg_arena_printf(&call->l->arena, "%lld", (long long)dims->at[i].value)};
+  return (tg_bindings){dims->n, at};
+}
+
+static bool tunes(const struct call *call) { // does the caller fix more than options?
+  if (call->split.knobs.n) return true;
+  for (int i = 0; i < call->split.signature->nsettings; i++) {
+    const tg_setting *setting = &call->split.signature->settings[i];
+    if (setting->kind == TG_TUNE && tg_bindings_find(&call->split.kernel, setting->name)) return true;
+  }
+  return false;
+}
+
+static tg_bindings choose_config(struct call *call) {
+  call->l->config_source = "set";
+  if (tunes(call)) return call->options->settings;
+  tg_bindings shape = dims_as_bindings(call);
+  char *json = NULL;
+  tg_check_status(call->ctx, tg_config_lookup(call->ctx, call->source, call->device->name, &shape, &json, &call->l->config_source));
+  struct merge_call merge = {.call = call, .config = json ? cJSON_Parse(json) : NULL};
+  tg_string_free(call->ctx, json);
+  tg_status status = tg_protect(call->ctx, merge_body, &merge);
+  cJSON_Delete(merge.config);
+  tg_check_status(call->ctx, status);
+  return merge.out;
+}
+
+// ---- code
+
+// Statics that no option fixed take their values from the shapes.
+static tg_bindings open_statics(struct call *call) {
+  const tg_kernel *signature = call->split.signature;
+  tg_binding *at = TG_NEWN(&call->l->arena, tg_binding, signature->nsymbols + 1);
+  int n = 0;
+  for (int i = 0; i < signature->nsymbols; i++) {
+    const tg_symbol *symbol = &signature->symbols[i];
+    int64_t value;
+    if (symbol->kind != TG_SYM_STATIC || symbol->value >= 0) continue;
+    if (!tg_dims_lookup(&call->l->dims, symbol->name, &value)) {
+      tg_throw(call->ctx, TG_INVALID, "static %s of kernel '%s' is open: give it, as in --shape %s=8", symbol->name, signature->name, symbol->name);
+    }
+    at[n++] = (tg_binding){symbol->name, tg_arena_printf(&call->l->arena, "%lld", (long long)value)};
+  }
+  return (tg_bindings){n, at};
+}
+
+// ---- memory
+
+static void check_destination(struct call *call, const tg_record_param *param, tg_tensor *tensor, tg_argument *arg) {
+  if (arg->array || !call->allocate_outputs) return;
+  tg_check_status(call->ctx, tg_array_new(call->ctx, param->dtype, tensor->rank, tensor->dim, &arg->array));
+}
+
+static void bind(struct call *call, const tg_record_param *param, bound *bound, tg_tensor *tensor) {
+  tg_device *device = call->device;
+  *tensor = (tg_tensor){.name = param->name, .dtype = param->dtype, .rank = param->rank};
+  tensor->bytes = bound->bytes = tg_record_bytes(call->ctx, param, &call->l->dims, tensor->dim);
+  tg_argument *arg = (tg_argument *)(uintptr_t)argument_of(call, param->name);
+  if (arg && param->kind == TG_OUTPUT) check_destination(call, param, tensor, arg);
+  bound->host = arg ? arg->array : NULL;
+  bound->memory = tensor->data = device->driver->alloc(device, bound->bytes);
+  if (param->kind == TG_INPUT || param->kind == TG_INOUT) {
+    device->driver->copy_in(device, bound->memory, bound->host->data, bound->bytes);
+  } else {
+    device->driver->zero(device, bound->memory, bound->bytes);
+  }
+}
+
+// The signature knows the parameters, the traced kernel its workspaces too, so memory is bound by the record of the compiled kernel.
+static void bind_all(struct call *call, const tg_record *record) {
+  tg_launchable *l = call->l;
+  l->nbound = record->nparams;
+  l->bound = TG_NEWN(&l->arena, bound, record->nparams + 1);
+  l->tensors = TG_NEWN(&l->arena, tg_tensor, record->nparams + 1);
+  l->scalars = TG_NEWN(&l->arena, tg_argument, record->nparams + 1);
+  for (int i = 0; i < record->nparams; i++) {
+    const tg_record_param *param = &record->params[i];
+    if (param->kind == TG_SCALAR_PARAM) {
+      l->scalars[l->nscalars++] = (tg_argument){.name = param->name, .number = argument_of(call, param->name)->number};
+    } else {
+      bind(call, param, &l->bound[l->nparams], &l->tensors[l->nparams]);
+      l->nparams++;
+    }
+  }
+}
+
+// ---- prepare
+
+static void compile_for_device(struct call *call) {
+  tg_launchable *l = call->l;
+  tg_compile_options options = {.target = call->device->target, .settings = choose_config(call), .statics = open_statics(call)};
+  double start = tg_seconds();
+  tg_check_status(call->ctx, tg_compile(call->ctx, call->source, &options, &l->artifact));
+  tg_bytes object;
+  bind_all(call, tg_artifact_variant(l->artifact, 0, &object));
+  l->record = tg_artifact_choose(l->artifact, &l->dims, l->nparams, l->tensors, &object);
+  l->compile_seconds = tg_seconds() - start;
+  l->module = call->device->driver->load(call->device, l->record, object);
+}
+
+static void load_tile_body(void *arg) {
+  struct call *call = arg;
+  tg_launchable *l = call->l;
+  l->record = tg_record_make(&l->arena, call->kernel, call->device->name);
+  bind_all(call, l->record);
+  tg_bytes text;
+  text.data = (void *)(uintptr_t)tg_print(&l->arena, call->kernel, &text.size);
+  l->module = call->device->driver->load(call->device, l->record, text);
+}
+
+static void trace_for_device(struct call *call) {
+  tg_bindings statics = open_statics(call);
+  call->l->config_source = tunes(call) ? "set" : "default";
+  tg_check_knobs(call->ctx, call->split.signature, NULL, NULL, &call->split.knobs);
+  tg_check_status(call->ctx, tg_source_trace(call->source, &call->split.kernel, &statics, &call->kernel));
+  tg_status status = tg_protect(call->ctx, load_tile_body, call);
+  tg_kernel_free(call->kernel);
+  tg_check_status(call->ctx, status);
+}
+
+static void new_body(void *arg) {
+  struct call *call = arg;
+  tg_launchable *l = tg_realloc(call->ctx, NULL, sizeof *l);
+  memset(l, 0, sizeof *l);
+  l->ctx = call->ctx;
+  l->device = call->device;
+  l->threads = call->options->threads;
+  tg_arena_init(&l->arena, call->ctx);
+  call->l = l;
+}
+
+static void prepare_body(void *arg) {
+  struct call *call = arg;
+  tg_split_settings(call->ctx, call->source, &call->options->settings, &call->l->arena, &call->split);
+  call->signature = tg_record_make(&call->l->arena, call->split.signature, call->device->name);
+  check_arguments(call);
+  solve(call);
+  if (call->device->target) {
+    compile_for_device(call);
+  } else {
+    trace_for_device(call);
+  }
+}
+
+static tg_status prepare(struct call *call, tg_launchable **out) {
+  *out = NULL;
+  tg_status status = tg_protect(call->ctx, new_body, call);
+  if (status == TG_OK) status = tg_protect(call->ctx, prepare_body, call);
+  if (status == TG_OK) {
+    *out = call->l;
+  } else {
+    tg_launchable_free(call->l);
+  }
+  return status;
+}
+
+tg_status tg_prepare(tg_device *device, tg_source *source, const tg_run_options *options, int nargs, const tg_argument *args, tg_launchable **out) {
+  struct call call = {.ctx = device->ctx, .device = device, .source = source, .options = options, .nargs = nargs};
+  call.args = (tg_argument *)(uintptr_t)args; // written only to allocate outputs, which is not asked for
+  return prepare(&call, out);
+}
+
+void tg_launchable_free(tg_launchable *l) {
+  if (!l) return;
+  tg_context *ctx = l->ctx;
+  const tg_driver *driver = l->device->driver;
+  if (l->module) driver->unload(l->device, l->module);
+  for (int i = 0; i < l->nbound; i++) {
+    if (l->bound[i].memory) driver->free(l->device, l->bound[i].memory);
+  }
+  tg_artifact_free(l->artifact);
+  tg_arena_free(&l->arena);
+  tg_realloc(ctx, l, 0);
+}
+
+// ---- launch
+
+static bool scalar_value(void *user, const char *name, double *value) {
+  const tg_launchable *l = user;
+  for (int i = 0; i < l->nscalars; i++) {
+    if (strcmp(l->scalars[i].name, name) != 0) continue;
+    *value = l->scalars[i].number;
+    return true;
+  }
+  return false;
+}
+
+static void launch_once(tg_launchable *l) {
+  const tg_driver *driver = l->device->driver;
+  for (int i = 0; i < l->nparams; i++) {
+    const tg_record_param *param = tg_record_param_find(l->record, l->tensors[i].name);
+    if (param->flags & TG_PARAM_ZERO) driver->zero(l->device, l->bound[i].memory, l->bound[i].bytes);
+  }
+  driver->launch(l->device, l->module, l->record, &l->dims, l->nparams, l->tensors, scalar_value, l, l->threads);
+  driver->sync(l->device);
+}
+
+struct run_call {
+  tg_launchable *l;
+  int repeat;
+  double *seconds;
+};
+
+static void run_body(void *arg) {
+  struct run_call *call = arg;
+  for (int i = 0; i < call->repeat; i++) {
+    double start = tg_seconds();
+    launch_once(call->l);
+    if (call->seconds) call->seconds[i] = tg_seconds() - start;
+  }
+}
+
+tg_status tg_launchable_run(tg_launchable *launchable, int repeat, double *seconds) {
+  return tg_protect(launchable->ctx, run_body, &(struct run_call){launchable, repeat, seconds});
+}
+
+static void fetch_body(void *arg) {
+  tg_launchable *l = arg;
+  for (int i = 0; i < l->nparams; i++) {
+    const tg_record_param *param = tg_record_param_find(l->record, l->tensors[i].name);
+    if ((param->kind != TG_OUTPUT && param->kind != TG_INOUT) || !l->bound[i].host) continue;
+    l->device->driver->copy_out(l->device, l->bound[i].host->data, l->bound[i].memory, l->bound[i].bytes);
+  }
+}
+
+tg_status tg_launchable_fetch(tg_launchable *launchable) { return tg_protect(launchable->ctx, fetch_body, launchable); }
+
+// ---- run
+
+tg_status tg_run(tg_device *device, tg_source *source, const tg_run_options *options, int nargs, tg_argument *args, bool allocate_outputs) {
+  struct call call = {.ctx = device->ctx, .device = device, .source = source, .options = options, .nargs = nargs, .args = args,
+                      .allocate_outputs = allocate_outputs};
+  tg_launchable *l;
+  tg_status status = prepare(&call, &l);
+  if (status == TG_OK) status = tg_launchable_run(l, 1, NULL);
+  if (status == TG_OK) status = tg_launchable_fetch(l);
+  tg_launchable_free(l);
+  return status;
+}
