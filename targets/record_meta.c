@@ -24,11 +24,23 @@ static void put_value(tg_text *text, const char *value) {
   }
 }
 
+// Statics and fixed dims are part of the compile: readers see their values.
+static const tg_expr *resolve(struct meta *m, const tg_expr *e) {
+  if (e->op == TG_EXPR_CONST) return e;
+  if (e->op != TG_EXPR_SYM) return tg_e_bin(m->text.arena, e->op, resolve(m, e->a), resolve(m, e->b));
+  for (int i = 0; i < m->record->statics.n; i++) {
+    const tg_binding *fixed = &m->record->statics.at[i];
+    if (strcmp(fixed->name, e->name) == 0) return tg_e_const(m->text.arena, tg_binding_int(m->ctx, fixed, "--fix"));
+  }
+  return e;
+}
+
 static void put_expr(struct meta *m, const tg_expr *e, const char *what) {
   if (m->dims) {
     tg_text_add(&m->text, "%lld", (long long)tg_record_eval(m->ctx, e, m->dims, what));
   } else {
     int64_t value;
+    e = resolve(m, e);
     if (tg_expr_is_const(e, &value)) {
       tg_text_add(&m->text, "%lld", (long long)value);
     } else {
