@@ -54,6 +54,13 @@ void tg_log(tg_context *ctx, tg_log_level level, const char *format, ...) __attr
 /* Records a failure on the context and returns `status`; for bindings that find errors of their own. */
 tg_status tg_error(tg_context *ctx, tg_status status, const char *format, ...) __attribute__((format(printf, 3, 4)));
 
+/* For language bindings: where kernels/ and lua/ lie, the context's allocator (realloc-like, NULL when out of memory, size 0 frees), and one
+ * pointer of the binding's own, which `release` gets when the context goes. */
+const char *tg_context_root(const tg_context *ctx);
+void *tg_context_allocate(tg_context *ctx, void *ptr, size_t size);
+void tg_context_bind(tg_context *ctx, void *state, void (*release)(tg_context *ctx, void *state));
+void *tg_context_binding(const tg_context *ctx); /* NULL before the first bind */
+
 /* ---- dtypes ------------------------------------------------------------------------------------------------------ */
 
 typedef int tg_dtype; /* a row of ir/dtypes.def; -1 = none */

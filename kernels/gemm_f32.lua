@@ -1,0 +1,18 @@
+local tg <const> = require "tegula"
+local f32 = tg.f32
+
+-- C[m,n] = sum_k A[m,k] * B[n,k]
+return tg.kernel("gemm_f32", function(k)
+  local M, N, K = k.dim "M", k.dim "N", k.dim "K"
+  local A, B = k.input("A", f32, M, K), k.input("B", f32, N, K)
+  local C = k.output("C", f32, M, N)
+  local bm = k.tune("BM", 1, 2, 4, 8, 16, 32, 64, 128, 192, 256, { default = 64 })
+  local bn = k.tune("BN", 32, 64, 128, 192, 256, { default = 64 })
+  local bk = k.tune("BK", 16, 32, 64, 128, { default = 32 })
+
+  k.blocks(M:by(bm), N:by(bn), function(m, n)
+    C[{m, n}] = K:by(bk):fold(tg.zeros(f32, bm, bn), function(acc, kk)
+      return tg.dot(A[{m, kk}], B[{n, kk}].T, { acc = acc })
+    end)
+  end)
+end)

@@ -1,0 +1,17 @@
+local tg <const> = require "tegula"
+local e4m3, bf16, f32 = tg.e4m3, tg.bf16, tg.f32
+
+-- Per block of 128 x 128: S = max(amax, 1e-4) / 448, Q = X / S to nearest even, saturating.
+-- A NaN does not enter amax and reaches its own code alone.
+return tg.kernel("quantize_blocks", function(k)
+  local N, K = k.dim "N", k.dim "K"
+  local X = k.input("X", bf16, N, K)
+  local Q, S = k.output("Q", e4m3, N, K), k.output("S", f32, N:cdiv(128), K:cdiv(128))
+
+  k.blocks(N:by(128), K:by(128), function(n, c)
+    local x = X[{n, c}]:to(f32)
+    local s = x:abs():rmaxnum(2):rmaxnum(1):maxnum(1e-4) / 448
+    Q[{n, c}] = (x / s):to(e4m3, "sat")
+    S[{n // 128, c // 128}] = s
+  end)
+end)

@@ -1,0 +1,22 @@
+local tg <const> = require "tegula"
+local e4m3, bf16, f32 = tg.e4m3, tg.bf16, tg.f32
+
+-- O[t,i] = silu(G[t,i]) * G[t,I+i] in f32, then per row and 128 columns S = max(amax, 1e-4) / 448, Q = O / S to nearest even, saturating.
+-- clamp > 0 bounds the gate from above and the other factor on both sides. A NaN does not enter amax and reaches its own code alone.
+return tg.kernel("swiglu_quantize", function(k)
+  local T, I = k.dim "T", k.dim "I"
+  local clamp = k.option("clamp", 0)
+  local G = k.input("G", bf16, T, 2 * I)
+  local Q, S = k.output("Q", e4m3, T, I), k.output("S", f32, T, I:cdiv(128))
+  local bm = k.tune("BM", 1, 2, 4, 8, 16, 32, { default = 4 })
+  local up = G:slice(2, I, I)
+
+  k.blocks(T:by(bm), I:by(128), function(t, i)
+    local g, u = G[{t, i}]:to(f32), up[{t, i}]:to(f32)
+    if clamp > 0 then g, u = g:min(clamp), u:min(clamp):max(-clamp) end
+    local o = g * g:sigmoid() * u
+    local s = o:abs():rmaxnum(2):maxnum(1e-4) / 448
+    Q[{t, i}] = (o / s):to(e4m3, "sat")
+    S[{t, i // 128}] = s
+  end)
+end)

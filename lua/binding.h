@@ -1,0 +1,51 @@
+// What the files of lua/ share. They stand on the public API alone.
+//
+// A tg_lua is one Lua state with its limits: a kernel source has one of its own, a running script another. Every entry from C runs under
+// tg_lua_call, which turns whatever Lua raises into the context's error.
+#ifndef TG_LUA_BINDING_H
+#define TG_LUA_BINDING_H
+
+#include <lauxlib.h>
+#include <lua.h>
+#include <lualib.h>
+
+#include "tegula/tegula.h"
+
+typedef struct tg_lua {
+  tg_context *ctx;
+  lua_State *L;
+  size_t used, max_bytes; // of Lua's own memory
+  int64_t steps, max_steps; // VM instructions since the last entry; max_steps 0 = no limit
+  bool out_of_limit;        // an allocation would have passed max_bytes
+  char where[256];          // user code at that moment
+  int module;               // registry reference of what lua/tegula.lua returned
+} tg_lua;
+
+typedef enum tg_lua_kind { TG_LUA_KERNEL, TG_LUA_SCRIPT } tg_lua_kind;
+
+// A state with the DSL loaded; kernels get Lua's computing libraries, scripts all of them.
+tg_status tg_lua_new(tg_context *ctx, tg_lua_kind kind, tg_lua **out);
+void tg_lua_free(tg_lua *lua);
+tg_lua *tg_lua_of(lua_State *L);
+
+// Runs body(L) with `arg` as light userdata at index 1, protected; `L` is lua->L or a thread of it. A failure is recorded on the context
+// with `status`.
+tg_status tg_lua_call(tg_lua *lua, lua_State *L, lua_CFunction body, void *arg, tg_status status);
+void tg_lua_push_module(lua_State *L, const char *field); // a field of what lua/tegula.lua returned
+int tg_lua_handler(lua_State *L);                         // message handler: user's line in front of errors that lack one
+
+// Innermost line of user code: file as the chunk was named and 1-based line; false outside user code.
+bool tg_lua_where(lua_State *L, const char **file, int *line);
+// Raises the context's last error, with the user's line in front unless it has one already.
+int tg_lua_raise(lua_State *L);
+
+void tg_lua_open_core(lua_State *L); // pushes the table of core functions (core.c)
+void tg_lua_open_host(lua_State *L); // adds what scripts have beside it to the module's `tg`: arrays, devices (host.c)
+
+// Reads a whole file of at most max_bytes; the caller frees *text with tg_context_allocate(ctx, text, 0).
+tg_status tg_lua_read_file(tg_context *ctx, const char *file, size_t max_bytes, char **text, size_t *size);
+
+// A source over a kernel of a running script: the kernel object is at `index` of L's stack, and the state must outlive the source.
+tg_status tg_source_of_script(tg_lua *lua, lua_State *L, int index, tg_source **out);
+
+#endif
