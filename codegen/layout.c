@@ -289,6 +289,16 @@ tg_layout tg_layout_collapse(const tg_layout *layout, int axis) {
   return tg_layout_rename(layout, &f, layout->rank, shape);
 }
 
+tg_layout tg_layout_compact(const tg_layout *layout) {
+  tg_layout l = *layout;
+  l.map = tg_map_zero(0, layout->map.nout);
+  memset(l.in, 0, sizeof l.in);
+  for (int h = 0; h < TG_NHOLDERS; h++)
+    for (int b = 0; b < layout->in[h]; b++)
+      if (h != TG_REGISTER || tg_layout_image(layout, TG_REGISTER, b)) tg_layout_add_image(&l, (tg_holder)h, tg_layout_image(layout, (tg_holder)h, b));
+  return l;
+}
+
 bool tg_layout_conversion(const tg_layout *from, const tg_layout *to, tg_map *out) {
   if (!same_tile(from, to)) return false;
   tg_map x;

@@ -76,6 +76,8 @@ bool tg_layout_divide(const tg_layout *a, const tg_layout *b, tg_layout *q);
 tg_layout tg_layout_rename(const tg_layout *layout, const tg_map *f, int rank, const int32_t *shape);
 // The axis collapsed to extent 1: its former inputs become replicas.
 tg_layout tg_layout_collapse(const tg_layout *layout, int axis);
+// Without the register bits that hold nothing of their own: no element twice in one lane for their sake.
+tg_layout tg_layout_compact(const tg_layout *layout);
 // Map from `to`'s inputs to `from`'s inputs: where each element that `to` wants is held in `from`. Lanes and warps stay themselves where they
 // can. Both hold the same tile. False when `from` lacks an element.
 bool tg_layout_conversion(const tg_layout *from, const tg_layout *to, tg_map *out);

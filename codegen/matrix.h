@@ -1,0 +1,15 @@
+// Matrix instructions, as the tables of the target families list them.
+#ifndef TG_MATRIX_H
+#define TG_MATRIX_H
+
+#include "ir/ir.h"
+
+typedef struct tg_matrix_row {
+  const char *name; // the `row` of lane op mma
+  int m, n, k, operands, accumulators, arch;
+  const char *intrinsic, *doc;
+} tg_matrix_row;
+extern const tg_matrix_row tg_matrix_rows[]; // ends with name NULL
+const tg_matrix_row *tg_matrix_find(const char *name); // NULL if there is none
+
+#endif

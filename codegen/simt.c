@@ -1,0 +1,489 @@
+// The simt lowering: a block of the tile kernel becomes a block of warps. Walks the ops; the other simt_*.c files know how tiles are held.
+#include "codegen/simt.h"
+
+void simt_fail(simt *s, const tg_op *op, const char *format, ...) {
+  char text[1024];
+  va_list args;
+  va_start(args, format);
+  vsnprintf(text, sizeof text, format, args);
+  va_end(args);
+  const char *where = op && op->loc.file ? tg_arena_printf(s->arena, "%s:%d: ", op->loc.file, op->loc.line) : "";
+  tg_throw(s->ctx, TG_INVALID, "%sin kernel '%s': on %s: %s", where, s->tile->name, s->machine->target ? s->machine->target : s->machine->name, text);
+}
+
+static void lower_region(simt *s, const tg_region *region);
+
+// ---- carried values: scalars and the registers of tiles, one after the other -------------------------------------------------
+
+typedef struct flat {
+  int n;
+  tg_value *at[TG_MAX_RESULTS];
+} flat;
+
+static void flatten(simt *s, const tg_op *op, const tg_value *v, const tg_layout *layout, flat *out) {
+  if (v->type.kind != TG_TILE) simt_fail(s, op, "loops and branches carry tiles and scalars, not views or ranges");
+  int n = v->type.rank ? tg_layout_registers(layout) : 1;
+  if (out->n + n > TG_MAX_RESULTS) simt_fail(s, op, "the carried tiles take more than %d registers of a thread; choose smaller tiles or more warps", TG_MAX_RESULTS);
+  if (v->type.rank) memcpy(&out->at[out->n], simt_get(s, v, layout)->reg, sizeof(tg_value *) * (size_t)n);
+  else out->at[out->n] = simt_scalar(s, v);
+  out->n += n;
+}
+
+// Gives `v` the next lane values of `from`, in the layout; returns how many it took.
+static int unflatten(simt *s, const tg_value *v, const tg_layout *layout, tg_value *const *from) {
+  if (v->type.rank == 0) {
+    simt_note_of(s, v)->scalar = from[0];
+    return 1;
+  }
+  simt_tile *t = simt_new_tile(s, layout);
+  int n = tg_layout_registers(layout);
+  memcpy(t->reg, from, sizeof(tg_value *) * (size_t)n);
+  simt_set(s, v, t);
+  return n;
+}
+
+typedef struct carried { // of one loop or branch: the layouts in which its tiles are handed on
+  int n;
+  tg_layout *layout;
+} carried;
+
+static carried carried_of(simt *s, int n, tg_value *const *values) {
+  carried c = {n, TG_NEWN(s->arena, tg_layout, n + 1)};
+  for (int i = 0; i < n; i++) {
+    simt_note *note = simt_note_of(s, values[i]);
+    note->tiles = NULL; // of an earlier lowering of the same region
+    if (values[i]->type.kind == TG_TILE && values[i]->type.rank) c.layout[i] = simt_plan_of(s, values[i]);
+  }
+  return c;
+}
+
+static flat *flatten_all(simt *s, const tg_op *op, const carried *c, tg_value *const *values) {
+  flat *f = TG_NEW(s->arena, flat);
+  for (int i = 0; i < c->n; i++) flatten(s, op, values[i], &c->layout[i], f);
+  return f;
+}
+
+static void unflatten_all(simt *s, const carried *c, tg_value *const *values, tg_value *const *from) {
+  for (int i = 0, at = 0; i < c->n; i++) at += unflatten(s, values[i], &c->layout[i], from + at);
+}
+
+// Lowers a region into a lane region and ends it with the carried values of its yield.
+static void fill_region(simt *s, const tg_op *op, const tg_region *from, tg_region *to, const carried *c) {
+  tg_builder outer = s->b;
+  s->b.region = to;
+  s->b.before = NULL;
+  lower_region(s, from);
+  flat *f = flatten_all(s, op, c, from->last->in);
+  tg_build_yield(&s->b, f->n, f->at);
+  s->b = outer;
+}
+
+// ---- loops ----------------------------------------------------------------------------------------------------------------------
+
+static flat *emit_loop(simt *s, tg_op *op, const carried *c, tg_value *lb, tg_value *ub, const flat *init) {
+  tg_region *body = op->regions[0];
+  tg_op *loop = tg_build_for(&s->b, lb, ub, tg_attr_int(op, "step", 1), init->n, init->at);
+  tg_builder outer = s->b;
+  s->b.region = loop->regions[0];
+  s->b.before = NULL;
+  simt_note_of(s, body->args[0])->scalar = loop->regions[0]->args[0];
+  unflatten_all(s, c, body->args + 1, loop->regions[0]->args + 1);
+  s->b = outer;
+  fill_region(s, op, body, loop->regions[0], c);
+  flat *out = TG_NEW(s->arena, flat);
+  out->n = init->n;
+  memcpy(out->at, loop->out, sizeof(tg_value *) * (size_t)out->n);
+  return out;
+}
+
+static flat *last_trip(simt *s, tg_op *op, const carried *c, tg_value *i, tg_value *some, const flat *before) {
+  tg_region *body = op->regions[0];
+  tg_type *types = TG_NEWN(s->arena, tg_type, before->n + 1);
+  for (int k = 0; k < before->n; k++) types[k] = before->at[k]->type;
+  tg_op *branch = tg_build_typed(&s->b, TG_OP_IF, 1, &some, 0, NULL, before->n, types);
+  tg_region *then = tg_add_region(&s->b, branch, 0, 0, NULL), *otherwise = tg_add_region(&s->b, branch, 1, 0, NULL);
+  tg_builder outer = s->b;
+  s->b.region = then;
+  s->b.before = NULL;
+  simt_note_of(s, body->args[0])->scalar = i;
+  unflatten_all(s, c, body->args + 1, before->at);
+  s->b = outer;
+  fill_region(s, op, body, then, c);
+  s->b.region = otherwise;
+  s->b.before = NULL;
+  tg_build_yield(&s->b, before->n, before->at);
+  s->b = outer;
+  flat *out = TG_NEW(s->arena, flat);
+  out->n = before->n;
+  memcpy(out->at, branch->out, sizeof(tg_value *) * (size_t)out->n);
+  return out;
+}
+
+typedef struct trip_ranges {
+  simt *s;
+  const tg_op *loop;
+  int n;
+  const tg_value *at[32];
+} trip_ranges;
+
+// Ranges that begin at the loop's index, reach no further than its step, and end where it does: full on every trip but perhaps the last.
+static void find_trip_range(tg_op *op, void *user) {
+  trip_ranges *t = user;
+  if (op->code != TG_OP_RANGE || op->in[0] != t->loop->regions[0]->args[0] || t->n == 32) return;
+  if (tg_attr_int(op, "len", 0) <= tg_attr_int(t->loop, "step", 1) && simt_same(t->s, op->in[1], t->loop->in[1])) t->at[t->n++] = op->out[0];
+}
+
+static void lower_for(simt *s, tg_op *op) {
+  tg_region *body = op->regions[0];
+  int64_t step = tg_attr_int(op, "step", 1);
+  carried c = carried_of(s, op->nout, body->args + 1);
+  flat *values = flatten_all(s, op, &c, op->in + 2);
+  tg_value *lb = simt_scalar(s, op->in[0]), *ub = simt_scalar(s, op->in[1]);
+  trip_ranges t = {.s = s, .loop = op};
+  if (s->split) tg_walk(body, find_trip_range, &t);
+  int known = s->nfull;
+  if (t.n == 0 || known + t.n > (int)(sizeof s->full / sizeof s->full[0])) {
+    values = emit_loop(s, op, &c, lb, ub, values);
+  } else {
+    bool even = simt_divisor_of(s, op->in[0]) % step == 0 && simt_divisor_of(s, op->in[1]) % step == 0;
+    tg_value *end = ub, *length = tg_build2(&s->b, TG_OP_SUB, ub, lb), *by = simt_int(s, TG_I64, step);
+    if (!even) end = tg_build2(&s->b, TG_OP_SUB, ub, tg_build2(&s->b, TG_OP_REM, length, by));
+    memcpy(&s->full[known], t.at, sizeof t.at[0] * (size_t)t.n);
+    s->nfull = known + t.n;
+    values = emit_loop(s, op, &c, lb, end, values);
+    s->nfull = known;
+    if (!even) {
+      tg_value *some = simt_and(&s->b, tg_build2(&s->b, TG_OP_LT, lb, ub), tg_build2(&s->b, TG_OP_LT, end, ub));
+      values = last_trip(s, op, &c, end, some, values);
+    }
+  }
+  unflatten_all(s, &c, op->out, values->at);
+}
+
+static void lower_if(simt *s, tg_op *op) {
+  carried c = carried_of(s, op->nout, op->out);
+  flat types_of = {0};
+  tg_type *types = TG_NEWN(s->arena, tg_type, TG_MAX_RESULTS);
+  for (int i = 0; i < c.n; i++) {
+    const tg_type *t = &op->out[i]->type;
+    int n = t->kind == TG_TILE && t->rank ? tg_layout_registers(&c.layout[i]) : 1;
+    if (t->kind != TG_TILE) simt_fail(s, op, "loops and branches carry tiles and scalars, not views or ranges");
+    if (types_of.n + n > TG_MAX_RESULTS) simt_fail(s, op, "the results take more than %d registers of a thread; choose smaller tiles or more warps", TG_MAX_RESULTS);
+    for (int k = 0; k < n; k++) types[types_of.n++] = tg_scalar_type(t->dtype);
+  }
+  tg_value *cond = simt_scalar(s, op->in[0]);
+  tg_op *branch = tg_build_typed(&s->b, TG_OP_IF, 1, &cond, 0, NULL, types_of.n, types);
+  for (int r = 0; r < 2; r++) fill_region(s, op, op->regions[r], tg_add_region(&s->b, branch, r, 0, NULL), &c);
+  unflatten_all(s, &c, op->out, branch->out);
+}
+
+static void lower_while(simt *s, tg_op *op) {
+  carried c = carried_of(s, op->nout, op->regions[1]->args);
+  flat *init = flatten_all(s, op, &c, op->in);
+  tg_type *types = TG_NEWN(s->arena, tg_type, init->n + 1);
+  for (int i = 0; i < init->n; i++) types[i] = init->at[i]->type;
+  tg_op *loop = tg_build_typed(&s->b, TG_OP_WHILE, init->n, init->at, 0, NULL, init->n, types);
+  tg_builder outer = s->b;
+  for (int r = 0; r < 2; r++) {
+    tg_region *to = tg_add_region(&s->b, loop, r, init->n, types);
+    s->b.region = to;
+    s->b.before = NULL;
+    unflatten_all(s, &c, op->regions[r]->args, to->args);
+    if (r == 0) {
+      lower_region(s, op->regions[0]);
+      tg_value *go_on = simt_scalar(s, op->regions[0]->last->in[0]);
+      tg_build_yield(&s->b, 1, &go_on);
+    }
+    s->b = outer;
+    if (r == 1) fill_region(s, op, op->regions[1], to, &c);
+  }
+  unflatten_all(s, &c, op->out, loop->out);
+}
+
+// ---- single ops -------------------------------------------------------------------------------------------------------------------
+
+static void lower_elementwise(simt *s, tg_op *op) {
+  const tg_value *out = op->out[0];
+  tg_value *in[4];
+  if (out->type.rank == 0) {
+    for (int i = 0; i < op->nin; i++) in[i] = simt_scalar(s, op->in[i]);
+    simt_note_of(s, out)->scalar = tg_build(&s->b, op->code, op->nin, in, op->nattrs, op->attrs)->out[0];
+    return;
+  }
+  simt_note_of(s, out)->tiles = NULL;
+  tg_layout layout = simt_plan_of(s, out);
+  simt_tile *x[4], *t = simt_new_tile(s, &layout);
+  for (int i = 0; i < op->nin; i++) x[i] = simt_get(s, op->in[i], &layout);
+  for (int r = 0, n = tg_layout_registers(&layout); r < n; r++) {
+    for (int i = 0; i < op->nin; i++) in[i] = x[i]->reg[r];
+    t->reg[r] = tg_build(&s->b, op->code, op->nin, in, op->nattrs, op->attrs)->out[0];
+  }
+  simt_set(s, out, t);
+}
+
+// Block coordinates from the linear block number, axis 0 fastest.
+static void lower_pid(simt *s, const tg_op *op) {
+  int axis = (int)tg_attr_int(op, "axis", 0);
+  tg_builder *b = &s->prologue;
+  tg_value *x = tg_build0(b, TG_OP_CTAID, 1, &TG_AINT("axis", 0));
+  if (s->launch->naxes > 1) {
+    x = tg_cast_to(b, x, TG_I32, NULL); // a grid has less than 2^31 blocks, so 32-bit division will do
+    for (int i = 0; i <= axis; i++) {
+      if (i == s->launch->naxes - 1) break;
+      tg_value *extent = tg_cast_to(b, simt_argument(s, s->launch->grid[i]), TG_I32, NULL);
+      x = tg_build2(b, i == axis ? TG_OP_REM : TG_OP_DIV, x, extent);
+    }
+    x = tg_cast_to(b, x, TG_I64, NULL);
+  }
+  simt_note_of(s, op->out[0])->scalar = x;
+}
+
+static tg_value *only_element(simt *s, const tg_value *v) {
+  if (v->type.rank == 0) return simt_scalar(s, v);
+  tg_layout all = tg_layout_blocked(v->type.rank, v->type.dim, 1, s->lane_bits, s->warp_bits);
+  return simt_get(s, v, &all)->reg[0];
+}
+
+static void lower_assume(simt *s, const tg_op *op) {
+  const tg_value *x = op->in[0];
+  if (x->type.rank == 0) {
+    simt_note_of(s, op->out[0])->scalar = simt_scalar(s, x);
+    return;
+  }
+  tg_layout layout = simt_plan_of(s, x);
+  simt_tile *t = simt_new_tile(s, &layout);
+  t->reg = simt_get(s, x, &layout)->reg;
+  simt_set(s, op->out[0], t);
+}
+
+static void lower_op(simt *s, tg_op *op) {
+  const tg_value *out = op->nout == 1 ? op->out[0] : NULL;
+  if (out && (simt_note_of(s, out)->hoisted || simt_is_lazy(out))) return;
+  if (out && out->type.kind == TG_TILE) simt_note_of(s, out)->tiles = NULL; // of an earlier lowering of the same region
+  s->b.loc = s->prologue.loc = op->loc;
+  if (tg_op_rows()[op->code].traits & TG_ELEMENTWISE) {
+    lower_elementwise(s, op);
+    return;
+  }
+  switch (op->code) {
+  case TG_OP_CONST:
+  case TG_OP_PARAM:
+  case TG_OP_VIEW:
+  case TG_OP_RANGE: break; // made where they are used
+  case TG_OP_PID: lower_pid(s, op); break;
+  case TG_OP_EXPR: simt_note_of(s, out)->scalar = simt_argument(s, tg_find_attr(op, "e")->e); break;
+  case TG_OP_SCALAR: simt_note_of(s, out)->scalar = simt_scalar_argument(s, tg_attr_str(op, "name", ""), out->type.dtype); break;
+  case TG_OP_FIRST:
+  case TG_OP_LAST:
+    if (!op->in[0]->def) simt_fail(s, op, "a range that is carried by a loop or branch is not supported");
+    simt_note_of(s, out)->scalar = simt_scalar(s, op->in[0]->def->in[op->code == TG_OP_LAST]);
+    break;
+  case TG_OP_RESHAPE:
+  case TG_OP_TRANSPOSE:
+  case TG_OP_BROADCAST: simt_note_of(s, out)->scalar = only_element(s, op->in[0]); break; // results of rank 0
+  case TG_OP_ASSUME: lower_assume(s, op); break;
+  case TG_OP_LOAD: simt_load(s, op); break;
+  case TG_OP_STORE: simt_store(s, op); break;
+  case TG_OP_REDUCE: simt_reduce(s, op); break;
+  case TG_OP_DOT: simt_dot(s, op); break;
+  case TG_OP_FOR: lower_for(s, op); break;
+  case TG_OP_IF: lower_if(s, op); break;
+  case TG_OP_WHILE: lower_while(s, op); break;
+  default:
+    simt_fail(s, op, "'%s' is not supported; loads and stores through ranges, elementwise ops, broadcast, transpose, reshape, spread, reduce, dot, for, if and while are",
+              tg_op_rows()[op->code].info.name);
+  }
+}
+
+static void lower_region(simt *s, const tg_region *region) {
+  for (tg_op *op = region->first; op && op->code != TG_OP_YIELD; op = op->next) lower_op(s, op);
+}
+
+// ---- launches ----------------------------------------------------------------------------------------------------------------------
+
+static bool is_scalar_op(const tg_op *op) {
+  if (op->nout != 1 || op->nregions || !(tg_op_rows()[op->code].traits & TG_PURE)) return false;
+  return op->out[0]->type.kind == TG_TILE && op->out[0]->type.rank == 0;
+}
+
+static bool scalar_operands(simt *s, const tg_op *op) {
+  for (int i = 0; i < op->nin; i++) {
+    const tg_value *v = op->in[i];
+    if (v->type.kind == TG_RANGE) continue;
+    if (v->type.kind != TG_TILE || v->type.rank || !(simt_note_of(s, v)->scalar || (v->def && v->def->code == TG_OP_CONST))) return false;
+  }
+  return true;
+}
+
+// Scalars that depend on nothing but the block's coordinates and the launch, ahead of everything else.
+static void hoist_scalars(simt *s) {
+  for (tg_op *op = s->launch->body->first; op; op = op->next) {
+    if (!is_scalar_op(op) || op->code == TG_OP_CONST || !scalar_operands(s, op)) continue;
+    lower_op(s, op);
+    simt_note_of(s, op->out[0])->hoisted = true;
+  }
+}
+
+// Ranges of the block itself that may stick out, with the condition that none does; NULL when there are none.
+static tg_value *block_is_full(simt *s, trip_ranges *t) {
+  tg_value *full = NULL;
+  for (tg_op *op = s->launch->body->first; op && t->n < 32; op = op->next) {
+    if (op->code != TG_OP_RANGE || simt_range_is_full(s, op)) continue;
+    bool ready = true;
+    for (int i = 0; i < 2; i++) ready &= simt_note_of(s, op->in[i])->scalar || (op->in[i]->def && op->in[i]->def->code == TG_OP_CONST);
+    if (!ready) continue;
+    tg_value *last = simt_add(&s->b, simt_scalar(s, op->in[0]), simt_int(s, TG_I64, tg_attr_int(op, "len", 0)));
+    full = simt_and(&s->b, full, tg_build2(&s->b, TG_OP_LE, last, simt_scalar(s, op->in[1])));
+    t->at[t->n++] = op->out[0];
+  }
+  return full;
+}
+
+static void lower_body(simt *s) {
+  trip_ranges t = {.s = s};
+  hoist_scalars(s);
+  tg_value *full = block_is_full(s, &t);
+  s->split = true;
+  if (!full) {
+    lower_region(s, s->launch->body);
+    return;
+  }
+  tg_op *branch = tg_build_typed(&s->b, TG_OP_IF, 1, &full, 0, NULL, 0, NULL);
+  tg_builder outer = s->b;
+  for (int r = 0; r < 2; r++) { // the full path, then the edge path, which masks every trip
+    s->b.region = tg_add_region(&outer, branch, r, 0, NULL);
+    s->b.before = NULL;
+    s->split = r == 0;
+    s->nfull = r == 0 ? t.n : 0;
+    memcpy(s->full, t.at, sizeof t.at);
+    lower_region(s, s->launch->body);
+    tg_build_yield(&s->b, 0, NULL);
+  }
+  s->b = outer;
+}
+
+static void check_registers(tg_op *op, void *user) {
+  simt *s = user;
+  for (int i = 0; i < op->nout; i++) {
+    const tg_type *t = &op->out[i]->type;
+    int64_t n = t->kind == TG_TILE && t->rank ? tg_type_elements(*t) >> (s->lane_bits + s->warp_bits) : 0;
+    if (n > 1024) simt_fail(s, op, "a tile of %lld elements is too large for %d warps; choose smaller tiles, or more warps with warps=", (long long)tg_type_elements(*t), s->warps);
+  }
+  int most = s->machine->max_registers > 0 ? (int)s->machine->max_registers : 255, spare = 40; // addresses, masks, counters
+  if (op->code == TG_OP_DOT && simt_dot_registers(op, s->warp_bits) > most - spare)
+    simt_fail(s, op, "this dot needs about %d registers of a thread and %d can be had; choose smaller tiles, or more than %d warps with warps=",
+              simt_dot_registers(op, s->warp_bits), most - spare, s->warps);
+}
+
+static void lower_launch(simt *s, tg_launch *launch) {
+  const tg_expr *grid = launch->grid[0];
+  for (int i = 1; i < launch->naxes; i++) grid = tg_e_bin(s->arena, TG_EXPR_MUL, grid, launch->grid[i]);
+  s->launch = launch;
+  tg_launch *out = s->out = tg_add_launch(s->lane, 1, &grid);
+  out->entry = tg_arena_printf(s->arena, "%s_%d", s->tile->name, launch->index);
+  out->block[0] = s->warps << s->lane_bits;
+  out->block[1] = out->block[2] = 1;
+  out->loc = launch->loc;
+  s->scratch = NULL;
+  s->scratch_bytes = 0;
+  s->nfull = 0;
+  tg_walk(launch->body, check_registers, s);
+  simt_plan(s, launch);
+  // A constant at the top marks where the prologue ends.
+  s->b = (tg_builder){.kernel = s->lane, .region = out->body, .loc = launch->loc};
+  s->prologue = s->b;
+  s->prologue.before = tg_const_int(&s->b, tg_scalar_type(TG_I64), 0)->def;
+  simt_pointer_arguments(s);
+  tg_value *tid = tg_build0(&s->prologue, TG_OP_TID, 1, &TG_AINT("axis", 0));
+  s->lane_id = s->warps == 1 ? tid : tg_build2(&s->prologue, TG_OP_AND, tid, simt_int(s, TG_I32, (1 << s->lane_bits) - 1));
+  s->warp_id = s->warps == 1 ? simt_int(s, TG_I32, 0) : tg_build2(&s->prologue, TG_OP_SHR, tid, simt_int(s, TG_I32, s->lane_bits));
+  lower_body(s);
+}
+
+// ---- the lowering -------------------------------------------------------------------------------------------------------------------
+
+static int log2_exact(int64_t n) { return n > 0 && (n & (n - 1)) == 0 ? __builtin_ctzll((unsigned long long)n) : -1; }
+
+typedef struct need { // what the tiles of a kernel ask for
+  int warp_bits;
+  int registers;
+} need;
+
+static void add_need(tg_op *op, void *user) {
+  need *n = user;
+  if (op->code == TG_OP_DOT && op->in[0]->type.rank == 2) {
+    int dot = simt_dot_registers(op, n->warp_bits);
+    n->registers = dot > n->registers ? dot : n->registers;
+  }
+  for (int i = 0; i < op->nout; i++) {
+    const tg_type *t = &op->out[i]->type;
+    if (op->code != TG_OP_LOAD || t->rank == 0) continue;
+    int64_t each = tg_type_elements(*t) * tg_dtypes[t->dtype].bits / 32 >> (5 + n->warp_bits);
+    if (each > n->registers) n->registers = each > 4096 ? 4096 : (int)each;
+  }
+}
+
+enum { MOST_WARP_BITS = 3 };
+
+// The fewest warps whose threads hold the kernel's largest dot, or largest load, in half of their registers.
+static int default_warp_bits(const tg_kernel *tile, const tg_machine *machine) {
+  int half = machine->max_registers > 0 ? (int)machine->max_registers / 2 : 127;
+  for (int bits = 0;; bits++) {
+    need n = {.warp_bits = bits};
+    for (int i = 0; i < tile->nlaunches; i++) tg_walk(tile->launches[i]->body, add_need, &n);
+    if (n.registers <= half || bits == MOST_WARP_BITS) return bits;
+  }
+}
+
+static int simt_knobs(const tg_kernel *tile, const tg_machine *machine, tg_knob *out, int max) {
+  if (max < 1) return 0;
+  *out = (tg_knob){.name = "warps", .doc = "warps of a block"};
+  int first = default_warp_bits(tile, machine);
+  out->values[out->nvalues++] = 1 << first;
+  for (int bits = 0; bits <= MOST_WARP_BITS; bits++)
+    if (bits != first) out->values[out->nvalues++] = 1 << bits;
+  return 1;
+}
+
+static int warps_setting(const tg_kernel *tile, const tg_lower_options *options) {
+  for (int i = 0; i < options->settings.n; i++) {
+    if (strcmp(options->settings.at[i].name, "warps")) continue;
+    char *end;
+    long n = strtol(options->settings.at[i].value, &end, 10);
+    if (*end || log2_exact(n) < 0 || log2_exact(n) > MOST_WARP_BITS) tg_throw(tile->ctx, TG_INVALID, "warps=%s: it can be 1, 2, 4 or 8", options->settings.at[i].value);
+    return (int)n;
+  }
+  return 1 << default_warp_bits(tile, options->machine);
+}
+
+static int simt_variants(const tg_kernel *tile, const tg_machine *machine) {
+  (void)tile, (void)machine;
+  return 2; // with vector accesses, which ask for alignment and divisible strides; and without
+}
+
+typedef struct call {
+  tg_kernel *tile, *lane;
+  const tg_lower_options *options;
+} call;
+
+static void lower_all(void *arg) {
+  call *c = arg;
+  simt *s = TG_NEW(&c->lane->arena, simt);
+  *s = (simt){.ctx = c->tile->ctx, .arena = &c->lane->arena, .machine = c->options->machine, .tile = c->tile, .lane = c->lane, .lane_bits = 5};
+  s->warps = warps_setting(c->tile, c->options);
+  s->warp_bits = log2_exact(s->warps);
+  s->assume = c->options->variant == 0;
+  s->notes = TG_NEWN(s->arena, simt_note, c->tile->next_id + 1);
+  for (int i = 0; i < c->tile->nlaunches; i++) lower_launch(s, c->tile->launches[i]);
+}
+
+static tg_kernel *simt_lower(tg_kernel *tile, const tg_lower_options *options) {
+  call c = {tile, tg_kernel_like(tile, TG_LEVEL_LANE), options};
+  if (tg_protect(tile->ctx, lower_all, &c) != TG_OK) {
+    tg_kernel_free(c.lane);
+    tg_rethrow(tile->ctx);
+  }
+  return c.lane;
+}
+
+const tg_lowering tg_lowering_simt = {"simt", simt_lower, simt_knobs, simt_variants};

@@ -1,0 +1,109 @@
+// Inside of the simt lowering: its state and what its files share.
+//
+// A tile value becomes one lane scalar per register of its layout (simt_tile). Ops that only rename coordinates (broadcast, transpose, reshape,
+// spread, iota, constants …) make nothing: they are looked through when somebody asks for their result in some layout (simt_get).
+#ifndef TG_SIMT_H
+#define TG_SIMT_H
+
+#include "codegen/codegen.h"
+#include "codegen/layout.h"
+
+typedef struct simt_tile {
+  tg_layout layout;
+  tg_value **reg;         // tg_layout_registers(&layout) of them; repetition r's begin at r << layout.in[TG_REGISTER]
+  const tg_region *at;    // lane region in which they were made
+  struct simt_tile *next; // the same value in another layout
+} simt_tile;
+
+typedef struct simt_note { // of a value of the tile kernel, by its id
+  bool planned;
+  tg_layout plan;    // advice of simt_plan; tiles keep their own
+  simt_tile *tiles;  // the first is what its op made
+  tg_value *scalar;  // rank 0
+  bool hoisted;      // made before the block was split into a full and an edge path
+} simt_note;
+
+typedef struct simt {
+  tg_context *ctx;
+  tg_arena *arena; // the lane kernel's
+  const tg_machine *machine;
+  tg_kernel *tile, *lane;
+  tg_launch *launch, *out; // the tile launch at work and what becomes of it
+  simt_note *notes;        // by value id
+  tg_builder b;            // where code goes
+  tg_builder prologue;     // start of the launch; dominates everything
+  int warps, warp_bits, lane_bits;
+  bool assume;             // this variant may ask for preconditions
+  tg_value *lane_id, *warp_id; // i32
+  tg_op *scratch;              // shared memory of conversions; NULL until one is needed
+  int64_t scratch_bytes;
+  const tg_value *full[64]; // ranges that are known to end inside where code is being made
+  int nfull;
+  bool split; // folds get a trip without masks of their own (not on a block's edge path)
+} simt;
+
+static inline simt_note *simt_note_of(simt *s, const tg_value *v) { return &s->notes[v->id]; }
+
+// ---- simt_plan.c: which layout each tile of a launch gets
+void simt_plan(simt *s, tg_launch *launch);
+tg_layout simt_plan_of(simt *s, const tg_value *v); // in which it is held, or is to be made
+bool simt_is_lazy(const tg_value *v); // looked through by simt_get
+// Layout that `operand` of a renaming op must have for its result to be in `layout`; false for other ops.
+bool simt_operand_layout(simt *s, const tg_op *op, const tg_layout *layout, tg_layout *out);
+
+// ---- simt_value.c: registers, coordinates, conversions
+simt_tile *simt_new_tile(simt *s, const tg_layout *layout);
+void simt_set(simt *s, const tg_value *v, simt_tile *tile);
+// The registers of a tile value in a layout, converted as needed; of a rank-0 value, its scalar (layout may then be NULL).
+simt_tile *simt_get(simt *s, const tg_value *v, const tg_layout *layout);
+tg_value *simt_scalar(simt *s, const tg_value *v);
+simt_tile *simt_convert(simt *s, const simt_tile *from, uint8_t dtype, const tg_layout *to);
+// Part of a packed coordinate (layout->map's) that the lane and warp contribute under `mask`, shifted down by `shift`: i32, in the prologue.
+tg_value *simt_lane_part(simt *s, const tg_layout *layout, uint32_t mask, int shift);
+// Coordinate on one axis of a register's element, i32: lane part and register part.
+tg_value *simt_coordinate(simt *s, const tg_layout *layout, int reg, int axis);
+int simt_register_offset(const tg_layout *layout, int reg, int axis); // the register's own part of it
+bool simt_axis_adds(const tg_layout *layout, int axis);               // lane and register parts share no bits: xor is addition
+// i1 that holds in exactly one of the places that share an element (NULL: always); registers to leave out have simt_is_replica.
+tg_value *simt_owner(simt *s, const tg_layout *layout);
+bool simt_is_replica(const tg_layout *layout, int reg);
+// `n` neighbouring registers as a vector, without taking apart what was one before.
+tg_value *simt_pack(simt *s, tg_value *const *reg, int n);
+// Small folding builders, at s->b unless the prologue is named.
+tg_value *simt_int(simt *s, int dtype, int64_t value);
+tg_value *simt_add(tg_builder *b, tg_value *x, tg_value *y);
+tg_value *simt_mul(tg_builder *b, tg_value *x, tg_value *y);
+tg_value *simt_and(tg_builder *b, tg_value *x, tg_value *y); // NULL operands count as true
+tg_value *simt_shuffle(simt *s, tg_value *v, const char *kind, tg_value *lane); // any dtype
+tg_value *simt_offset(simt *s, tg_value *ptr, tg_value *bytes);
+tg_value *simt_scratch(simt *s, int64_t bytes);
+
+// ---- simt_memory.c
+tg_value *simt_argument(simt *s, const tg_expr *e); // launch argument that holds a launch-time expression, i64
+void simt_pointer_arguments(simt *s);
+tg_value *simt_scalar_argument(simt *s, const char *name, int dtype);
+void simt_load(simt *s, tg_op *op);
+void simt_store(simt *s, tg_op *op);
+// What is known of integers of the tile kernel.
+const tg_expr *simt_expr_of(simt *s, const tg_value *v); // NULL = not launch-time
+int64_t simt_divisor_of(simt *s, const tg_value *v);     // largest known; 0 for zero
+bool simt_nonnegative(const tg_value *v);
+bool simt_same(simt *s, const tg_value *a, const tg_value *b);
+bool simt_range_is_full(simt *s, const tg_op *range);    // all its indices are below its end
+
+// ---- simt_reduce.c, simt_dot.c
+void simt_reduce(simt *s, tg_op *op);
+void simt_dot(simt *s, tg_op *op);
+// Layouts of a dot's operands and result, or throws when no matrix instruction fits.
+typedef struct simt_dot_layouts {
+  tg_layout a, b, c;
+  uint32_t k_image[8]; // where bit i of the fragment's k lies in the tile's k
+  const struct tg_matrix_row *row;
+} simt_dot_layouts;
+void simt_dot_plan(simt *s, const tg_op *op, simt_dot_layouts *out);
+int simt_dot_registers(const tg_op *op, int warp_bits); // 32-bit registers of a lane for operands and accumulators
+
+// ---- simt.c
+_Noreturn void simt_fail(simt *s, const tg_op *op, const char *format, ...) __attribute__((format(printf, 3, 4)));
+
+#endif

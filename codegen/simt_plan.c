@@ -1,0 +1,232 @@
+// Which layout each tile of a launch gets. Dots fix the layouts of their operands and results; then the largest loads get blocked layouts; each
+// choice spreads along ops that compute element by element or only rename coordinates, until all tiles have one. Where two choices meet, simt_get
+// converts.
+#include "codegen/simt.h"
+
+bool simt_is_lazy(const tg_value *v) {
+  if (!v->def || v->type.rank == 0) return false;
+  switch (v->def->code) {
+  case TG_OP_CONST:
+  case TG_OP_IOTA:
+  case TG_OP_INDEX:
+  case TG_OP_BROADCAST:
+  case TG_OP_TRANSPOSE:
+  case TG_OP_RESHAPE:
+  case TG_OP_SPREAD: return true;
+  default: return false;
+  }
+}
+
+// ---- renaming ops: packed coordinates of the result to those of the operand
+
+static void rename_axis(tg_map *f, const tg_layout *result, int axis, const tg_layout *operand, int to, int skip) {
+  for (int b = skip; b < result->out[axis] && b - skip < operand->out[to]; b++)
+    f->col[tg_layout_axis_shift(result, axis) + b] = 1u << (tg_layout_axis_shift(operand, to) + b - skip);
+}
+
+static int log2_exact(int64_t n) { return n > 0 && (n & (n - 1)) == 0 ? __builtin_ctzll((unsigned long long)n) : -1; }
+
+// Reshape keeps the row-major number. The 2^n parts concatenated are that number's own bits as long as the odd repetitions step over equally
+// many of them on both sides.
+static bool reshape_keeps_odd_parts(const tg_layout *a, const tg_layout *b) {
+  int i = 0, j = 0;
+  for (;; i++, j++) {
+    while (i < a->rank && a->odd[i] == 1) i++;
+    while (j < b->rank && b->odd[j] == 1) j++;
+    if (i == a->rank || j == b->rank) return i == a->rank && j == b->rank;
+    if (a->odd[i] != b->odd[j] || tg_layout_axis_shift(a, i) + a->out[i] != tg_layout_axis_shift(b, j) + b->out[j]) return false;
+  }
+}
+
+bool simt_operand_layout(simt *s, const tg_op *op, const tg_layout *layout, tg_layout *out) {
+  const tg_type *type = &op->in[0]->type;
+  tg_layout empty = tg_layout_empty(type->rank, type->dim);
+  tg_map f = tg_map_zero(layout->map.nout, empty.map.nout);
+  switch (op->code) {
+  case TG_OP_BROADCAST:
+    for (int i = 0, lead = layout->rank - type->rank; i < type->rank; i++)
+      if (type->dim[i] == op->out[0]->type.dim[i + lead]) rename_axis(&f, layout, i + lead, &empty, i, 0);
+    break;
+  case TG_OP_TRANSPOSE: {
+    const tg_attr *perm = tg_find_attr(op, "perm");
+    for (int i = 0; i < type->rank; i++) rename_axis(&f, layout, i, &empty, (int)perm->ints[i], 0);
+    break;
+  }
+  case TG_OP_RESHAPE:
+    if (!reshape_keeps_odd_parts(layout, &empty)) simt_fail(s, op, "reshape across an extent that is not a power of two is not supported");
+    f = tg_map_identity(layout->map.nout);
+    break;
+  case TG_OP_SPREAD: {
+    int axis = (int)tg_attr_int(op, "axis", 0), shift = log2_exact(tg_attr_int(op, "factor", 1));
+    if (type->dim[axis] != 1 && shift < 0) simt_fail(s, op, "spread is supported for factors that are powers of two");
+    for (int i = 0; i < type->rank; i++)
+      if (i != axis || type->dim[axis] != 1) rename_axis(&f, layout, i, &empty, i, i == axis ? shift : 0);
+    break;
+  }
+  default: return false;
+  }
+  *out = tg_layout_rename(layout, &f, type->rank, type->dim);
+  return true;
+}
+
+// Result's layout where the operand's says all of it: transpose and reshape.
+static bool result_layout(const tg_op *op, const tg_layout *operand, tg_layout *out) {
+  if (op->code != TG_OP_TRANSPOSE && op->code != TG_OP_RESHAPE) return false;
+  const tg_type *type = &op->out[0]->type;
+  tg_layout empty = tg_layout_empty(type->rank, type->dim);
+  tg_map f = tg_map_identity(operand->map.nout);
+  if (op->code == TG_OP_TRANSPOSE) {
+    const tg_attr *perm = tg_find_attr(op, "perm");
+    for (int i = 0; i < type->rank; i++) rename_axis(&f, operand, (int)perm->ints[i], &empty, i, 0);
+  } else if (!reshape_keeps_odd_parts(operand, &empty)) {
+    return false;
+  }
+  *out = tg_layout_rename(operand, &f, type->rank, type->dim);
+  return true;
+}
+
+// ---- spreading
+
+typedef struct plan {
+  simt *s;
+  bool changed;
+  const tg_value *largest; // load without a layout that has most elements
+  const tg_value *first;   // other tile without one
+} plan;
+
+static bool planned(plan *p, const tg_value *v) { return simt_note_of(p->s, v)->planned; }
+
+static void set(plan *p, const tg_value *v, const tg_layout *layout) {
+  simt_note *note = simt_note_of(p->s, v);
+  if (v->type.kind != TG_TILE || v->type.rank == 0 || note->planned) return;
+  note->planned = true;
+  note->plan = tg_layout_compact(layout);
+  p->changed = true;
+}
+
+// All of `n` values share one layout: that of the first that has one.
+static void share(plan *p, int n, const tg_value *const *values) {
+  for (int i = 0; i < n; i++)
+    if (values[i]->type.kind == TG_TILE && values[i]->type.rank && planned(p, values[i])) {
+      for (int j = 0; j < n; j++) set(p, values[j], &simt_note_of(p->s, values[i])->plan);
+      return;
+    }
+}
+
+static void spread_carried(plan *p, const tg_op *op) {
+  for (int i = 0; i < op->nout; i++) {
+    const tg_value *all[8];
+    int n = 0;
+    // The region's own value first: what the loop computes decides, not what it starts from.
+    switch (op->code) {
+    case TG_OP_FOR:
+      all[n++] = op->regions[0]->args[1 + i];
+      all[n++] = op->regions[0]->last->in[i];
+      all[n++] = op->out[i];
+      all[n++] = op->in[2 + i];
+      break;
+    case TG_OP_WHILE:
+      all[n++] = op->regions[1]->args[i];
+      all[n++] = op->regions[0]->args[i];
+      all[n++] = op->regions[1]->last->in[i];
+      all[n++] = op->out[i];
+      all[n++] = op->in[i];
+      break;
+    case TG_OP_IF:
+      all[n++] = op->out[i];
+      for (int r = 0; r < 2; r++)
+        if (op->regions[r]->last) all[n++] = op->regions[r]->last->in[i];
+      break;
+    default: return;
+    }
+    share(p, n, all);
+  }
+}
+
+static void spread_op(tg_op *op, void *user) {
+  plan *p = user;
+  simt *s = p->s;
+  if (op->code == TG_OP_FOR || op->code == TG_OP_WHILE || op->code == TG_OP_IF) {
+    spread_carried(p, op);
+    return;
+  }
+  if (op->nout == 0) return;
+  const tg_value *out = op->out[0];
+  if (out->type.kind != TG_TILE) return;
+  tg_layout l;
+  if (tg_op_rows()[op->code].traits & TG_ELEMENTWISE) {
+    const tg_value *all[4] = {out};
+    int n = 1;
+    for (int pass = 0; pass < 2; pass++) // tiles that are really held speak before those that can be had in any layout
+      for (int i = 0; i < op->nin; i++)
+        if (simt_is_lazy(op->in[i]) == (pass == 1)) all[n++] = op->in[i];
+    share(p, n, all);
+  } else if (simt_is_lazy(out) && op->nin == 1 && op->in[0]->type.kind == TG_TILE && op->in[0]->type.rank) {
+    if (planned(p, out) && simt_operand_layout(s, op, &simt_note_of(s, out)->plan, &l)) set(p, op->in[0], &l);
+    if (planned(p, op->in[0]) && result_layout(op, &simt_note_of(s, op->in[0])->plan, &l)) set(p, out, &l);
+  } else if (op->code == TG_OP_REDUCE && planned(p, op->in[0])) {
+    l = tg_layout_collapse(&simt_note_of(s, op->in[0])->plan, (int)tg_attr_int(op, "axis", 0));
+    set(p, out, &l);
+  }
+}
+
+static void spread(plan *p, tg_launch *launch) {
+  do {
+    p->changed = false;
+    tg_walk(launch->body, spread_op, p);
+  } while (p->changed);
+}
+
+// ---- seeds
+
+static void seed_dot(tg_op *op, void *user) {
+  plan *p = user;
+  if (op->code == TG_OP_DOT_SCALED) simt_fail(p->s, op, "dot with scales is not supported; dot of bf16 or f16 tiles is");
+  if (op->code != TG_OP_DOT) return;
+  simt_dot_layouts l;
+  simt_dot_plan(p->s, op, &l);
+  set(p, op->out[0], &l.c);
+  set(p, op->in[2], &l.c);
+  set(p, op->in[0], &l.a);
+  set(p, op->in[1], &l.b);
+}
+
+static void find_unplanned(tg_op *op, void *user) {
+  plan *p = user;
+  for (int i = 0; i < op->nout; i++) {
+    const tg_value *v = op->out[i];
+    if (v->type.kind != TG_TILE || v->type.rank == 0 || planned(p, v) || simt_is_lazy(v)) continue;
+    if (op->code == TG_OP_LOAD) {
+      if (!p->largest || tg_type_elements(v->type) > tg_type_elements(p->largest->type)) p->largest = v;
+    } else if (!p->first) {
+      p->first = v;
+    }
+  }
+}
+
+// Vectors of 16 bytes, shorter where the tile would leave lanes without work.
+static tg_layout default_layout(simt *s, tg_type type) {
+  int bits = tg_dtypes[type.dtype].bits, vector = bits < 8 ? 1 : 128 / bits;
+  int64_t share_ = tg_type_elements(type) >> (s->lane_bits + s->warp_bits);
+  while (vector > 1 && vector > share_) vector /= 2;
+  return tg_layout_blocked(type.rank, type.dim, vector, s->lane_bits, s->warp_bits);
+}
+
+void simt_plan(simt *s, tg_launch *launch) {
+  plan p = {.s = s};
+  tg_walk(launch->body, seed_dot, &p);
+  for (;;) {
+    spread(&p, launch);
+    p.largest = p.first = NULL;
+    tg_walk(launch->body, find_unplanned, &p);
+    const tg_value *next = p.largest ? p.largest : p.first;
+    if (!next) return;
+    tg_layout l = default_layout(s, next->type);
+    set(&p, next, &l);
+  }
+}
+
+tg_layout simt_plan_of(simt *s, const tg_value *v) {
+  const simt_note *note = simt_note_of(s, v);
+  return note->tiles ? note->tiles->layout : note->planned ? note->plan : default_layout(s, v->type);
+}

@@ -1,0 +1,415 @@
+// Registers of tile values: getting them in a layout, converting between layouts, and the coordinates of what they hold.
+#include "codegen/simt.h"
+
+// ---- small builders --------------------------------------------------------------------------------------------------
+
+tg_value *simt_int(simt *s, int dtype, int64_t value) { return tg_const_int(&s->prologue, tg_scalar_type(dtype), value); }
+
+tg_value *simt_add(tg_builder *b, tg_value *x, tg_value *y) {
+  int64_t i;
+  if (!x || !y) return x ? x : y;
+  if (tg_const_as_int(x, &i) && i == 0) return y;
+  if (tg_const_as_int(y, &i) && i == 0) return x;
+  return tg_build2(b, TG_OP_ADD, x, y);
+}
+
+tg_value *simt_mul(tg_builder *b, tg_value *x, tg_value *y) {
+  int64_t i, j;
+  bool cx = tg_const_as_int(x, &i), cy = tg_const_as_int(y, &j);
+  if (cx && cy) return tg_const_int(b, x->type, (int64_t)((uint64_t)i * (uint64_t)j));
+  if ((cx && i == 0) || (cy && j == 1)) return x;
+  if ((cy && j == 0) || (cx && i == 1)) return y;
+  return tg_build2(b, TG_OP_MUL, x, y);
+}
+
+tg_value *simt_and(tg_builder *b, tg_value *x, tg_value *y) { return x && y && x != y ? tg_build2(b, TG_OP_AND, x, y) : x ? x : y; }
+
+tg_value *simt_offset(simt *s, tg_value *ptr, tg_value *bytes) {
+  int64_t i;
+  if (!bytes || (tg_const_as_int(bytes, &i) && i == 0)) return ptr;
+  return tg_build2(&s->b, TG_OP_PTRADD, ptr, bytes);
+}
+
+tg_value *simt_scratch(simt *s, int64_t bytes) {
+  if (!s->scratch) {
+    tg_attr attrs[] = {TG_ASTR("space", "shared"), TG_AINT("bytes", bytes), TG_AINT("align", 16)};
+    s->scratch = tg_build(&s->prologue, TG_OP_SCRATCH, 0, NULL, 3, attrs);
+  }
+  if (bytes > s->scratch_bytes) {
+    s->scratch_bytes = bytes;
+    for (int i = 0; i < s->scratch->nattrs; i++)
+      if (!strcmp(s->scratch->attrs[i].key, "bytes")) s->scratch->attrs[i].i = bytes;
+  }
+  return s->scratch->out[0];
+}
+
+static tg_value *extract(tg_builder *b, tg_value *vector, int i) { return tg_build(b, TG_OP_EXTRACT, 1, &vector, 1, &TG_AINT("i", i))->out[0]; }
+
+tg_value *simt_pack(simt *s, tg_value *const *reg, int n) {
+  if (n == 1) return reg[0];
+  const tg_op *first = reg[0]->def;
+  if (first && first->code == TG_OP_EXTRACT && first->nin == 1) { // taken from a vector in order: the vector, or a slice of it
+    tg_value *vector = first->in[0];
+    int64_t mask[16], base = tg_attr_int(first, "i", 0);
+    int i = 0;
+    for (; i < n && i < 16; i++) {
+      const tg_op *op = reg[i]->def;
+      if (!op || op->code != TG_OP_EXTRACT || op->nin != 1 || op->in[0] != vector || tg_attr_int(op, "i", 0) != base + i) break;
+      mask[i] = base + i;
+    }
+    if (i == n && vector->type.dim[0] == n) return vector;
+    if (i == n) {
+      tg_value *both[] = {vector, vector};
+      return tg_build(&s->b, TG_OP_SHUFFLE, 2, both, 1, &TG_AINTS("mask", mask, n))->out[0];
+    }
+  }
+  tg_value *v = tg_build0(&s->b, TG_OP_UNDEF, 1, &TG_ATYPE("type", tg_vector_type(reg[0]->type.dtype, n)));
+  for (int i = 0; i < n; i++) {
+    tg_value *in[] = {v, reg[i]};
+    v = tg_build(&s->b, TG_OP_INSERT, 2, in, 1, &TG_AINT("i", i))->out[0];
+  }
+  return v;
+}
+
+// Splits a vector into registers.
+static void unpack(simt *s, tg_value *v, tg_value **reg, int n) {
+  if (n == 1) reg[0] = v;
+  else
+    for (int i = 0; i < n; i++) reg[i] = extract(&s->b, v, i);
+}
+
+static tg_value *shuffle32(simt *s, tg_value *v, const char *kind, tg_value *lane) {
+  tg_value *in[] = {v, lane};
+  tg_attr attrs[] = {TG_ASTR("kind", kind), TG_AINT("width", 1 << s->lane_bits)};
+  return tg_build(&s->b, TG_OP_SHFL, 2, in, 2, attrs)->out[0];
+}
+
+// Shuffles move 32 bits: narrower values travel in wider ones (exactly), wider ones in two halves.
+tg_value *simt_shuffle(simt *s, tg_value *v, const char *kind, tg_value *lane) {
+  int dtype = v->type.dtype;
+  const tg_dtype_row *row = &tg_dtypes[dtype];
+  if (row->bits == 32) return shuffle32(s, v, kind, lane);
+  if (row->bits == 8 && row->cls != 'i' && row->cls != 'b') {
+    tg_value *code = tg_build(&s->b, TG_OP_BITCAST, 1, &v, 1, &TG_ASTR("to", "i8"))->out[0];
+    code = simt_shuffle(s, code, kind, lane);
+    return tg_build(&s->b, TG_OP_BITCAST, 1, &code, 1, &TG_ASTR("to", row->name))->out[0];
+  }
+  if (row->bits < 32) return tg_cast_to(&s->b, shuffle32(s, tg_cast_to(&s->b, v, row->cls == 'f' ? TG_F32 : TG_I32, NULL), kind, lane), dtype, NULL);
+  tg_value *bits = dtype == TG_I64 ? v : tg_build(&s->b, TG_OP_BITCAST, 1, &v, 1, &TG_ASTR("to", "i64"))->out[0];
+  tg_value *width = simt_int(s, TG_I64, 32), *mask = simt_int(s, TG_I64, 0xffffffff);
+  tg_value *low = shuffle32(s, tg_cast_to(&s->b, bits, TG_I32, NULL), kind, lane);
+  tg_value *high = shuffle32(s, tg_cast_to(&s->b, tg_build2(&s->b, TG_OP_SHR, bits, width), TG_I32, NULL), kind, lane);
+  low = tg_build2(&s->b, TG_OP_AND, tg_cast_to(&s->b, low, TG_I64, NULL), mask);
+  high = tg_build2(&s->b, TG_OP_SHL, tg_cast_to(&s->b, high, TG_I64, NULL), width);
+  bits = tg_build2(&s->b, TG_OP_OR, low, high);
+  return dtype == TG_I64 ? bits : tg_build(&s->b, TG_OP_BITCAST, 1, &bits, 1, &TG_ASTR("to", row->name))->out[0];
+}
+
+// ---- coordinates -----------------------------------------------------------------------------------------------------
+
+// xor over the set bits i of `x` of col[i]: one masked shift for each distance that bits move. NULL when it is always 0.
+static tg_value *linear(simt *s, tg_value *x, int n, const uint32_t *col) {
+  tg_builder *b = &s->prologue;
+  tg_value *sum = NULL;
+  for (int distance = -(TG_MAP_BITS - 1); distance < TG_MAP_BITS; distance++) {
+    uint32_t mask = 0;
+    for (int i = 0; i < n; i++)
+      if (i + distance >= 0 && i + distance < TG_MAP_BITS && col[i] >> (i + distance) & 1) mask |= 1u << i;
+    if (!mask) continue;
+    tg_value *term = mask == (1u << n) - 1 ? x : tg_build2(b, TG_OP_AND, x, simt_int(s, TG_I32, mask));
+    if (distance > 0) term = tg_build2(b, TG_OP_SHL, term, simt_int(s, TG_I32, distance));
+    if (distance < 0) term = tg_build2(b, TG_OP_SHR, term, simt_int(s, TG_I32, -distance));
+    sum = sum ? tg_build2(b, TG_OP_XOR, sum, term) : term;
+  }
+  return sum;
+}
+
+tg_value *simt_lane_part(simt *s, const tg_layout *layout, uint32_t mask, int shift) {
+  tg_value *sum = NULL;
+  for (int h = TG_LANE; h <= TG_WARP; h++) {
+    uint32_t col[TG_MAP_BITS];
+    for (int b = 0; b < layout->in[h]; b++) col[b] = (tg_layout_image(layout, (tg_holder)h, b) & mask) >> shift;
+    tg_value *part = layout->in[h] ? linear(s, h == TG_LANE ? s->lane_id : s->warp_id, layout->in[h], col) : NULL;
+    sum = sum && part ? tg_build2(&s->prologue, TG_OP_XOR, sum, part) : part ? part : sum;
+  }
+  return sum;
+}
+
+static uint32_t axis_mask(const tg_layout *l, int axis) {
+  return l->out[axis] ? ((1u << l->out[axis]) - 1) << tg_layout_axis_shift(l, axis) : 0;
+}
+
+static uint32_t register_image(const tg_layout *l, int reg) {
+  uint32_t image = 0;
+  for (int b = 0; b < l->in[TG_REGISTER]; b++)
+    if (reg >> b & 1) image ^= tg_layout_image(l, TG_REGISTER, b);
+  return image;
+}
+
+// Which repetition along an axis a register belongs to.
+static int repetition(const tg_layout *l, int reg, int axis) {
+  int rep = reg >> l->in[TG_REGISTER];
+  for (int i = l->rank - 1; i > axis; i--) rep /= l->odd[i];
+  return rep % l->odd[axis];
+}
+
+int simt_register_offset(const tg_layout *l, int reg, int axis) {
+  return (int)tg_layout_axis_part(l, register_image(l, reg), axis) + (repetition(l, reg, axis) << l->out[axis]);
+}
+
+bool simt_axis_adds(const tg_layout *l, int axis) {
+  uint32_t reg = 0, other = 0;
+  for (int h = 0; h < TG_NHOLDERS; h++)
+    for (int b = 0; b < l->in[h]; b++) *(h == TG_REGISTER ? &reg : &other) |= tg_layout_image(l, (tg_holder)h, b) & axis_mask(l, axis);
+  return !(reg & other);
+}
+
+tg_value *simt_coordinate(simt *s, const tg_layout *l, int reg, int axis) {
+  tg_value *lane = simt_lane_part(s, l, axis_mask(l, axis), tg_layout_axis_shift(l, axis));
+  int offset = simt_register_offset(l, reg, axis);
+  if (!lane) return simt_int(s, TG_I32, offset);
+  if (simt_axis_adds(l, axis)) return simt_add(&s->prologue, lane, simt_int(s, TG_I32, offset));
+  int above = repetition(l, reg, axis) << l->out[axis];
+  return simt_add(&s->prologue, tg_build2(&s->prologue, TG_OP_XOR, lane, simt_int(s, TG_I32, offset - above)), simt_int(s, TG_I32, above));
+}
+
+static uint32_t pivots(const tg_layout *l) {
+  uint32_t basis[TG_MAP_BITS], out = 0;
+  int n = tg_map_kernel(&l->map, basis);
+  for (int i = 0; i < n; i++) out |= 1u << (31 - __builtin_clz(basis[i]));
+  return out;
+}
+
+bool simt_is_replica(const tg_layout *l, int reg) { return pivots(l) & (uint32_t)reg & ((1u << l->in[TG_REGISTER]) - 1); }
+
+tg_value *simt_owner(simt *s, const tg_layout *l) {
+  uint32_t p = pivots(l) >> l->in[TG_REGISTER], lanes = p & ((1u << l->in[TG_LANE]) - 1), warps = p >> l->in[TG_LANE];
+  tg_builder *b = &s->prologue;
+  tg_value *zero = simt_int(s, TG_I32, 0), *in_lane = NULL, *in_warp = NULL;
+  if (lanes) in_lane = tg_build2(b, TG_OP_EQ, tg_build2(b, TG_OP_AND, s->lane_id, simt_int(s, TG_I32, lanes)), zero);
+  if (warps) in_warp = tg_build2(b, TG_OP_EQ, tg_build2(b, TG_OP_AND, s->warp_id, simt_int(s, TG_I32, warps)), zero);
+  return simt_and(b, in_lane, in_warp);
+}
+
+// ---- conversions -----------------------------------------------------------------------------------------------------
+
+simt_tile *simt_new_tile(simt *s, const tg_layout *layout) {
+  simt_tile *t = TG_NEW(s->arena, simt_tile);
+  t->layout = *layout;
+  t->reg = TG_NEWN(s->arena, tg_value *, tg_layout_registers(layout));
+  t->at = s->b.region;
+  return t;
+}
+
+// A conversion taken apart: where the places of the wanted layout look in the one that is there.
+typedef struct route {
+  bool in_warp;                    // warps keep to themselves
+  int nselects;                    // lane bits on which the register depends
+  int select_bit[TG_MAP_BITS];
+  uint32_t select_reg[TG_MAP_BITS]; // and what they flip in its number
+  bool in_lane;                     // lanes keep to themselves
+  uint32_t lane_col[TG_MAP_BITS];   // other lane, by bits of this lane
+} route;
+
+static uint32_t bits(uint32_t x, int from, int n) { return n ? x >> from & ((1u << n) - 1) : 0; }
+
+static route make_route(const tg_layout *from, const tg_layout *to, const tg_map *x) {
+  int regs = from->in[TG_REGISTER], lanes = from->in[TG_LANE], warps = from->in[TG_WARP], at = 0;
+  route r = {.in_warp = to->in[TG_WARP] == warps, .in_lane = to->in[TG_LANE] == lanes};
+  for (int h = 0; h < TG_NHOLDERS; h++)
+    for (int b = 0; b < to->in[h]; b++, at++) {
+      uint32_t reg = bits(x->col[at], 0, regs), lane = bits(x->col[at], regs, lanes), warp = bits(x->col[at], regs + lanes, warps);
+      r.in_warp &= warp == (h == TG_WARP ? 1u << b : 0) && (h != TG_WARP || (!reg && !lane));
+      r.in_lane &= lane == (h == TG_LANE ? 1u << b : 0);
+      if (h != TG_LANE) continue;
+      r.lane_col[b] = lane;
+      if (!reg) continue;
+      r.select_bit[r.nselects] = b;
+      r.select_reg[r.nselects++] = reg;
+    }
+  return r;
+}
+
+static tg_value *lane_bit(simt *s, int bit) {
+  tg_builder *b = &s->prologue;
+  return tg_build2(b, TG_OP_NE, tg_build2(b, TG_OP_AND, s->lane_id, simt_int(s, TG_I32, 1 << bit)), simt_int(s, TG_I32, 0));
+}
+
+// One wanted register, from the candidates that the first `depth` selecting lane bits leave open.
+static tg_value *pick(simt *s, const simt_tile *from, const route *r, int reg, tg_value *other_lane, int depth) {
+  if (depth == 0) return other_lane ? simt_shuffle(s, from->reg[reg], "idx", other_lane) : from->reg[reg];
+  tg_value *clear = pick(s, from, r, reg, other_lane, depth - 1);
+  tg_value *set = pick(s, from, r, reg ^ (int)r->select_reg[depth - 1], other_lane, depth - 1);
+  return clear == set ? clear : tg_build3(&s->b, TG_OP_SELECT, lane_bit(s, r->select_bit[depth - 1]), set, clear);
+}
+
+static void convert_in_warp(simt *s, const simt_tile *from, simt_tile *to, const tg_map *x, const route *r) {
+  int regs = from->layout.in[TG_REGISTER], lanes = from->layout.in[TG_LANE], to_regs = to->layout.in[TG_REGISTER];
+  tg_value *by_lane = r->in_lane ? NULL : linear(s, s->lane_id, lanes, r->lane_col);
+  for (int i = 0, n = tg_layout_registers(&to->layout); i < n; i++) {
+    uint32_t place = tg_map_apply(x, (uint32_t)i & ((1u << to_regs) - 1)), lane = bits(place, regs, lanes);
+    int reg = (int)bits(place, 0, regs) | i >> to_regs << regs;
+    tg_value *other = NULL;
+    if (!r->in_lane) {
+      other = simt_int(s, TG_I32, lane);
+      if (by_lane) other = lane ? tg_build2(&s->prologue, TG_OP_XOR, by_lane, other) : by_lane;
+    }
+    to->reg[i] = pick(s, from, r, reg, other, r->nselects);
+  }
+}
+
+static int64_t element_bytes(int dtype) { return (tg_dtypes[dtype].bits + 7) / 8; }
+
+// How many neighbouring registers are neighbours in the row-major number, too.
+static int run_length(const tg_layout *l, int most) {
+  int n = 1;
+  for (int b = 0; b < l->in[TG_REGISTER] && tg_layout_image(l, TG_REGISTER, b) == (uint32_t)n; b++) n *= 2;
+  for (int b = 0, all = l->map.nin; b < all; b++) // nobody else may flip these bits
+    while (n > 1 && b >= __builtin_ctz((unsigned)n) && l->map.col[b] & (uint32_t)(n - 1)) n /= 2;
+  return n < most ? n : most;
+}
+
+static tg_value *shared_address(simt *s, tg_value *scratch, const tg_layout *l, int reg, int64_t size) {
+  tg_value *lane = simt_lane_part(s, l, ~0u, 0), *at = simt_int(s, TG_I32, register_image(l, reg));
+  uint32_t others = 0;
+  for (int b = l->in[TG_REGISTER]; b < l->map.nin; b++) others |= l->map.col[b];
+  if (lane) at = others & register_image(l, reg) ? tg_build2(&s->prologue, TG_OP_XOR, lane, at) : simt_add(&s->prologue, lane, at);
+  int64_t rep = (int64_t)(reg >> l->in[TG_REGISTER]) << l->map.nout;
+  at = simt_mul(&s->prologue, simt_add(&s->prologue, at, simt_int(s, TG_I32, rep)), simt_int(s, TG_I32, size));
+  return simt_offset(s, scratch, at);
+}
+
+static void barrier(simt *s) { tg_build(&s->b, TG_OP_BARRIER, 0, NULL, 0, NULL); }
+
+static void convert_by_memory(simt *s, const simt_tile *from, uint8_t dtype, simt_tile *to) {
+  int64_t size = element_bytes(dtype), bytes = ((int64_t)tg_layout_repetitions(&to->layout) << to->layout.map.nout) * size;
+  if (s->machine->shared_bytes > 0 && (double)bytes > s->machine->shared_bytes)
+    tg_throw(s->ctx, TG_INVALID, "a tile of %lld bytes does not fit into shared memory, %.0f bytes; choose smaller tiles", (long long)bytes, s->machine->shared_bytes);
+  tg_value *scratch = simt_scratch(s, bytes), *owner = simt_owner(s, &from->layout);
+  int width = run_length(&from->layout, (int)(16 / size));
+  barrier(s); // those who read what was there before are done
+  for (int i = 0, n = tg_layout_registers(&from->layout); i < n; i += width) {
+    if (simt_is_replica(&from->layout, i)) continue;
+    tg_value *v = simt_pack(s, &from->reg[i], width), *ptr = shared_address(s, scratch, &from->layout, i, size);
+    tg_value *in[] = {ptr, v, owner && width > 1 ? tg_build(&s->b, TG_OP_SPLAT, 1, &owner, 1, &TG_AINT("n", width))->out[0] : owner};
+    tg_build(&s->b, owner ? TG_OP_STOREM : TG_OP_LSTORE, owner ? 3 : 2, in, 1, &TG_AINT("align", width * size));
+  }
+  barrier(s);
+  width = run_length(&to->layout, (int)(16 / size));
+  for (int i = 0, n = tg_layout_registers(&to->layout); i < n; i += width) {
+    tg_value *ptr = shared_address(s, scratch, &to->layout, i, size);
+    tg_attr attrs[] = {TG_ATYPE("type", width > 1 ? tg_vector_type(dtype, width) : tg_scalar_type(dtype)), TG_AINT("align", width * size)};
+    unpack(s, tg_build(&s->b, TG_OP_LLOAD, 1, &ptr, 2, attrs)->out[0], &to->reg[i], width);
+  }
+}
+
+simt_tile *simt_convert(simt *s, const simt_tile *from, uint8_t dtype, const tg_layout *layout) {
+  simt_tile *to = simt_new_tile(s, layout);
+  tg_map x;
+  if (!tg_layout_conversion(&from->layout, layout, &x)) tg_throw(s->ctx, TG_FAILED, "simt: a layout lacks elements of its tile");
+  route r = make_route(&from->layout, layout, &x);
+  enum { MOST_SELECTS = 2 }; // four candidates a register; beyond that shared memory is cheaper
+  if (r.in_warp && r.nselects <= MOST_SELECTS) convert_in_warp(s, from, to, &x, &r);
+  else convert_by_memory(s, from, dtype, to);
+  return to;
+}
+
+// ---- getting ----------------------------------------------------------------------------------------------------------
+
+static bool visible(const simt *s, const tg_region *at) {
+  for (const tg_region *r = s->b.region; r; r = r->owner ? r->owner->parent : NULL)
+    if (r == at) return true;
+  return false;
+}
+
+void simt_set(simt *s, const tg_value *v, simt_tile *tile) {
+  simt_note *note = simt_note_of(s, v);
+  tile->next = NULL;
+  note->tiles = tile;
+}
+
+tg_value *simt_scalar(simt *s, const tg_value *v) {
+  simt_note *note = simt_note_of(s, v);
+  if (note->scalar) return note->scalar;
+  if (v->def && v->def->code == TG_OP_CONST) {
+    const tg_attr *a = tg_find_attr(v->def, "value");
+    return a->kind == TG_ATTR_INT ? tg_const_int(&s->prologue, v->type, a->i) : tg_const_float(&s->prologue, v->type, a->f);
+  }
+  tg_throw(s->ctx, TG_FAILED, "simt: value %%%u has not been lowered", v->id);
+}
+
+// Repetition of the operand that a repetition of the result looks at, both as row-major numbers over the odd parts.
+static int operand_repetition(const tg_op *op, const tg_layout *result, const tg_layout *operand, int rep) {
+  int at[TG_MAX_RANK] = {0}, from[TG_MAX_RANK] = {0}, out = 0;
+  for (int i = result->rank - 1; i >= 0; i--) {
+    at[i] = rep % result->odd[i];
+    rep /= result->odd[i];
+  }
+  if (op->code == TG_OP_RESHAPE) { // the repeated axes correspond in order
+    for (int i = 0, j = 0; i < operand->rank; i++) {
+      if (operand->odd[i] == 1) continue;
+      while (result->odd[j] == 1) j++;
+      from[i] = at[j++];
+    }
+  } else if (op->code == TG_OP_TRANSPOSE) {
+    const tg_attr *perm = tg_find_attr(op, "perm");
+    for (int i = 0; i < result->rank; i++) from[perm->ints[i]] = at[i];
+  } else {
+    for (int i = 0; i < operand->rank; i++) from[i] = operand->odd[i] == 1 ? 0 : at[i + result->rank - operand->rank];
+  }
+  for (int i = 0; i < operand->rank; i++) out = out * operand->odd[i] + from[i];
+  return out;
+}
+
+static simt_tile *make_renamed(simt *s, const tg_op *op, const tg_layout *layout) {
+  simt_tile *t = simt_new_tile(s, layout);
+  int n = tg_layout_registers(layout), regs = layout->in[TG_REGISTER];
+  if (op->in[0]->type.rank == 0) {
+    tg_value *x = simt_scalar(s, op->in[0]);
+    for (int i = 0; i < n; i++) t->reg[i] = x;
+    return t;
+  }
+  tg_layout want;
+  simt_operand_layout(s, op, layout, &want);
+  simt_tile *x = simt_get(s, op->in[0], &want);
+  for (int i = 0; i < n; i++) t->reg[i] = x->reg[operand_repetition(op, layout, &want, i >> regs) << regs | (i & ((1 << regs) - 1))];
+  return t;
+}
+
+static simt_tile *make_lazy(simt *s, const tg_value *v, const tg_layout *layout) {
+  const tg_op *op = v->def;
+  if (op->code != TG_OP_CONST && op->code != TG_OP_IOTA && op->code != TG_OP_INDEX) return make_renamed(s, op, layout);
+  simt_tile *t = simt_new_tile(s, layout);
+  tg_value *same = NULL;
+  if (op->code == TG_OP_CONST) {
+    const tg_attr *a = tg_find_attr(op, "value");
+    tg_type type = tg_scalar_type(v->type.dtype);
+    same = a->kind == TG_ATTR_INT && tg_dtypes[type.dtype].cls != 'f' && tg_dtypes[type.dtype].cls != 'e' ? tg_const_int(&s->prologue, type, a->i)
+                                                                        : tg_const_float(&s->prologue, type, a->kind == TG_ATTR_INT ? (double)a->i : a->f);
+  }
+  for (int i = 0, n = tg_layout_registers(layout); i < n; i++) {
+    t->reg[i] = same;
+    if (same) continue;
+    tg_value *c = simt_coordinate(s, layout, i, 0);
+    if (v->type.dtype != TG_I32) c = tg_cast_to(&s->prologue, c, v->type.dtype, NULL);
+    t->reg[i] = op->code == TG_OP_INDEX ? simt_add(&s->b, simt_scalar(s, op->in[0]->def->in[0]), c) : c;
+  }
+  return t;
+}
+
+simt_tile *simt_get(simt *s, const tg_value *v, const tg_layout *layout) {
+  if (simt_is_lazy(v)) return make_lazy(s, v, layout);
+  if (v->type.rank == 0) {
+    simt_tile *t = simt_new_tile(s, layout);
+    for (int i = 0, n = tg_layout_registers(layout); i < n; i++) t->reg[i] = simt_scalar(s, v);
+    return t;
+  }
+  simt_note *note = simt_note_of(s, v);
+  if (!note->tiles) tg_throw(s->ctx, TG_FAILED, "simt: value %%%u has not been lowered", v->id);
+  for (simt_tile *t = note->tiles; t; t = t->next)
+    if (tg_layout_equal(&t->layout, layout) && visible(s, t->at)) return t;
+  simt_tile *t = simt_convert(s, note->tiles, v->type.dtype, layout);
+  t->next = note->tiles->next;
+  note->tiles->next = t;
+  return t;
+}
