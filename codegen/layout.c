@@ -230,7 +230,7 @@ static uint32_t repack(const tg_layout *l, uint32_t packed, const tg_layout *who
 
 tg_layout tg_layout_product(const tg_layout *a, const tg_layout *b) {
   assert(a->rank == b->rank);
-  int32_t shape[TG_MAX_RANK];
+  int32_t shape[TG_MAX_RANK] = {0};
   for (int i = 0; i < a->rank; i++) {
     assert(a->odd[i] == 1 || b->odd[i] == 1);
     shape[i] = (a->odd[i] * b->odd[i]) << (a->out[i] + b->out[i]);
@@ -245,7 +245,7 @@ tg_layout tg_layout_product(const tg_layout *a, const tg_layout *b) {
 
 bool tg_layout_divide(const tg_layout *a, const tg_layout *b, tg_layout *q) {
   if (a->rank != b->rank) return false;
-  int32_t shape[TG_MAX_RANK];
+  int32_t shape[TG_MAX_RANK] = {0};
   for (int i = 0; i < a->rank; i++) {
     if (b->out[i] > a->out[i] || a->odd[i] % b->odd[i]) return false;
     shape[i] = (a->odd[i] / b->odd[i]) << (a->out[i] - b->out[i]);
@@ -280,7 +280,7 @@ tg_layout tg_layout_rename(const tg_layout *layout, const tg_map *f, int rank, c
 }
 
 tg_layout tg_layout_collapse(const tg_layout *layout, int axis) {
-  int32_t shape[TG_MAX_RANK];
+  int32_t shape[TG_MAX_RANK] = {0};
   for (int i = 0; i < layout->rank; i++) shape[i] = i == axis ? 1 : layout->odd[i] << layout->out[i];
   tg_layout l = tg_layout_empty(layout->rank, shape);
   tg_map f = tg_map_zero(layout->map.nout, l.map.nout);

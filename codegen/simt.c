@@ -1,6 +1,10 @@
 // The simt lowering: a block of the tile kernel becomes a block of warps. Walks the ops; the other simt_*.c files know how tiles are held.
 #include "codegen/simt.h"
 
+#include <stdlib.h>
+
+#include "codegen/math.h"
+
 void simt_fail(simt *s, const tg_op *op, const char *format, ...) {
   char text[1024];
   va_list args;
@@ -202,12 +206,17 @@ static void lower_while(simt *s, tg_op *op) {
 
 // ---- single ops -------------------------------------------------------------------------------------------------------------------
 
+static tg_value *lane_op(simt *s, const tg_op *op, tg_value *const *in) {
+  tg_value *v = op->nin == 1 && tg_dtypes[in[0]->type.dtype].cls == 'f' ? tg_math_expand(&s->b, op->code, in[0]) : NULL;
+  return v ? v : tg_build(&s->b, op->code, op->nin, in, op->nattrs, op->attrs)->out[0];
+}
+
 static void lower_elementwise(simt *s, tg_op *op) {
   const tg_value *out = op->out[0];
   tg_value *in[4];
   if (out->type.rank == 0) {
     for (int i = 0; i < op->nin; i++) in[i] = simt_scalar(s, op->in[i]);
-    simt_note_of(s, out)->scalar = tg_build(&s->b, op->code, op->nin, in, op->nattrs, op->attrs)->out[0];
+    simt_note_of(s, out)->scalar = lane_op(s, op, in);
     return;
   }
   simt_note_of(s, out)->tiles = NULL;
@@ -216,7 +225,7 @@ static void lower_elementwise(simt *s, tg_op *op) {
   for (int i = 0; i < op->nin; i++) x[i] = simt_get(s, op->in[i], &layout);
   for (int r = 0, n = tg_layout_registers(&layout); r < n; r++) {
     for (int i = 0; i < op->nin; i++) in[i] = x[i]->reg[r];
-    t->reg[r] = tg_build(&s->b, op->code, op->nin, in, op->nattrs, op->attrs)->out[0];
+    t->reg[r] = lane_op(s, op, in);
   }
   simt_set(s, out, t);
 }

@@ -60,7 +60,7 @@ static void across_lanes(simt *s, int code, const tg_layout *l, simt_tile *t, in
 
 // The warps' partial results are a tile with one element per warp along the axis: fetched by all, combined in each lane.
 static simt_tile *across_warps(simt *s, int code, uint8_t dtype, const tg_layout *l, simt_tile *t, int axis) {
-  int32_t shape[TG_MAX_RANK];
+  int32_t shape[TG_MAX_RANK] = {0};
   int bits = 0;
   for (int b = 0; b < l->in[TG_WARP]; b++) bits += tg_layout_axis_part(l, tg_layout_image(l, TG_WARP, b), axis) != 0;
   if (!bits) return t;
