@@ -161,3 +161,45 @@ tg_status tg_region_begin(tg_kernel *kernel, tg_op *op, int index, int *nargs, t
 tg_status tg_region_end(tg_kernel *kernel, int nyield, tg_value *const *yield, tg_loc loc) {
   return PROTECT(kernel->ctx, end_region, .kernel = kernel, .n = nyield, .values = yield, .loc = loc);
 }
+
+// ---- text
+
+static void parse_text(void *arg) {
+  struct args *a = arg;
+  *a->out_kernel = tg_parse(a->ctx, a->text, a->length, a->name);
+}
+
+tg_status tg_kernel_verify(tg_kernel *kernel) { return tg_verify(kernel); }
+
+tg_status tg_kernel_parse(tg_context *ctx, const char *text, size_t length, const char *file, tg_kernel **out) {
+  *out = NULL;
+  tg_status status = PROTECT(ctx, parse_text, .ctx = ctx, .text = text, .length = length, .name = file, .out_kernel = out);
+  if (!status) status = tg_verify(*out);
+  if (status) {
+    tg_kernel_free(*out);
+    *out = NULL;
+  }
+  return status;
+}
+
+static void print_text(void *arg) {
+  struct args *a = arg;
+  tg_arena *arena = (tg_arena *)(uintptr_t)a->data;
+  const char *text = tg_print(arena, a->kernel, &a->length);
+  char *copy = tg_realloc(a->kernel->ctx, NULL, a->length + 1);
+  memcpy(copy, text, a->length + 1);
+  tg_realloc(a->kernel->ctx, a->kernel->printed, 0);
+  a->kernel->printed = copy;
+}
+
+tg_status tg_kernel_print(tg_kernel *kernel, const char **text, size_t *length) {
+  tg_arena arena;
+  tg_arena_init(&arena, kernel->ctx);
+  struct args a = {.kernel = kernel, .data = &arena};
+  tg_status status = tg_protect(kernel->ctx, print_text, &a);
+  tg_arena_free(&arena);
+  if (status) return status;
+  *text = kernel->printed;
+  if (length) *length = a.length;
+  return TG_OK;
+}

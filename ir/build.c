@@ -137,6 +137,15 @@ static void insert(tg_op *op, tg_region *region, tg_op *before) {
   else region->last = op;
 }
 
+// `fill` is a float where the tensor is.
+static void normalise_fill(tg_op *op) {
+  for (int i = 0; i < op->nattrs; i++) {
+    tg_attr *a = &op->attrs[i];
+    bool is_int = a->kind == TG_ATTR_INT && !strcmp(a->key, "fill");
+    if (is_int && tg_dtype_is_float(op->in[0]->type.dtype)) *a = (tg_attr){.key = a->key, .kind = TG_ATTR_FLOAT, .f = (double)a->i};
+  }
+}
+
 tg_op *tg_insert_op(tg_builder *b, int code, int nin, tg_value *const *in, int nattrs, tg_attr *attrs, int nout, const tg_type *types) {
   tg_arena *arena = &b->kernel->arena;
   const tg_op_info *info = tg_opcode_info(code);
@@ -149,6 +158,7 @@ tg_op *tg_insert_op(tg_builder *b, int code, int nin, tg_value *const *in, int n
     op->in = TG_NEWN(arena, tg_value *, nin);
     memcpy(op->in, in, sizeof *in * (size_t)nin);
   }
+  if (code == TG_OP_LOAD || code == TG_OP_GATHER) normalise_fill(op);
   if (info->regions) op->regions = TG_NEWN(arena, tg_region *, info->regions);
   if (nout > 0) tg_add_results(b->kernel, op, nout, types);
   insert(op, b->region, b->before);

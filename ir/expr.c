@@ -101,35 +101,60 @@ bool tg_e_equal(const tg_expr *a, const tg_expr *b) {
 
 // ---- text
 
-static void print(tg_text *text, const tg_expr *e, int outer) {
+// A buffer that counts what it had no room for.
+typedef struct sink {
+  char *data;
+  size_t size, used;
+} sink;
+
+static void put(sink *out, const char *text) {
+  for (; *text; text++, out->used++) {
+    if (out->used < out->size) out->data[out->used] = *text;
+  }
+}
+
+static void print(sink *out, const tg_expr *e, int outer) {
   static const char *const names[] = {"", "", " + ", " - ", " * ", "ceildiv", "floordiv", "min", "max"};
+  char number[24];
   switch (e->op) {
-  case TG_EXPR_CONST: tg_text_add(text, "%lld", (long long)e->value); break;
-  case TG_EXPR_SYM: tg_text_add(text, "%s", e->name); break;
+  case TG_EXPR_CONST:
+    snprintf(number, sizeof number, "%lld", (long long)e->value);
+    put(out, number);
+    break;
+  case TG_EXPR_SYM: put(out, e->name); break;
   case TG_EXPR_ADD:
   case TG_EXPR_SUB:
   case TG_EXPR_MUL: {
     int level = e->op == TG_EXPR_MUL ? 2 : 1;
-    if (level < outer) tg_text_add(text, "(");
-    print(text, e->a, level);
-    tg_text_add(text, "%s", names[e->op]);
-    print(text, e->b, level + 1);
-    if (level < outer) tg_text_add(text, ")");
+    if (level < outer) put(out, "(");
+    print(out, e->a, level);
+    put(out, names[e->op]);
+    print(out, e->b, level + 1);
+    if (level < outer) put(out, ")");
     break;
   }
   default:
-    tg_text_add(text, "%s(", names[e->op]);
-    print(text, e->a, 0);
-    tg_text_add(text, ", ");
-    print(text, e->b, 0);
-    tg_text_add(text, ")");
+    put(out, names[e->op]);
+    put(out, "(");
+    print(out, e->a, 0);
+    put(out, ", ");
+    print(out, e->b, 0);
+    put(out, ")");
   }
 }
 
+size_t tg_expr_print(const tg_expr *e, char *buffer, size_t size) {
+  sink out = {.data = buffer, .size = size ? size - 1 : 0};
+  print(&out, e, 0);
+  if (size) buffer[out.used < out.size ? out.used : out.size] = 0;
+  return out.used;
+}
+
 const char *tg_e_text(tg_arena *arena, const tg_expr *e) {
-  tg_text text = {.arena = arena};
-  print(&text, e, 0);
-  return text.data;
+  size_t n = tg_expr_print(e, NULL, 0);
+  char *text = tg_arena_alloc(arena, n + 1);
+  tg_expr_print(e, text, n + 1);
+  return text;
 }
 
 typedef struct parser {
