@@ -1,0 +1,68 @@
+// The loops lowering: tile IR to lane IR for processors where one worker runs a whole block.
+#include "codegen/loops.h"
+
+static void lower_launch(tg_kernel *tile, tg_kernel *lane, const tg_lower_options *options, tg_arena *arena, int index) {
+  lower *L = TG_NEW(arena, lower);
+  L->ctx = tile->ctx, L->tile = tile, L->lane = lane, L->options = options, L->machine = options->machine, L->arena = arena;
+  L->from = tile->launches[index];
+  L->to = tg_add_launch(lane, L->from->naxes, L->from->grid);
+  L->to->loc = L->loc = L->from->loc;
+  L->to->entry = tg_arena_printf(&lane->arena, "%s_%d", tile->name, index);
+  for (int i = 0; i < 3; i++) L->to->block[i] = 1;
+  tg_region *body = L->to->body;
+  body->args = TG_NEWN(&lane->arena, tg_value *, sizeof L->args / sizeof *L->args);
+  L->levels[0] = (level){.region = body};
+  loops_plan(L, L->from);
+  loops_region(L, L->from->body);
+  L->to->nargs = L->nargs;
+  L->to->args = TG_NEWN(&lane->arena, tg_arg, L->nargs ? L->nargs : 1);
+  memcpy(L->to->args, L->args, sizeof *L->args * (size_t)L->nargs);
+}
+
+typedef struct job {
+  tg_kernel *tile, *lane;
+  const tg_lower_options *options;
+  tg_arena arena;
+} job;
+
+static void lower_all(void *arg) {
+  job *J = arg;
+  J->lane = tg_kernel_like(J->tile, TG_LEVEL_LANE);
+  for (int i = 0; i < J->tile->nlaunches; i++) lower_launch(J->tile, J->lane, J->options, &J->arena, i);
+}
+
+static void forget_region(tg_region *region) {
+  for (int i = 0; i < region->nargs; i++) region->args[i]->note = NULL;
+  for (tg_op *op = region->first; op; op = op->next) {
+    for (int i = 0; i < op->nout; i++) op->out[i]->note = NULL;
+    for (int i = 0; i < op->nregions; i++) forget_region(op->regions[i]);
+  }
+}
+
+static tg_kernel *lower_kernel(tg_kernel *tile, const tg_lower_options *options) {
+  job J = {.tile = tile, .options = options};
+  tg_arena_init(&J.arena, tile->ctx);
+  tg_status status = tg_protect(tile->ctx, lower_all, &J);
+  for (int i = 0; i < tile->nlaunches; i++) forget_region(tile->launches[i]->body);
+  tg_arena_free(&J.arena);
+  if (status != TG_OK) {
+    if (J.lane) tg_kernel_free(J.lane);
+    tg_rethrow(tile->ctx);
+  }
+  return J.lane;
+}
+
+static void find_dot(tg_op *op, void *user) {
+  if (op->code == TG_OP_DOT || op->code == TG_OP_DOT_SCALED) *(bool *)user = true;
+}
+
+static int knobs(const tg_kernel *tile, const tg_machine *machine, tg_knob *out, int max) {
+  (void)machine;
+  bool dots = false;
+  for (int i = 0; i < tile->nlaunches; i++) tg_walk(tile->launches[i]->body, find_dot, &dots);
+  if (!dots || max < 1) return 0;
+  out[0] = (tg_knob){.name = "kc", .doc = "elements of the reduced axis that a dot packs at once", .nvalues = 4, .values = {256, 128, 384, 512}};
+  return 1;
+}
+
+const tg_lowering tg_lowering_loops = {.name = "loops", .lower = lower_kernel, .knobs = knobs};

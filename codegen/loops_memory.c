@@ -1,0 +1,523 @@
+// Views, counts of inside indices, loads, stores and buffers.
+#include "codegen/loops.h"
+
+// ---- views
+
+static const tg_param *param_of(lower *L, const tg_op *op) {
+  const tg_param *p = tg_find_param(L->tile, tg_attr_str(op, "name", ""));
+  if (!p) loops_refuse(L, op, "there is no parameter %s", tg_attr_str(op, "name", "?"));
+  return p;
+}
+
+void loops_resolve(lower *L, tg_value *v, view *out) {
+  tg_op *op = v->def;
+  *out = (view){.rank = v->type.rank, .dtype = v->type.dtype};
+  if (!op) loops_refuse(L, NULL, "a view carried by a loop cannot be lowered; carry its offset");
+  if (op->code == TG_OP_PARAM) {
+    out->param = param_of(L, op);
+    out->ptr = loops_arg_pointer(L, out->param->name);
+    out->offset = loops_int(L, 0);
+    tg_value *stride = loops_int(L, 1);
+    for (int a = out->rank - 1; a >= 0; a--) {
+      out->dim[a] = loops_arg_expr(L, out->param->dims[a]);
+      out->stride[a] = stride;
+      stride = loops_mul(L, stride, out->dim[a]);
+    }
+    return;
+  }
+  tg_value *base = op->in[0];
+  while (base->def && base->def->code == TG_OP_VIEW) base = base->def->in[0];
+  if (!base->def || base->def->code != TG_OP_PARAM) loops_refuse(L, op, "a view must come from a parameter");
+  out->param = param_of(L, base->def);
+  out->ptr = loops_arg_pointer(L, out->param->name);
+  out->offset = loops_scalar(L, op->in[1]);
+  for (int a = 0; a < out->rank; a++) {
+    out->dim[a] = loops_scalar(L, op->in[2 + a]);
+    out->stride[a] = loops_scalar(L, op->in[2 + out->rank + a]);
+  }
+}
+
+// ---- counts
+
+static bool fixed(void *user, const char *name, int64_t *value) {
+  lower *L = user;
+  for (int i = 0; i < L->tile->nsymbols; i++)
+    if (!strcmp(L->tile->symbols[i].name, name) && L->tile->symbols[i].value >= 0) {
+      *value = L->tile->symbols[i].value;
+      return true;
+    }
+  return false;
+}
+
+static const tg_expr *expr_of(lower *L, const tg_value *v) {
+  int64_t c;
+  if (tg_const_as_int(v, &c)) return tg_e_const(L->arena, c);
+  if (!v->def && v->region == L->levels[0].region && (int)v->index < L->nargs) return L->args[v->index].value;
+  return NULL;
+}
+
+// start < bound for every block or trip that runs.
+static bool below(lower *L, const tg_value *start, const tg_value *bound) {
+  int64_t c = 1, x, y;
+  if (tg_const_as_int(start, &x) && tg_const_as_int(bound, &y)) return x < y;
+  const tg_expr *e = expr_of(L, bound);
+  if (!start->def) { // a loop's variable
+    const tg_op *loop = start->region->owner;
+    return loop && loop->code == TG_OP_FOR && start->index == 0 && (loop->in[1] == bound || (expr_of(L, loop->in[1]) && e && tg_e_equal(expr_of(L, loop->in[1]), e)));
+  }
+  const tg_value *s = start;
+  if (s->def->code == TG_OP_MUL && tg_const_as_int(s->def->in[1], &x)) c = x, s = s->def->in[0];
+  if (s->def && s->def->code == TG_OP_CTAID && e && c > 0) {
+    const tg_expr *grid = L->from->grid[tg_attr_int(s->def, "axis", 0)];
+    const char *missing;
+    if (tg_e_eval(grid, fixed, L, &x, &missing) && tg_e_eval(e, fixed, L, &y, &missing)) return x == 0 || (x - 1) * c < y;
+    const tg_expr *whole = e;
+    int64_t f = c;
+    if (e->op == TG_EXPR_CEILDIV && e->b->op == TG_EXPR_CONST) whole = e->a, f = c * e->b->value;
+    if (tg_e_equal(grid, tg_e_bin(L->arena, TG_EXPR_CEILDIV, whole, tg_e_const(L->arena, f)))) return true;
+    return tg_e_equal(grid, c == 1 ? e : tg_e_bin(L->arena, TG_EXPR_CEILDIV, e, tg_e_const(L->arena, c)));
+  }
+  // floor(y / c) < ceildiv(X, c) when y < X
+  int64_t d = 0;
+  if (start->def->code == TG_OP_SHR && tg_const_as_int(start->def->in[1], &x) && x >= 0 && x < 62) d = (int64_t)1 << x;
+  if (start->def->code == TG_OP_DIV && tg_const_as_int(start->def->in[1], &x) && x > 0) d = x;
+  if (d && e && e->op == TG_EXPR_CEILDIV && e->b->op == TG_EXPR_CONST && e->b->value == d) {
+    const tg_value *inner = start->def->in[0];
+    if (inner->def) {
+      for (int i = 0; i < L->nargs; i++)
+        if (L->args[i].value && tg_e_equal(L->args[i].value, e->a)) return below(L, inner, L->levels[0].region->args[i]);
+      return false;
+    }
+    const tg_op *loop = inner->region->owner;
+    const tg_expr *end = loop && loop->code == TG_OP_FOR && inner->index == 0 ? expr_of(L, loop->in[1]) : NULL;
+    return end && tg_e_equal(end, e->a);
+  }
+  return false;
+}
+
+tg_value *loops_count(lower *L, const tg_op *op, int axis, const view *view, tg_value **low) {
+  tg_value *index = op->in[1 + axis], *start, *end = view->dim[axis];
+  int64_t len = 1, x, y;
+  if (index->type.kind == TG_RANGE) {
+    start = loops_scalar(L, index->def->in[0]);
+    tg_value *stop = loops_scalar(L, index->def->in[1]);
+    const tg_expr *a = expr_of(L, stop), *b = expr_of(L, end);
+    if (!(a && b && tg_e_equal(a, b))) end = loops_min(L, stop, end);
+    len = index->type.dim[0];
+  } else {
+    start = loops_cast(L, loops_scalar(L, index), TG_I64);
+  }
+  *low = loops_nonneg(L, start) ? NULL : loops_bin(L, TG_OP_GE, start, loops_int(L, 0));
+  bool some = below(L, start, end);
+  if (tg_const_as_int(end, &y)) {
+    if (tg_const_as_int(start, &x)) {
+      int64_t n = y - x < 0 ? 0 : y - x > len ? len : y - x;
+      return loops_int(L, n);
+    }
+    if (some && y % len == 0 && loops_multiple(start) % len == 0) return loops_int(L, len);
+  }
+  if (some && len == 1) return loops_int(L, 1);
+  tg_value *n = loops_min(L, loops_sub(L, end, start), loops_int(L, len));
+  return some ? n : loops_max(L, n, loops_int(L, 0));
+}
+
+tg_value *loops_need(lower *L, const need *n, int64_t len) {
+  if (n->kind != NEED_COUNT) return loops_int(L, len);
+  const tg_op *at = n->op;
+  for (int i = 0; i < at->nin; i++)
+    if (i <= n->op->in[0]->type.rank && !loops_evaluable(L, at->in[i])) return loops_int(L, len);
+  view v;
+  tg_value *low;
+  loops_resolve(L, n->op->in[0], &v);
+  return loops_count(L, n->op, n->axis, &v, &low);
+}
+
+// ---- addresses
+
+typedef struct address {
+  tg_value *ptr;               // of lane 0
+  int64_t offset[LOOPS_LANES]; // bytes of each lane from lane 0
+  bool irregular;              // lanes differ along an axis whose stride only run time knows
+  tg_value *guard;             // what must hold besides; NULL = inside
+  int level;                   // the facts that make it safe hold here and further in
+} address;
+
+typedef struct sum {
+  int n;
+  struct {
+    tg_value *v;
+    int level;
+  } at[TG_MAX_RANK * (LOOPS_TERMS + 2)];
+} sum;
+
+static void sum_add(lower *L, sum *s, tg_value *v) {
+  if (loops_is_int(v, 0)) return;
+  int k = loops_level_of(L, v), j = s->n++;
+  for (; j > 0 && s->at[j - 1].level > k; j--) s->at[j] = s->at[j - 1];
+  s->at[j].v = v, s->at[j].level = k;
+}
+
+// Pointer plus all parts, one addition per level.
+static tg_value *sum_pointer(lower *L, tg_value *ptr, const sum *s, int64_t element, int64_t constant) {
+  for (int i = 0; i < s->n;) {
+    tg_value *part = s->at[i].v;
+    int level = s->at[i++].level;
+    while (i < s->n && s->at[i].level == level) part = loops_add(L, part, s->at[i++].v);
+    ptr = loops_ptradd(L, ptr, loops_mulc(L, part, element));
+  }
+  return constant ? loops_ptradd(L, ptr, loops_int(L, constant * element)) : ptr;
+}
+
+static void conjoin(lower *L, tg_value **guard, tg_value *c) { *guard = *guard ? loops_bin(L, TG_OP_AND, *guard, c) : c; }
+
+static int fact_level(lower *L, const tg_op *op, int axis) {
+  int best = -1;
+  for (int i = 0; i < L->nfacts; i++)
+    if (L->facts[i].op == op && L->facts[i].axis == axis && L->facts[i].level > best) best = L->facts[i].level;
+  return best;
+}
+
+static unsigned index_deps(const struct probe *P, const lane_index *x) {
+  unsigned deps = 0;
+  for (int i = 0; i < x->n; i++)
+    for (int k = 0; k < P->nvars; k++)
+      if (x->t[i].v->region == P->vars[k]->region) deps |= 1u << k;
+  return deps;
+}
+
+static unsigned deps_of(const struct probe *P, const pos *p) {
+  unsigned deps = 0;
+  for (int a = 0; a < p->rank; a++) deps |= index_deps(P, &p->at[a]);
+  return deps;
+}
+
+// The innermost probe whose loops the index depends on takes the constraint; when none does, the innermost whose loops the access depends on.
+// False: no probe can, the access has to check.
+static bool record(lower *L, const tg_op *op, int axis, const pos *p, const lane_index *at, tg_value *count, tg_value *low) {
+  struct probe *P = L->probe;
+  while (P && !index_deps(P, at)) P = P->outer;
+  if (!P)
+    for (P = L->probe; P && !deps_of(P, p);) P = P->outer;
+  if (!P) return false;
+  for (int i = 0; i < at->n; i++)
+    if (loops_level_of(L, at->t[i].v) > P->level) return false;
+  unsigned deps = deps_of(P, p);
+  if (P->n == P->capacity) {
+    int capacity = P->capacity ? P->capacity * 2 : 16;
+    constraint *list = TG_NEWN(L->arena, constraint, capacity);
+    if (P->n) memcpy(list, P->list, sizeof *list * (size_t)P->n);
+    P->list = list, P->capacity = capacity;
+  }
+  P->list[P->n++] = (constraint){.op = op, .axis = axis, .at = *at, .count = count, .low = low, .deps = deps};
+  return true;
+}
+
+// The loop variable of the innermost probed loop is the lanes'; notes whether its steps are contiguous here or another axis's are.
+static void note_strides(lower *L, const view *v, const lane_index **at) {
+  struct probe *P = L->probe;
+  if (!P->nvars) return;
+  tg_value *lane = P->vars[P->nvars - 1];
+  bool lane_unit = false, lane_used = false, other_unit = false;
+  for (int a = 0; a < v->rank; a++) {
+    if (!at[a]) continue;
+    bool uses = false;
+    for (int i = 0; i < at[a]->n; i++) uses = uses || at[a]->t[i].v->region == lane->region;
+    bool unit = loops_is_int(v->stride[a], 1);
+    lane_used = lane_used || uses;
+    lane_unit = lane_unit || (uses && unit);
+    other_unit = other_unit || (!uses && unit && at[a]->n);
+  }
+  if (lane_used && !lane_unit && other_unit) P->strided = true;
+}
+
+static void locate(lower *L, const tg_op *op, const view *v, const pos *p, address *out, bool check) {
+  *out = (address){0};
+  int64_t element = tg_dtypes[v->dtype].bits / 8;
+  if (tg_dtypes[v->dtype].bits < 8) loops_refuse(L, op, "%s tensors cannot be read or written element by element on this target; view them as i8", tg_dtypes[v->dtype].name);
+  sum s = {0};
+  sum_add(L, &s, v->offset);
+  int64_t constant = 0;
+  const lane_index *used[TG_MAX_RANK] = {0};
+  int axis = 0; // of the tile
+  bool moves = L->probe && check && deps_of(L->probe, p), limited = false;
+  for (int a = 0; a < v->rank; a++) {
+    tg_value *index = op->in[1 + a], *stride = v->stride[a];
+    bool range = index->type.kind == TG_RANGE, vector = !range && index->type.rank == 1;
+    const lane_index zero = loops_zero(), *x = range || vector ? &p->at[axis++] : &zero;
+    int64_t st;
+    bool known = tg_const_as_int(stride, &st);
+    if (vector) {
+      pos q = {.rank = 1, .lanes = p->lanes};
+      q.at[0] = *x;
+      tg_value *i = loops_eval(L, index, &q);
+      if (i->type.rank) {
+        out->irregular = true;
+        return;
+      }
+      i = loops_cast(L, i, TG_I64);
+      conjoin(L, &out->guard, loops_bin(L, TG_OP_GE, i, loops_int(L, 0)));
+      conjoin(L, &out->guard, loops_bin(L, TG_OP_LT, i, v->dim[a]));
+      sum_add(L, &s, loops_mul(L, i, stride));
+      continue;
+    }
+    used[a] = x;
+    tg_value *start = range ? loops_scalar(L, index->def->in[0]) : loops_cast(L, loops_scalar(L, index), TG_I64);
+    sum_add(L, &s, loops_mul(L, start, stride));
+    for (int i = 0; i < x->n; i++) sum_add(L, &s, loops_mul(L, loops_mulc(L, loops_divc(L, x->t[i].v, x->t[i].div), x->t[i].coef), stride));
+    if (known) {
+      constant += x->c[0] * st;
+      for (int l = 0; l < p->lanes; l++) out->offset[l] += (x->c[l] - x->c[0]) * st * element;
+    } else {
+      if (x->c[0]) sum_add(L, &s, loops_mulc(L, stride, x->c[0]));
+      if (!loops_uniform(x, p->lanes)) out->irregular = true;
+    }
+    if (!check) continue;
+    // Inside?
+    tg_value *low, *count = loops_count(L, op, a, v, &low);
+    int64_t n;
+    if (!low && tg_const_as_int(count, &n)) {
+      int64_t max = 0;
+      bool bounded = true;
+      for (int i = 0; i < x->n && bounded; i++) {
+        int64_t m;
+        bounded = x->t[i].coef > 0 && loops_nonneg(L, x->t[i].v) && loops_upper(x->t[i].v, &m);
+        if (bounded) max += m / x->t[i].div * x->t[i].coef;
+      }
+      int32_t high = x->c[0];
+      for (int l = 1; l < p->lanes; l++) high = x->c[l] > high ? x->c[l] : high;
+      if ((bounded && max + high < n) || (range && n == index->type.dim[0])) continue;
+    }
+    int k = fact_level(L, op, a);
+    if (k >= 0) {
+      if (k > out->level) out->level = k;
+      continue;
+    }
+    if (L->probe && record(L, op, a, p, x, count, low)) {
+      limited = limited || index_deps(L->probe, x);
+      continue;
+    }
+    if (!loops_uniform(x, p->lanes)) {
+      out->irregular = true;
+      return;
+    }
+    tg_value *at = loops_addc(L, loops_index_base(L, x), x->c[0]);
+    conjoin(L, &out->guard, loops_bin(L, TG_OP_LT, at, count));
+    if (low) conjoin(L, &out->guard, low);
+  }
+  if (moves && !limited) L->probe->varies = true;
+  if (L->probe) note_strides(L, v, used);
+  if (!out->irregular) out->ptr = sum_pointer(L, v->ptr, &s, element, constant);
+}
+
+// ---- loads
+
+static tg_value *from_memory(lower *L, tg_value *x, int dtype) {
+  return dtype == TG_I1 ? loops_bin(L, TG_OP_NE, x, loops_const(L, TG_I8, 0)) : x;
+}
+
+static bool written(lower *L, const char *name) {
+  for (int i = 0; i < L->nwritten; i++)
+    if (!strcmp(L->written[i], name)) return true;
+  return false;
+}
+
+static tg_value *load_lanes(lower *L, const address *a, tg_value *ptr, int dtype, int lanes, tg_value *fill, bool constant) {
+  tg_type type = lanes > 1 ? tg_vector_type(loops_memory_dtype(dtype), lanes) : tg_scalar_type(loops_memory_dtype(dtype));
+  int64_t align = tg_dtypes[type.dtype].bits / 8;
+  fill = loops_splat(L, fill, lanes);
+  if (!a->guard) return from_memory(L, loops_load_at(L, a->level, ptr, type, align, constant), dtype);
+  int k = a->level, g = loops_level_of(L, a->guard), q = loops_level_of(L, ptr);
+  if (g > k) k = g;
+  if (q > k) k = q;
+  if (loops_level_of(L, fill) > k) k = loops_level_of(L, fill);
+  tg_builder b = loops_at(L, k);
+  tg_op *op = tg_build_typed(&b, TG_OP_IF, 1, &a->guard, 0, NULL, 1, &type);
+  tg_builder then = {.kernel = L->lane, .region = tg_add_region(&b, op, 0, 0, NULL), .loc = L->loc};
+  tg_attr attrs[] = {TG_ATYPE("type", type), TG_AINT("align", align), TG_AINT("const", 1)};
+  tg_value *x = tg_build(&then, TG_OP_LLOAD, 1, &ptr, constant ? 3 : 2, attrs)->out[0];
+  tg_build_yield(&then, 1, &x);
+  tg_builder other = {.kernel = L->lane, .region = tg_add_region(&b, op, 1, 0, NULL), .loc = L->loc};
+  tg_build_yield(&other, 1, &fill);
+  return from_memory(L, op->out[0], dtype);
+}
+
+static tg_value *fill_of(lower *L, const tg_op *op, int dtype) {
+  const tg_attr *f = tg_find_attr(op, "fill");
+  int in_memory = loops_memory_dtype(dtype);
+  double v = !f ? 0 : f->kind == TG_ATTR_INT ? (double)f->i : f->f;
+  if (tg_dtypes[in_memory].cls == 'i' && f && f->kind == TG_ATTR_INT) {
+    tg_attr a[] = {TG_ATYPE("type", tg_scalar_type(in_memory)), TG_AINT("value", f->i)};
+    return loops_pure(L, TG_OP_CONST, 0, NULL, 2, a);
+  }
+  return loops_const(L, in_memory, v);
+}
+
+static tg_value *insert(lower *L, tg_value *all, tg_value *x, int l, int lanes) {
+  if (!all) return loops_splat(L, x, lanes);
+  tg_value *in[] = {all, x};
+  return loops_pure(L, TG_OP_INSERT, 2, in, 1, (tg_attr[]){TG_AINT("i", l)});
+}
+
+tg_value *loops_eval_load(lower *L, tg_op *op, const pos *p) {
+  view v;
+  loops_resolve(L, op->in[0], &v);
+  address a;
+  locate(L, op, &v, p, &a, true);
+  tg_value *fill = fill_of(L, op, v.dtype), *all = NULL;
+  bool constant = !written(L, v.param->name);
+  if (a.irregular) {
+    for (int l = 0; l < p->lanes; l++) {
+      pos q = loops_lane(p, l);
+      all = insert(L, all, loops_eval(L, op->out[0], &q), l, p->lanes);
+    }
+    return all;
+  }
+  bool unit = true, still = true;
+  int64_t element = tg_dtypes[v.dtype].bits / 8;
+  for (int l = 0; l < p->lanes; l++) unit = unit && a.offset[l] == l * element, still = still && a.offset[l] == 0;
+  if (p->lanes == 1 || still) return load_lanes(L, &a, a.ptr, v.dtype, 1, fill, constant);
+  if (unit) return load_lanes(L, &a, a.ptr, v.dtype, p->lanes, fill, constant);
+  for (int l = 0; l < p->lanes; l++) {
+    tg_value *ptr = loops_ptradd(L, a.ptr, loops_int(L, a.offset[l]));
+    all = insert(L, all, load_lanes(L, &a, ptr, v.dtype, 1, fill, constant), l, p->lanes);
+  }
+  return all;
+}
+
+// ---- stores
+
+static tg_value *to_memory(lower *L, tg_value *x, int dtype) {
+  if (dtype != TG_I1) return x;
+  return loops_select(L, x, loops_const(L, TG_I8, 1), loops_const(L, TG_I8, 0));
+}
+
+typedef struct store_job {
+  tg_op *op;
+  view view;
+  tg_value *value, *mask;
+  bool low; // starts may be negative: look at every element
+} store_job;
+
+static void store_body(lower *L, nest *N, const pos *p) {
+  store_job *J = N->user;
+  address a;
+  tg_value *x = to_memory(L, loops_eval_lanes(L, J->value, p), J->view.dtype);
+  locate(L, J->op, &J->view, p, &a, J->low);
+  if (a.irregular) loops_refuse(L, J->op, "internal: store along an axis of run-time stride");
+  tg_value *guard = a.guard;
+  if (J->mask) conjoin(L, &guard, loops_eval(L, J->mask, p));
+  int64_t element = tg_dtypes[J->view.dtype].bits / 8;
+  tg_op *branch = guard ? loops_open_if(L, guard, 0, NULL) : NULL;
+  if (p->lanes == 1 || a.offset[1] == element) {
+    loops_store_at(L, a.ptr, x, element);
+  } else {
+    for (int l = 0; l < p->lanes; l++) {
+      tg_value *e = loops_pure(L, TG_OP_EXTRACT, 1, &x, 1, (tg_attr[]){TG_AINT("i", l)});
+      loops_store_at(L, loops_ptradd(L, a.ptr, loops_int(L, a.offset[l])), e, element);
+    }
+  }
+  if (branch) {
+    loops_else(L, branch, 0, NULL);
+    loops_close_if(L, branch, 0, NULL);
+  }
+}
+
+void loops_store(lower *L, tg_op *op) {
+  store_job J = {.op = op};
+  loops_resolve(L, op->in[0], &J.view);
+  int rank = J.view.rank;
+  J.value = op->in[1 + rank];
+  J.mask = tg_attr_int(op, "mask", 0) ? op->in[2 + rank] : NULL;
+  nest N;
+  loops_nest_init(L, &N, J.value->type.rank, J.value->type.dim);
+  tg_value *whole = NULL; // condition for any element at all
+  int axis = 0, unit = -1;
+  bool scatter = false;
+  for (int a = 0; a < rank; a++) {
+    tg_value *index = op->in[1 + a], *low, *count;
+    if (index->type.kind != TG_RANGE && index->type.rank == 1) {
+      scatter = true;
+      axis++;
+      continue;
+    }
+    count = loops_count(L, op, a, &J.view, &low);
+    if (index->type.kind == TG_RANGE) {
+      if (low) J.low = true;
+      N.need[axis] = count;
+      if (loops_is_int(J.view.stride[a], 1) && N.len[axis] > 1) unit = axis;
+      axis++;
+    } else {
+      if (!loops_is_int(count, 1)) conjoin(L, &whole, loops_bin(L, TG_OP_GT, count, loops_int(L, 0)));
+      if (low) conjoin(L, &whole, low);
+    }
+  }
+  for (int i = 0; i < N.nloops; i++) // the contiguous axis last
+    if (N.order[i] == unit) {
+      for (; i + 1 < N.nloops; i++) N.order[i] = N.order[i + 1];
+      N.order[N.nloops - 1] = unit;
+    }
+  if (unit < 0 || J.low || J.mask) N.lanes = 1;
+  else N.lanes = loops_width(L, N.len[unit]);
+  (void)scatter;
+  N.body = store_body, N.user = &J;
+  tg_op *branch = whole ? loops_open_if(L, whole, 0, NULL) : NULL;
+  loops_nest_run(L, &N);
+  if (branch) {
+    loops_else(L, branch, 0, NULL);
+    loops_close_if(L, branch, 0, NULL);
+  }
+}
+
+// ---- buffers
+
+buffer *loops_new_buffer(lower *L, int dtype, int rank, const int32_t *len, const char *name) {
+  buffer *b = TG_NEW(L->arena, buffer);
+  b->dtype = loops_memory_dtype(dtype), b->rank = rank;
+  int64_t n = 1;
+  for (int a = rank - 1; a >= 0; a--) b->stride[a] = n, n *= len[a];
+  if (tg_dtypes[dtype].bits < 8) loops_refuse(L, NULL, "%s tiles cannot be kept in memory on this target", tg_dtypes[dtype].name);
+  b->ptr = loops_scratch(L, (n * tg_dtypes[b->dtype].bits / 8 + 63) / 64 * 64, name);
+  b->level = L->top;
+  return b;
+}
+
+static tg_value *buffer_at(lower *L, const buffer *b, const pos *p, int64_t *offset) {
+  sum s = {0};
+  int64_t constant = 0, element = tg_dtypes[b->dtype].bits / 8;
+  for (int l = 0; l < p->lanes; l++) offset[l] = 0;
+  for (int a = 0; a < b->rank; a++) {
+    const lane_index *x = &p->at[a];
+    for (int i = 0; i < x->n; i++) sum_add(L, &s, loops_mulc(L, loops_mulc(L, loops_divc(L, x->t[i].v, x->t[i].div), x->t[i].coef), b->stride[a]));
+    constant += x->c[0] * b->stride[a];
+    for (int l = 0; l < p->lanes; l++) offset[l] += (x->c[l] - x->c[0]) * b->stride[a] * element;
+  }
+  return sum_pointer(L, b->ptr, &s, element, constant);
+}
+
+tg_value *loops_read_buffer(lower *L, const buffer *b, const pos *p, int dtype) {
+  int64_t offset[LOOPS_LANES], element = tg_dtypes[b->dtype].bits / 8;
+  if (L->probe && deps_of(L->probe, p)) L->probe->varies = true;
+  tg_value *ptr = buffer_at(L, b, p, offset), *all = NULL;
+  bool unit = true, still = true;
+  for (int l = 0; l < p->lanes; l++) unit = unit && offset[l] == l * element, still = still && offset[l] == 0;
+  if (still) return from_memory(L, loops_load_at(L, b->level, ptr, tg_scalar_type(b->dtype), element, false), dtype);
+  if (unit) return from_memory(L, loops_load_at(L, b->level, ptr, tg_vector_type(b->dtype, p->lanes), element, false), dtype);
+  for (int l = 0; l < p->lanes; l++) {
+    tg_value *x = loops_load_at(L, b->level, loops_ptradd(L, ptr, loops_int(L, offset[l])), tg_scalar_type(b->dtype), element, false);
+    all = insert(L, all, x, l, p->lanes);
+  }
+  return from_memory(L, all, dtype);
+}
+
+void loops_write_buffer(lower *L, const buffer *b, const pos *p, tg_value *value, int dtype) {
+  int64_t offset[LOOPS_LANES], element = tg_dtypes[b->dtype].bits / 8;
+  tg_value *ptr = buffer_at(L, b, p, offset), *x = to_memory(L, value, dtype);
+  if (p->lanes == 1 || offset[1] == element) {
+    loops_store_at(L, ptr, x, element);
+    return;
+  }
+  for (int l = 0; l < p->lanes; l++) {
+    tg_value *e = loops_pure(L, TG_OP_EXTRACT, 1, &x, 1, (tg_attr[]){TG_AINT("i", l)});
+    loops_store_at(L, loops_ptradd(L, ptr, loops_int(L, offset[l])), e, element);
+  }
+}

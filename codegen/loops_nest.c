@@ -1,0 +1,184 @@
+// Loop nests over the elements of a tile. A nest is tried out first in regions that belong to nobody (the probe), which finds what every access
+// asks of the loop variables; each loop is then split into the indices where all accesses are inside, which need no checks, and the rest.
+#include "codegen/loops.h"
+
+int loops_width(lower *L, int64_t len) {
+  int64_t w = L->machine && L->machine->vector_bits > 0 ? (int64_t)L->machine->vector_bits / 16 : 8;
+  if (w > LOOPS_LANES) w = LOOPS_LANES;
+  if (w < 4) w = 4;
+  while (w > len) w /= 2;
+  return (int)w;
+}
+
+void loops_nest_init(lower *L, nest *N, int rank, const int32_t *len) {
+  (void)L;
+  memset(N, 0, sizeof *N);
+  N->rank = rank;
+  for (int a = 0; a < rank; a++) N->len[a] = len[a];
+  for (int a = 0; a < rank; a++)
+    if (len[a] != 1) N->order[N->nloops++] = a;
+  N->lanes = N->nloops ? loops_width(L, len[N->order[N->nloops - 1]]) : 1;
+  N->start = loops_origin(rank);
+}
+
+void loops_nest_probe(lower *L, nest *N) {
+  struct probe *outer = L->probe;
+  int nfacts = L->nfacts;
+  N->probe = (struct probe){.nvars = N->nloops, .outer = outer};
+  pos p = N->start;
+  for (int k = 0; k < N->nloops; k++) {
+    tg_region *r = TG_NEW(L->arena, tg_region);
+    tg_value *v = TG_NEW(L->arena, tg_value);
+    *v = (tg_value){.type = tg_scalar_type(TG_I64), .region = r, .id = L->lane->next_id++};
+    r->launch = L->to;
+    N->probe.vars[k] = v;
+    p.at[N->order[k]] = loops_var(v);
+    loops_push(L, r, NULL);
+  }
+  N->probe.level = L->top;
+  L->probe = &N->probe;
+  N->body(L, N, &p);
+  L->probe = outer;
+  for (int k = 0; k < N->nloops; k++) loops_pop(L);
+  L->nfacts = nfacts;
+}
+
+static unsigned loops_of(nest *N, const constraint *c) {
+  unsigned m = 0;
+  for (int i = 0; i < c->at.n; i++)
+    for (int k = 0; k < N->nloops; k++)
+      if (c->at.t[i].v == N->probe.vars[k]) m |= 1u << k;
+  return m;
+}
+
+// A term that is neither a loop variable nor from outside the nest cannot be turned into a limit.
+static bool opaque(nest *N, const constraint *c) {
+  for (int i = 0; i < c->at.n; i++)
+    for (int k = 0; k < N->nloops; k++)
+      if (c->at.t[i].v->region == N->probe.vars[k]->region && c->at.t[i].v != N->probe.vars[k]) return true;
+  return false;
+}
+
+static int innermost(unsigned mask) { return mask ? 31 - __builtin_clz(mask) : -1; }
+
+// Loop that has to see to the constraint; -1: none can, the access checks for itself.
+static int loop_for(nest *N, const constraint *c) {
+  if (opaque(N, c)) return -1;
+  int k = innermost(loops_of(N, c));
+  return k >= 0 ? k : innermost(c->deps);
+}
+
+tg_value *loops_nest_inside(lower *L, nest *N, int k) {
+  int axis = N->order[k];
+  tg_value *limit = N->need[axis] ? N->need[axis] : loops_int(L, N->len[axis]);
+  for (int i = 0; i < N->probe.n; i++) {
+    constraint *c = &N->probe.list[i];
+    if (loop_for(N, c) != k) continue;
+    // coef * floor(v / div) + rest < count
+    tg_value *rest = loops_int(L, c->at.c[0]);
+    int64_t coef = 0, div = 1;
+    for (int t = 0; t < c->at.n; t++) {
+      const term *x = &c->at.t[t];
+      if (x->v == N->probe.vars[k]) {
+        coef = x->coef, div = x->div;
+        continue;
+      }
+      tg_value *v = x->v;
+      for (int j = 0; j < k; j++)
+        if (v == N->probe.vars[j]) v = N->vars[j];
+      rest = loops_add(L, rest, loops_mulc(L, loops_divc(L, v, x->div), x->coef));
+    }
+    tg_value *room = loops_sub(L, c->count, rest);
+    if (coef > 0) {
+      tg_value *l = loops_mulc(L, loops_divc(L, loops_addc(L, room, coef - 1), coef), div);
+      if (!loops_nonneg(L, l) && l != N->need[axis]) l = loops_max(L, l, loops_int(L, 0));
+      limit = loops_min(L, limit, l);
+    } else {
+      tg_value *some = loops_bin(L, TG_OP_GT, room, loops_int(L, 0));
+      limit = loops_select(L, some, limit, loops_int(L, 0));
+    }
+    if (c->low) limit = loops_select(L, c->low, limit, loops_int(L, 0));
+  }
+  return limit;
+}
+
+static void add_fact(lower *L, const tg_op *op, int axis) {
+  if (L->nfacts == L->facts_capacity) {
+    int capacity = L->facts_capacity ? L->facts_capacity * 2 : 32;
+    fact *list = TG_NEWN(L->arena, fact, capacity);
+    if (L->nfacts) memcpy(list, L->facts, sizeof *list * (size_t)L->nfacts);
+    L->facts = list, L->facts_capacity = capacity;
+  }
+  L->facts[L->nfacts++] = (fact){.op = op, .axis = axis, .level = L->top};
+}
+
+void loops_nest_facts(lower *L, nest *N, int k) {
+  for (int i = 0; i < N->probe.n; i++) {
+    const constraint *c = &N->probe.list[i];
+    int last = -1;
+    bool all = true;
+    for (int j = 0; j < N->probe.n; j++) { // every access of this op and axis must be seen to
+      const constraint *d = &N->probe.list[j];
+      if (d->op != c->op || d->axis != c->axis) continue;
+      int at = loop_for(N, d);
+      if (at < 0) all = false;
+      if (at > last) last = at;
+    }
+    if (all && last == k) add_fact(L, c->op, c->axis);
+  }
+}
+
+static void run(lower *L, nest *N, int k, pos *p, bool checked);
+
+// One loop over [from, to) in steps; a loop that can only run once is none.
+static void loop(lower *L, nest *N, int k, pos *p, tg_value *from, tg_value *to, int lanes, bool checked) {
+  int axis = N->order[k];
+  int64_t a, b;
+  bool known = tg_const_as_int(from, &a) && tg_const_as_int(to, &b);
+  if (from == to || (known && a >= b)) return;
+  bool once = known && b - a <= lanes;
+  tg_value *v = once ? from : loops_open(L, from, to, lanes, 0, NULL);
+  lane_index saved = p->at[axis];
+  p->at[axis] = loops_var(v);
+  N->vars[k] = v;
+  p->lanes = lanes;
+  if (lanes > 1)
+    for (int l = 0; l < lanes; l++) p->at[axis].c[l] += l;
+  int nfacts = L->nfacts;
+  if (!checked) loops_nest_facts(L, N, k);
+  run(L, N, k + 1, p, checked);
+  L->nfacts = nfacts;
+  p->lanes = 1;
+  p->at[axis] = saved;
+  if (!once) loops_close(L, 0, NULL);
+}
+
+static void run(lower *L, nest *N, int k, pos *p, bool checked) {
+  if (k == N->nloops) {
+    N->depth = k;
+    N->body(L, N, p);
+    return;
+  }
+  int axis = N->order[k];
+  bool last = k == N->nloops - 1;
+  tg_value *wanted = N->need[axis] ? N->need[axis] : loops_int(L, N->len[axis]), *zero = loops_int(L, 0);
+  if (checked) {
+    loop(L, N, k, p, zero, wanted, 1, true);
+    return;
+  }
+  tg_value *inside = loops_nest_inside(L, N, k);
+  if (last && N->lanes > 1) {
+    tg_value *whole = loops_down(L, inside, N->lanes);
+    loop(L, N, k, p, zero, whole, N->lanes, false);
+    loop(L, N, k, p, whole, inside, 1, false);
+  } else {
+    loop(L, N, k, p, zero, inside, 1, false);
+  }
+  loop(L, N, k, p, inside, wanted, 1, true);
+}
+
+void loops_nest_run(lower *L, nest *N) {
+  loops_nest_probe(L, N);
+  pos p = N->start;
+  run(L, N, 0, &p, false);
+}
