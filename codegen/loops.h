@@ -132,6 +132,7 @@ struct lower {
 
 // ---- loops_emit.c: lane ops, placed as far out as they can be
 int loops_level_of(lower *L, const tg_value *v);
+bool loops_alive(lower *L, const tg_value *v); // its region is still open
 tg_builder loops_at(lower *L, int level);
 tg_value *loops_pure(lower *L, int code, int n, tg_value *const *in, int nattrs, const tg_attr *attrs);
 tg_op *loops_op(lower *L, int min_level, int code, int n, tg_value *const *in, int nattrs, const tg_attr *attrs);
@@ -216,7 +217,7 @@ struct nest {
   tg_value *need[TG_MAX_RANK]; // indices wanted, run time; NULL = len
   int order[TG_MAX_RANK];      // loops from outside in; the last is the lane axis
   int nloops;                  // axes in `order`; the others stay at index 0 or where `start` puts them
-  int lanes;
+  int lanes, fixed_lanes; // fixed_lanes: lanes of `start` that all loops keep; 0 = the lane axis is the last loop's
   pos start;
   nest_body *body;
   void *user;

@@ -7,7 +7,7 @@ int loops_level_of(lower *L, const tg_value *v) {
   tg_throw(L->ctx, TG_FAILED, "internal: a lane value is used outside the region that made it (launch %d of %s)", L->from->index, L->tile->name);
 }
 
-static bool alive(lower *L, const tg_value *v) {
+bool loops_alive(lower *L, const tg_value *v) {
   for (int k = L->top; k >= 0; k--)
     if (L->levels[k].region == v->region) return true;
   return false;
@@ -62,7 +62,7 @@ tg_value *loops_pure(lower *L, int code, int n, tg_value *const *in, int nattrs,
     bool same = true;
     for (int i = 0; i < n && same; i++) same = op->in[i] == in[i];
     for (int i = 0; i < nattrs && same; i++) same = same_attr(&op->attrs[i], &attrs[i]);
-    if (same && alive(L, op->out[0])) return op->out[0];
+    if (same && loops_alive(L, op->out[0])) return op->out[0];
   }
   cell *c = TG_NEW(L->arena, cell);
   *c = (cell){.next = *bucket, .hash = h, .op = loops_op(L, 0, code, n, in, nattrs, attrs)};

@@ -36,15 +36,9 @@ static bool same_pos(const pos *p, const pos *q) {
   return true;
 }
 
-static bool open_region(lower *L, const tg_region *r) {
-  for (int k = L->top; k >= 0; k--)
-    if (L->levels[k].region == r) return true;
-  return false;
-}
-
 static tg_value *recall(lower *L, info *f, uint64_t hash, const pos *p) {
   for (memo **m = &f->memos; *m;) {
-    if (!open_region(L, (*m)->value->region)) {
+    if (!loops_alive(L, (*m)->value)) {
       *m = (*m)->next; // its loop is closed
       continue;
     }

@@ -56,6 +56,20 @@ static const tg_expr *expr_of(lower *L, const tg_value *v) {
   return NULL;
 }
 
+static bool at_most_expr(lower *L, const tg_value *x, const tg_expr *bound) {
+  if (x->def && x->def->code == TG_OP_MIN) return at_most_expr(L, x->def->in[0], bound) || at_most_expr(L, x->def->in[1], bound);
+  const tg_expr *e = expr_of(L, x);
+  return e && tg_e_equal(e, bound);
+}
+
+static bool at_most(lower *L, const tg_value *x, const tg_value *bound) {
+  if (x == bound) return true;
+  if (x->def && x->def->code == TG_OP_MIN) return at_most(L, x->def->in[0], bound) || at_most(L, x->def->in[1], bound);
+  const tg_expr *a = expr_of(L, x), *b = expr_of(L, bound);
+  if (a && b && a->op == TG_EXPR_CONST && b->op == TG_EXPR_CONST) return a->value <= b->value;
+  return a && b && tg_e_equal(a, b);
+}
+
 // start < bound for every block or trip that runs.
 static bool below(lower *L, const tg_value *start, const tg_value *bound) {
   int64_t c = 1, x, y;
@@ -63,7 +77,7 @@ static bool below(lower *L, const tg_value *start, const tg_value *bound) {
   const tg_expr *e = expr_of(L, bound);
   if (!start->def) { // a loop's variable
     const tg_op *loop = start->region->owner;
-    return loop && loop->code == TG_OP_FOR && start->index == 0 && (loop->in[1] == bound || (expr_of(L, loop->in[1]) && e && tg_e_equal(expr_of(L, loop->in[1]), e)));
+    return loop && loop->code == TG_OP_FOR && start->index == 0 && at_most(L, loop->in[1], bound);
   }
   const tg_value *s = start;
   if (s->def->code == TG_OP_MUL && tg_const_as_int(s->def->in[1], &x)) c = x, s = s->def->in[0];
@@ -89,8 +103,7 @@ static bool below(lower *L, const tg_value *start, const tg_value *bound) {
       return false;
     }
     const tg_op *loop = inner->region->owner;
-    const tg_expr *end = loop && loop->code == TG_OP_FOR && inner->index == 0 ? expr_of(L, loop->in[1]) : NULL;
-    return end && tg_e_equal(end, e->a);
+    return loop && loop->code == TG_OP_FOR && inner->index == 0 && at_most_expr(L, loop->in[1], e->a);
   }
   return false;
 }

@@ -52,18 +52,18 @@ static unsigned loops_of(nest *N, const constraint *c) {
 }
 
 // A term that is neither a loop variable nor from outside the nest cannot be turned into a limit.
-static bool opaque(nest *N, const constraint *c) {
+static bool opaque(lower *L, nest *N, const constraint *c) {
   for (int i = 0; i < c->at.n; i++)
     for (int k = 0; k < N->nloops; k++)
       if (c->at.t[i].v->region == N->probe.vars[k]->region && c->at.t[i].v != N->probe.vars[k]) return true;
-  return false;
+  return !loops_alive(L, c->count) || (c->low && !loops_alive(L, c->low));
 }
 
 static int innermost(unsigned mask) { return mask ? 31 - __builtin_clz(mask) : -1; }
 
 // Loop that has to see to the constraint; -1: none can, the access checks for itself.
-static int loop_for(nest *N, const constraint *c) {
-  if (opaque(N, c)) return -1;
+static int loop_for(lower *L, nest *N, const constraint *c) {
+  if (opaque(L, N, c)) return -1;
   int k = innermost(loops_of(N, c));
   return k >= 0 ? k : innermost(c->deps);
 }
@@ -73,7 +73,7 @@ tg_value *loops_nest_inside(lower *L, nest *N, int k) {
   tg_value *limit = N->need[axis] ? N->need[axis] : loops_int(L, N->len[axis]);
   for (int i = 0; i < N->probe.n; i++) {
     constraint *c = &N->probe.list[i];
-    if (loop_for(N, c) != k) continue;
+    if (loop_for(L, N, c) != k) continue;
     // coef * floor(v / div) + rest < count
     tg_value *rest = loops_int(L, c->at.c[0]);
     int64_t coef = 0, div = 1;
@@ -120,7 +120,7 @@ void loops_nest_facts(lower *L, nest *N, int k) {
     for (int j = 0; j < N->probe.n; j++) { // every access of this op and axis must be seen to
       const constraint *d = &N->probe.list[j];
       if (d->op != c->op || d->axis != c->axis) continue;
-      int at = loop_for(N, d);
+      int at = loop_for(L, N, d);
       if (at < 0) all = false;
       if (at > last) last = at;
     }
@@ -141,14 +141,14 @@ static void loop(lower *L, nest *N, int k, pos *p, tg_value *from, tg_value *to,
   lane_index saved = p->at[axis];
   p->at[axis] = loops_var(v);
   N->vars[k] = v;
-  p->lanes = lanes;
+  p->lanes = N->fixed_lanes ? N->fixed_lanes : lanes;
   if (lanes > 1)
     for (int l = 0; l < lanes; l++) p->at[axis].c[l] += l;
   int nfacts = L->nfacts;
   if (!checked) loops_nest_facts(L, N, k);
   run(L, N, k + 1, p, checked);
   L->nfacts = nfacts;
-  p->lanes = 1;
+  p->lanes = N->fixed_lanes ? N->fixed_lanes : 1;
   p->at[axis] = saved;
   if (!once) loops_close(L, 0, NULL);
 }

@@ -1,0 +1,369 @@
+// dot: operands packed to the accumulator's type in cache-sized scratch, a register-blocked micro-kernel over them.
+//
+//   for each strip of kc of the reduced axis
+//     pack A rows x kc, scales folded in
+//     for each panel of nr columns
+//       pack B kc x nr, scales folded in
+//       for rows in steps of mr: C[mr x nr] += A[mr x kc] . B[kc x nr], accumulators in registers
+//
+// A fold whose only work is such a dot is stripped as a whole: one strip covers as many of its trips as fit kc.
+#include <stdlib.h>
+
+#include "codegen/loops_dot.h"
+
+// ---- the job
+
+static bool zero_outside(const tg_value *v) {
+  const tg_op *op = v->def;
+  if (!op || (v->note && (((info *)v->note)->buf || ((info *)v->note)->ssa))) return false;
+  switch (op->code) {
+  case TG_OP_LOAD: {
+    const tg_attr *f = tg_find_attr(op, "fill");
+    return !f || (f->kind == TG_ATTR_INT ? f->i == 0 : f->f == 0);
+  }
+  case TG_OP_CAST: case TG_OP_BROADCAST: case TG_OP_TRANSPOSE: case TG_OP_RESHAPE: case TG_OP_SPREAD: case TG_OP_NEG: case TG_OP_ABS:
+    return zero_outside(op->in[0]);
+  case TG_OP_MUL: return zero_outside(op->in[0]) || zero_outside(op->in[1]);
+  default: return false;
+  }
+}
+
+static int64_t knob(lower *L, const char *name, int64_t fallback) {
+  const tg_bindings *s = &L->options->settings;
+  for (int i = 0; i < s->n; i++)
+    if (!strcmp(s->at[i].name, name)) {
+      char *end;
+      long long v = strtoll(s->at[i].value, &end, 10);
+      if (*end || v < 1 || v > 1 << 16) tg_throw(L->ctx, TG_INVALID, "%s=%s: an integer from 1 to 65536 is wanted", name, s->at[i].value);
+      return v;
+    }
+  return fallback;
+}
+
+static void describe(lower *L, dot_job *J, tg_op *dot, tg_op *fold) {
+  const tg_machine *m = L->machine;
+  *J = (dot_job){.dot = dot, .fold = fold, .a = dot->in[0], .b = dot->in[1], .unroll = 4};
+  if (dot->code == TG_OP_DOT_SCALED) J->sa = dot->in[3], J->sb = dot->in[4];
+  J->M = J->a->type.dim[0], J->K = J->a->type.dim[1], J->N = J->b->type.dim[1];
+  J->dtype = dot->out[0]->type.dtype;
+  J->mr = m && m->micro_rows > 0 ? (int)m->micro_rows : 4;
+  J->nr = m && m->micro_lanes > 0 ? (int)m->micro_lanes : 8;
+  if (J->nr > LOOPS_LANES) J->nr = LOOPS_LANES;
+  while (J->nr > 4 && J->nr / 2 >= J->N) J->nr /= 2;
+  if (J->mr > J->M) J->mr = J->M;
+  J->kc = fold ? knob(L, "kc", 256) / J->K * J->K : J->K;
+  if (J->kc < J->K) J->kc = J->K;
+  J->kc = (J->kc + J->unroll - 1) / J->unroll * J->unroll;
+  J->lda = J->kc + 16;
+  J->ldc = (J->N + J->nr - 1) / J->nr * J->nr;
+  J->exact = zero_outside(J->a) && zero_outside(J->b);
+  tg_value *result = fold ? fold->out[0] : dot->out[0];
+  info *f = loops_info(L, result);
+  J->rows = loops_need(L, &f->needs[0], J->M);
+  J->cols = loops_need(L, &f->needs[1], J->N);
+}
+
+static buffer *matrix(lower *L, int dtype, int64_t rows, int64_t stride, const char *name) {
+  buffer *b = TG_NEW(L->arena, buffer);
+  *b = (buffer){.dtype = dtype, .rank = 2, .stride = {stride, 1}, .level = L->top};
+  b->ptr = loops_scratch(L, rows * stride * tg_dtypes[dtype].bits / 8, name);
+  return b;
+}
+
+// ---- trips of the fold within a strip
+
+// Opens the loop over the strip's trips and binds the fold's variable; gives how far into the strip the trip starts.
+static tg_value *open_trips(lower *L, dot_job *J) {
+  if (!J->fold) return loops_int(L, 0);
+  tg_value *iv = loops_open(L, J->strip, J->strip_end, J->K, 0, NULL);
+  loops_bind(L, J->fold->regions[0]->args[0], iv);
+  return loops_sub(L, iv, J->strip);
+}
+
+static void close_trips(lower *L, dot_job *J) {
+  if (J->fold) loops_close(L, 0, NULL);
+}
+
+// Elements of the reduced axis in this trip that can be other than zero.
+static tg_value *trip_length(lower *L, dot_job *J) {
+  if (!J->fold || !J->exact) return loops_int(L, J->K);
+  tg_value *iv = loops_info(L, J->fold->regions[0]->args[0])->ssa;
+  return loops_min(L, loops_sub(L, J->end, iv), loops_int(L, J->K));
+}
+
+// ---- packing
+
+static lane_index scaled_index(lower *L, dot_job *J, const lane_index *x, int lanes, int64_t extent, int64_t scales) {
+  lane_index q = loops_zero(), r;
+  if (scales == 1) return q;
+  if (!loops_index_div(L, x, lanes, extent / scales, &q, &r)) loops_refuse(L, J->dot, "scales that change within a vector cannot be lowered");
+  return q;
+}
+
+// a * sa at (row, k)
+static tg_value *a_element(lower *L, dot_job *J, const pos *p) {
+  tg_value *x = loops_cast(L, loops_eval(L, J->a, p), J->dtype);
+  if (J->sa) {
+    pos q = {.rank = 2, .lanes = p->lanes};
+    q.at[0] = scaled_index(L, J, &p->at[0], p->lanes, J->M, J->sa->type.dim[0]);
+    q.at[1] = scaled_index(L, J, &p->at[1], p->lanes, J->K, J->sa->type.dim[1]);
+    x = loops_bin(L, TG_OP_MUL, x, loops_eval(L, J->sa, &q));
+  }
+  return loops_splat(L, x, p->lanes);
+}
+
+// b * sb at (k, column)
+static tg_value *b_element(lower *L, dot_job *J, const pos *p) {
+  tg_value *x = loops_cast(L, loops_eval(L, J->b, p), J->dtype);
+  if (J->sb) {
+    pos q = {.rank = 2, .lanes = p->lanes};
+    q.at[0] = scaled_index(L, J, &p->at[1], p->lanes, J->N, J->sb->type.dim[0]);
+    q.at[1] = scaled_index(L, J, &p->at[0], p->lanes, J->K, J->sb->type.dim[1]);
+    x = loops_bin(L, TG_OP_MUL, x, loops_eval(L, J->sb, &q));
+  }
+  return loops_splat(L, x, p->lanes);
+}
+
+static void pack_a_body(lower *L, nest *N, const pos *p) {
+  dot_job *J = N->user;
+  pos to = *p;
+  lane_index start = loops_var(J->offset);
+  loops_add_index(&to.at[1], &start, p->lanes, 1);
+  loops_write_buffer(L, J->apack, &to, a_element(L, J, p), J->dtype);
+}
+
+static void pack_a(lower *L, dot_job *J) {
+  J->offset = open_trips(L, J);
+  nest N;
+  loops_nest_init(L, &N, 2, J->a->type.dim);
+  N.need[0] = J->rows, N.need[1] = trip_length(L, J);
+  N.body = pack_a_body, N.user = J;
+  loops_nest_run(L, &N);
+  close_trips(L, J);
+}
+
+static void b_probe(lower *L, nest *N, const pos *p) { b_element(L, N->user, p); }
+
+static void pack_b_body(lower *L, nest *N, const pos *p) {
+  dot_job *J = N->user;
+  pos to = {.rank = 2, .lanes = p->lanes};
+  to.at[0] = p->at[0];
+  lane_index start = loops_var(J->offset), panel = loops_var(J->panel);
+  loops_add_index(&to.at[0], &start, p->lanes, 1);
+  to.at[1] = p->at[1];
+  loops_add_index(&to.at[1], &panel, p->lanes, -1);
+  loops_write_buffer(L, J->bpack, &to, b_element(L, J, p), J->dtype);
+}
+
+// Finds at how many columns every access to b is inside, before any loop over the panel is open.
+static tg_value *columns_inside(lower *L, dot_job *J, nest *N) {
+  loops_nest_init(L, N, 2, J->b->type.dim);
+  N->nloops = 0;
+  if (J->N > 1) N->order[N->nloops++] = 1;
+  if (J->K > 1) N->order[N->nloops++] = 0;
+  N->need[1] = J->cols;
+  N->body = b_probe, N->user = J;
+  tg_region *r = NULL;
+  if (J->fold) { // a stand-in for the fold's variable
+    r = TG_NEW(L->arena, tg_region);
+    tg_value *v = TG_NEW(L->arena, tg_value);
+    *v = (tg_value){.type = tg_scalar_type(TG_I64), .region = r, .id = L->lane->next_id++};
+    loops_push(L, r, NULL);
+    loops_bind(L, J->fold->regions[0]->args[0], v);
+  }
+  loops_nest_probe(L, N);
+  if (r) loops_pop(L);
+  return J->N > 1 ? loops_nest_inside(L, N, 0) : loops_int(L, 1);
+}
+
+static void whole_panel(lower *L, dot_job *J, nest *columns) {
+  if (J->N > 1) {
+    columns->vars[0] = J->panel;
+    loops_nest_facts(L, columns, 0);
+  }
+  J->offset = open_trips(L, J);
+  nest N;
+  loops_nest_init(L, &N, 2, J->b->type.dim);
+  N.nloops = 0;
+  if (J->K > 1) N.order[N.nloops++] = 0;
+  N.need[0] = trip_length(L, J);
+  N.lanes = 1, N.fixed_lanes = J->nr;
+  N.start.at[1] = loops_var(J->panel);
+  for (int l = 0; l < J->nr; l++) N.start.at[1].c[l] += l;
+  N.start.lanes = J->nr;
+  N.body = pack_b_body, N.user = J;
+  loops_nest_run(L, &N);
+  close_trips(L, J);
+}
+
+// The last panel of a tile that ends within it: column by column, the missing ones 0.
+static void edge_panel(lower *L, dot_job *J) {
+  tg_value *depth = loops_int(L, J->kc);
+  tg_value *k = loops_open(L, loops_int(L, 0), depth, 1, 0, NULL);
+  pos to = {.rank = 2, .lanes = J->nr};
+  to.at[0] = loops_var(k);
+  for (int l = 0; l < J->nr; l++) to.at[1].c[l] = l;
+  loops_write_buffer(L, J->bpack, &to, loops_splat(L, loops_const(L, J->dtype, 0), J->nr), J->dtype);
+  loops_close(L, 0, NULL);
+  J->offset = open_trips(L, J);
+  tg_value *length = trip_length(L, J);
+  tg_value *last = loops_min(L, J->cols, loops_addc(L, J->panel, J->nr));
+  tg_value *n = loops_open(L, J->panel, last, 1, 0, NULL);
+  k = loops_open(L, loops_int(L, 0), length, 1, 0, NULL);
+  nest N = {.user = J};
+  pos p = {.rank = 2, .lanes = 1};
+  p.at[0] = loops_var(k), p.at[1] = loops_var(n);
+  if (J->K == 1) p.at[0] = loops_zero();
+  pack_b_body(L, &N, &p);
+  loops_close(L, 0, NULL);
+  loops_close(L, 0, NULL);
+  close_trips(L, J);
+}
+
+// Zeros behind the last element, up to a whole number of unrolled steps.
+static void pad_depth(lower *L, dot_job *J, bool a) {
+  if (J->depth == J->padded) return;
+  tg_value *zero = loops_const(L, J->dtype, 0);
+  tg_value *i = a ? loops_open(L, loops_int(L, 0), J->rows, 1, 0, NULL) : NULL;
+  tg_value *k = loops_open(L, J->depth, J->padded, 1, 0, NULL);
+  pos to = {.rank = 2, .lanes = a ? 1 : J->nr};
+  to.at[0] = loops_var(a ? i : k);
+  if (a) to.at[1] = loops_var(k);
+  else
+    for (int l = 0; l < J->nr; l++) to.at[1].c[l] = l;
+  loops_write_buffer(L, a ? J->apack : J->bpack, &to, loops_splat(L, zero, to.lanes), J->dtype);
+  loops_close(L, 0, NULL);
+  if (a) loops_close(L, 0, NULL);
+}
+
+// ---- the micro-kernel
+
+static void micro(lower *L, dot_job *J, tg_value *row, int height) {
+  int64_t es = tg_dtypes[J->dtype].bits / 8;
+  tg_value *acc[LOOPS_LANES];
+  tg_type vector = tg_vector_type(J->dtype, J->nr), scalar = tg_scalar_type(J->dtype);
+  tg_value *c = loops_ptradd(L, loops_ptradd(L, J->c->ptr, loops_mulc(L, J->panel, es)), loops_mulc(L, row, J->ldc * es));
+  for (int r = 0; r < height; r++) acc[r] = loops_load_at(L, L->top, loops_ptradd(L, c, loops_int(L, r * J->ldc * es)), vector, es * 4, false);
+  tg_value *a = loops_ptradd(L, J->apack->ptr, loops_mulc(L, row, J->lda * es));
+  tg_value *k = loops_open(L, loops_int(L, 0), J->padded, J->unroll, height, acc);
+  tg_value *ak = loops_ptradd(L, a, loops_mulc(L, k, es)), *bk = loops_ptradd(L, J->bpack->ptr, loops_mulc(L, k, J->nr * es));
+  for (int u = 0; u < J->unroll; u++) {
+    tg_value *b = loops_load_at(L, L->top, loops_ptradd(L, bk, loops_int(L, u * J->nr * es)), vector, es * 4, false);
+    for (int r = 0; r < height; r++) {
+      tg_value *x = loops_load_at(L, L->top, loops_ptradd(L, ak, loops_int(L, (r * J->lda + u) * es)), scalar, es, false);
+      acc[r] = loops_fma(L, x, b, acc[r]);
+    }
+  }
+  loops_close(L, height, acc);
+  for (int r = 0; r < height; r++) loops_store_at(L, loops_ptradd(L, c, loops_int(L, r * J->ldc * es)), acc[r], es * 4);
+}
+
+// Rows in steps of mr and then of a lower kernel, so that few rows beyond the last are computed: how many of the lower ones serve best depends on
+// rows mod mr alone, four bits each of a constant.
+static void row_tiles(lower *L, dot_job *J) {
+  int low = J->mr > 8 ? 8 : J->mr > 4 ? 4 : J->mr;
+  int64_t table = 0;
+  for (int rest = 0; rest < J->mr; rest++) {
+    int best = 0, waste = J->mr;
+    for (int n = 0; n < 4; n++) { // n low kernels and whole ones for what remains
+      int left = rest - n * low;
+      while (left <= -J->mr) left += J->mr;
+      int w = left > 0 ? J->mr - left : -left;
+      if (w < waste) waste = w, best = n;
+    }
+    table |= (int64_t)best << (4 * rest);
+  }
+  tg_value *zero = loops_int(L, 0), *split;
+  if (low == J->mr) {
+    split = zero;
+  } else {
+    tg_value *whole = loops_mulc(L, loops_divc(L, J->rows, J->mr), J->mr), *rest = loops_sub(L, J->rows, whole);
+    tg_value *n = loops_bin(L, TG_OP_AND, loops_bin(L, TG_OP_SHR, loops_int(L, table), loops_mulc(L, rest, 4)), loops_int(L, 15));
+    tg_value *left = loops_max(L, loops_sub(L, J->rows, loops_mulc(L, n, low)), zero);
+    split = loops_mulc(L, loops_ceilc(L, left, J->mr), J->mr);
+    tg_value *row = loops_open(L, zero, split, J->mr, 0, NULL);
+    micro(L, J, row, J->mr);
+    loops_close(L, 0, NULL);
+  }
+  tg_value *row = loops_open(L, split, J->rows, low, 0, NULL);
+  micro(L, J, row, low);
+  loops_close(L, 0, NULL);
+}
+
+// ---- the whole
+
+static void strip(lower *L, dot_job *J) {
+  pack_a(L, J);
+  pad_depth(L, J, true);
+  nest columns;
+  tg_value *inside = columns_inside(L, J, &columns);
+  J->panel = loops_open(L, loops_int(L, 0), J->cols, J->nr, 0, NULL);
+  int64_t n;
+  if (tg_const_as_int(inside, &n) && n == J->N && J->N % J->nr == 0) {
+    whole_panel(L, J, &columns);
+  } else {
+    tg_value *whole = loops_bin(L, TG_OP_LE, loops_addc(L, J->panel, J->nr), inside);
+    tg_op *branch = loops_open_if(L, whole, 0, NULL);
+    whole_panel(L, J, &columns);
+    loops_else(L, branch, 0, NULL);
+    edge_panel(L, J);
+    loops_close_if(L, branch, 0, NULL);
+  }
+  pad_depth(L, J, false);
+  row_tiles(L, J);
+  loops_close(L, 0, NULL);
+}
+
+static void begin(lower *L, dot_job *J, tg_value *init) {
+  J->c = matrix(L, J->dtype, J->M + J->mr, J->ldc, "c");
+  J->apack = matrix(L, J->dtype, J->M + J->mr, J->lda, "a");
+  J->bpack = matrix(L, J->dtype, J->kc, J->nr, "b");
+  loops_materialise(L, init, J->c);
+}
+
+void loops_dot(lower *L, tg_op *op) {
+  dot_job J;
+  describe(L, &J, op, NULL);
+  begin(L, &J, op->in[2]);
+  J.depth = loops_int(L, J.K), J.padded = loops_int(L, J.kc);
+  strip(L, &J);
+  loops_bind_buffer(L, op->out[0], J.c);
+}
+
+static int uses_of(const tg_region *region, const tg_value *v) {
+  int n = 0;
+  for (const tg_op *op = region->first; op; op = op->next) {
+    for (int i = 0; i < op->nin; i++) n += op->in[i] == v;
+    for (int i = 0; i < op->nregions; i++) n += uses_of(op->regions[i], v);
+  }
+  return n;
+}
+
+bool loops_dot_fold(lower *L, tg_op *op) {
+  tg_region *body = op->regions[0];
+  if (op->nout != 1 || !body->last || body->last->code != TG_OP_YIELD) return false;
+  tg_op *dot = body->last->in[0]->def;
+  if (!dot || dot->parent != body || (dot->code != TG_OP_DOT && dot->code != TG_OP_DOT_SCALED) || dot->in[2] != body->args[1]) return false;
+  if (uses_of(body, body->args[1]) != 1 || uses_of(body, dot->out[0]) != 1) return false;
+  for (tg_op *o = body->first; o; o = o->next) {
+    if (o != dot && o != body->last && loops_is_root(o)) return false;
+    for (int i = 0; i < o->nout; i++)
+      if (loops_info(L, o->out[i])->keep) return false;
+  }
+  if (tg_attr_int(op, "step", 1) != dot->in[0]->type.dim[1]) return false;
+  dot_job J;
+  describe(L, &J, dot, op);
+  tg_value *lb = loops_cast(L, loops_scalar(L, op->in[0]), TG_I64);
+  J.end = loops_cast(L, loops_scalar(L, op->in[1]), TG_I64);
+  begin(L, &J, op->in[2]);
+  J.strip = loops_open(L, lb, J.end, J.kc / J.K * J.K, 0, NULL);
+  J.strip_end = loops_min(L, loops_addc(L, J.strip, J.kc / J.K * J.K), J.end);
+  J.depth = loops_sub(L, J.strip_end, J.strip);
+  if (!J.exact) J.depth = loops_mulc(L, loops_ceilc(L, J.depth, J.K), J.K);
+  J.padded = loops_mulc(L, loops_ceilc(L, J.depth, J.unroll), J.unroll);
+  if (loops_multiple(J.depth) % J.unroll == 0) J.padded = J.depth;
+  strip(L, &J);
+  loops_close(L, 0, NULL);
+  loops_bind_buffer(L, op->out[0], J.c);
+  return true;
+}
