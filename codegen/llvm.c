@@ -197,14 +197,17 @@ static void close_all(tg_llvm *e) {
   }
 }
 
-void tg_emit_llvm(tg_kernel *lane, const tg_llvm_options *options, tg_arena *arena, tg_bytes *llvm_text, tg_bytes *assembly, tg_bytes *object) {
+void tg_emit_llvm(tg_kernel *lane, const tg_llvm_options *options, tg_arena *arena, tg_bytes *llvm_text, tg_bytes *assembly,
+                  tg_bytes *object) {
   tg_context *ctx = lane->ctx;
-  if (lane->level != TG_LEVEL_LANE) tg_throw(ctx, TG_INVALID, "the llvm emitter takes a lane kernel; %s is at tile level: lower it first", lane->name);
+  if (lane->level != TG_LEVEL_LANE)
+    tg_throw(ctx, TG_INVALID, "the llvm emitter takes a lane kernel; %s is at tile level: lower it first", lane->name);
   const tg_machine *m = options->machine;
-  emit_job job = {.e = {.ctx = ctx, .arena = arena, .kernel = lane, .options = options, .family = options->nvptx ? &tg_llvm_nvptx : &tg_llvm_cpu},
-                  .llvm_text = llvm_text,
-                  .assembly = assembly,
-                  .object = object};
+  emit_job job = {
+      .e = {.ctx = ctx, .arena = arena, .kernel = lane, .options = options, .family = options->nvptx ? &tg_llvm_nvptx : &tg_llvm_cpu},
+      .llvm_text = llvm_text,
+      .assembly = assembly,
+      .object = object};
   job.e.fma = options->nvptx || m->fma;
   job.e.f16c = options->nvptx || m->f16c;
   job.e.rounding = options->nvptx || m->vector_bits >= 256; // SSE4.1 comes before AVX

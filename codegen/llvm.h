@@ -1,10 +1,11 @@
 // Inside of the llvm emitter: its state, the table of op emitters, and the helpers that all of its files share.
 //
-// A value of the lane IR is an LLVM value kept in tg_value.note. Scalars (rank 0) are LLVM scalars, short vectors (rank 1) are LLVM vectors of the
-// same length, whatever it is: LLVM legalises. Element types:
+// A value of the lane IR is an LLVM value kept in tg_value.note. Scalars (rank 0) are LLVM scalars, short vectors (rank 1) are LLVM vectors
+// of the same length, whatever it is: LLVM legalises. Element types:
 //   i1 is i1 (one byte in memory), i8 i32 i64 f32 f64 are themselves;
 //   f16 bf16 are i16 and e4m3 e4m3fnuz e5m2 e8m0 e2m1 are i8 (e2m1: one code in the low nibble; two a byte in memory): their bits, on which
-//   arithmetic is done in f32 or f64 and rounded once (llvm_cast.c). So LLVM never sees an operation that it would turn into a library call.
+//   arithmetic is done in f32 or f64 and rounded once (llvm_cast.c). So LLVM never sees an operation that it would turn into a library
+//   call.
 #ifndef TG_LLVM_H
 #define TG_LLVM_H
 
@@ -24,12 +25,12 @@ typedef struct tg_llvm_row {
 // What a family of targets does in its own way.
 typedef struct tg_llvm_family {
   const char *name;
-  unsigned address_space[3];             // of TG_GLOBAL, TG_SHARED, TG_LOCAL pointers
-  void (*initialise)(void);              // LLVM's target, called once per process
-  void (*module)(tg_llvm *e);            // after the module is made, before any launch; may be NULL
-  void (*launch)(tg_llvm *e);            // makes the functions of e->launch and emits its body (tg_llvm_region)
-  const tg_llvm_row *rows;               // looked up before the common tables; ends with emit NULL
-  const char *passes;                    // default pass pipeline
+  unsigned address_space[3];  // of TG_GLOBAL, TG_SHARED, TG_LOCAL pointers
+  void (*initialise)(void);   // LLVM's target, called once per process
+  void (*module)(tg_llvm *e); // after the module is made, before any launch; may be NULL
+  void (*launch)(tg_llvm *e); // makes the functions of e->launch and emits its body (tg_llvm_region)
+  const tg_llvm_row *rows;    // looked up before the common tables; ends with emit NULL
+  const char *passes;         // default pass pipeline
 } tg_llvm_family;
 extern const tg_llvm_family tg_llvm_cpu, tg_llvm_nvptx;
 
@@ -46,7 +47,7 @@ struct tg_llvm {
   LLVMModuleRef module;
   LLVMBuilderRef b;
   LLVMTargetMachineRef target;
-  LLVMValueRef function; // being filled
+  LLVMValueRef function;                                           // being filled
   LLVMTypeRef none, i1, i8, i16, i32, i64, half, f32, f64, ptr[3]; // ptr by tg_space
   bool fma, f16c, rounding; // native: fused multiply-add, f16 <-> f32 conversion, floor and relatives
   LLVMMetadataRef unroll_disable, empty_node;
@@ -54,7 +55,7 @@ struct tg_llvm {
   LLVMValueRef scratch, hooks;
   LLVMValueRef coordinate[4];
   LLVMMemoryBufferRef buffer; // code on its way to the arena
-  char *diagnostic; // LLVM's own words on an error; from the C library's allocator
+  char *diagnostic;           // LLVM's own words on an error; from the C library's allocator
 };
 
 // ---- llvm.c
@@ -66,20 +67,20 @@ static inline tg_op *tg_llvm_yield(const tg_region *region) { return region->las
 // ---- types and small things (llvm_build.c)
 static inline LLVMValueRef tg_llvm_in(const tg_op *op, int i) { return (LLVMValueRef)op->in[i]->note; }
 static inline void tg_llvm_set(tg_op *op, LLVMValueRef v) { op->out[0]->note = v; }
-LLVMTypeRef tg_llvm_type(tg_llvm *e, tg_type type);              // of a value
-LLVMTypeRef tg_llvm_element(tg_llvm *e, int dtype);              // of one element of it
+LLVMTypeRef tg_llvm_type(tg_llvm *e, tg_type type);               // of a value
+LLVMTypeRef tg_llvm_element(tg_llvm *e, int dtype);               // of one element of it
 LLVMTypeRef tg_llvm_like(LLVMTypeRef shape, LLVMTypeRef element); // element, or a vector of it as long as `shape` (scalar or vector)
 LLVMTypeRef tg_llvm_like_value(LLVMValueRef shape, LLVMTypeRef element);
-unsigned tg_llvm_lanes(LLVMTypeRef type); // 0 for scalars
-LLVMValueRef tg_llvm_int(LLVMTypeRef type, int64_t value);    // every element; type is an integer or a vector of them
-LLVMValueRef tg_llvm_float(LLVMTypeRef type, double value);   // every element
+unsigned tg_llvm_lanes(LLVMTypeRef type);                   // 0 for scalars
+LLVMValueRef tg_llvm_int(LLVMTypeRef type, int64_t value);  // every element; type is an integer or a vector of them
+LLVMValueRef tg_llvm_float(LLVMTypeRef type, double value); // every element
 LLVMValueRef tg_llvm_splat(tg_llvm *e, LLVMValueRef scalar, unsigned n);
 LLVMValueRef tg_llvm_shuffle(tg_llvm *e, LLVMValueRef a, LLVMValueRef b, unsigned n, const int *mask); // -1 = unspecified
 LLVMValueRef tg_llvm_bitcast(tg_llvm *e, LLVMValueRef v, LLVMTypeRef element);                         // same shape
 // Call of an intrinsic by its base name, overloaded on `types`.
 LLVMValueRef tg_llvm_intrinsic(tg_llvm *e, const char *name, int ntypes, LLVMTypeRef *types, int n, LLVMValueRef *args);
-LLVMValueRef tg_llvm_intrinsic1(tg_llvm *e, const char *name, LLVMValueRef x);                 // overloaded on x's type
-LLVMValueRef tg_llvm_intrinsic2(tg_llvm *e, const char *name, LLVMValueRef x, LLVMValueRef y); // overloaded on x's type
+LLVMValueRef tg_llvm_intrinsic1(tg_llvm *e, const char *name, LLVMValueRef x);                               // overloaded on x's type
+LLVMValueRef tg_llvm_intrinsic2(tg_llvm *e, const char *name, LLVMValueRef x, LLVMValueRef y);               // overloaded on x's type
 void tg_llvm_attribute(tg_llvm *e, LLVMValueRef function, unsigned index, const char *name, uint64_t value); // enum attribute
 void tg_llvm_string_attribute(tg_llvm *e, LLVMValueRef function, const char *key, const char *value);
 LLVMBasicBlockRef tg_llvm_block(tg_llvm *e, const char *name); // appended to the function being filled
@@ -87,10 +88,10 @@ LLVMBasicBlockRef tg_llvm_block(tg_llvm *e, const char *name); // appended to th
 LLVMValueRef tg_llvm_text(tg_llvm *e, const char *text);
 
 // ---- element conversions (llvm_cast.c); values are in the representation above
-bool tg_llvm_is_narrow(int dtype); // kept as bits: f16, bf16 and the formats below
-LLVMValueRef tg_llvm_to_f32(tg_llvm *e, int dtype, LLVMValueRef bits);  // narrow to f32, exact
+bool tg_llvm_is_narrow(int dtype);                                     // kept as bits: f16, bf16 and the formats below
+LLVMValueRef tg_llvm_to_f32(tg_llvm *e, int dtype, LLVMValueRef bits); // narrow to f32, exact
 LLVMValueRef tg_llvm_from_f32(tg_llvm *e, int dtype, LLVMValueRef x, tg_round_mode mode);
-LLVMValueRef tg_llvm_to_f64(tg_llvm *e, int dtype, LLVMValueRef x);     // any float, exact
+LLVMValueRef tg_llvm_to_f64(tg_llvm *e, int dtype, LLVMValueRef x);                       // any float, exact
 LLVMValueRef tg_llvm_from_f64(tg_llvm *e, int dtype, LLVMValueRef x, tg_round_mode mode); // rounded once
 LLVMValueRef tg_llvm_cast(tg_llvm *e, int from, int to, LLVMValueRef x, tg_round_mode mode);
 

@@ -1,4 +1,5 @@
-// Elementwise ops but casts. Floats narrower than f32 are computed in f32 or, where that would round twice, in f64, and rounded once.
+// Elementwise ops but casts. f16 and bf16 are computed in f32 or, where that would round twice, in f64, and rounded once; narrower formats
+// are for storage and conversion only.
 #include <math.h>
 
 #include "codegen/llvm_short.h"
@@ -41,13 +42,13 @@ static LLVMValueRef float1(tg_llvm *e, const tg_op *op, unary_fn *fn) {
   return tg_llvm_from_f32(e, dtype, fn(e, widen(e, op, 0)), TG_ROUND_IEEE);
 }
 
-// Sums of narrow floats, and products of those whose exponents stay well within f32's, round innocuously in f32 first (24 >= 2p + 2 bits; Figueroa,
-// "When is double rounding innocuous?", SIGNUM Newsletter 30, 1995). bf16 and e8m0 reach f32's subnormals and overflow, so go through f64.
+// Sums of f16 and bf16, and products and quotients of f16, round innocuously in f32 first (24 >= 2p + 2 bits; Figueroa, "When is double
+// rounding innocuous?", SIGNUM Newsletter 30, 1995). Those of bf16 reach f32's subnormals, so go through f64.
 static LLVMValueRef float2(tg_llvm *e, const tg_op *op, binary_fn *fn, bool product) {
   const int dtype = dtype_of(op);
   LLVMValueRef x = tg_llvm_in(op, 0), y = tg_llvm_in(op, 1);
   if (!tg_llvm_is_narrow(dtype)) return fn(e, x, y);
-  if (product && (dtype == TG_BF16 || dtype == TG_E8M0))
+  if (product && dtype == TG_BF16)
     return tg_llvm_from_f64(e, dtype, fn(e, tg_llvm_to_f64(e, dtype, x), tg_llvm_to_f64(e, dtype, y)), TG_ROUND_IEEE);
   return tg_llvm_from_f32(e, dtype, fn(e, tg_llvm_to_f32(e, dtype, x), tg_llvm_to_f32(e, dtype, y)), TG_ROUND_IEEE);
 }
@@ -60,8 +61,6 @@ static void emit_neg(tg_llvm *e, tg_op *op) {
   const int dtype = dtype_of(op);
   LLVMValueRef x = tg_llvm_in(op, 0), r;
   if (dtype == TG_F32 || dtype == TG_F64) r = LLVMBuildFNeg(B, x, "");
-  else if (dtype == TG_E8M0) r = ki(x, 0xff); // nothing negative has a code
-  else if (dtype == TG_E4M3FNUZ) r = pick(e, icmpk(e, LLVMIntEQ, andk(e, x, 0x7f), 0), x, xork(e, x, 0x80)); // 0 and NaN have one sign
   else if (is_float(dtype)) r = xork(e, x, sign_of(dtype));
   else r = LLVMBuildNeg(B, x, "");
   tg_llvm_set(op, r);
@@ -71,8 +70,6 @@ static void emit_abs(tg_llvm *e, tg_op *op) {
   const int dtype = dtype_of(op);
   LLVMValueRef x = tg_llvm_in(op, 0), r;
   if (dtype == TG_F32 || dtype == TG_F64) r = tg_llvm_intrinsic1(e, "llvm.fabs", x);
-  else if (dtype == TG_E8M0 || dtype == TG_I1) r = x;
-  else if (dtype == TG_E4M3FNUZ) r = pick(e, icmpk(e, LLVMIntEQ, x, 0x80), x, andk(e, x, 0x7f));
   else if (is_float(dtype)) r = andk(e, x, sign_of(dtype) - 1);
   else {
     LLVMTypeRef type = LLVMTypeOf(x);
@@ -146,12 +143,14 @@ static void emit_sub(tg_llvm *e, tg_op *op) {
 static void emit_mul(tg_llvm *e, tg_op *op) {
   tg_llvm_set(op, is_float(dtype_of(op)) ? float2(e, op, float_mul, true) : LLVMBuildMul(B, tg_llvm_in(op, 0), tg_llvm_in(op, 1), ""));
 }
-static void emit_div(tg_llvm *e, tg_op *op) { tg_llvm_set(op, is_float(dtype_of(op)) ? float2(e, op, float_div, true) : tg_llvm_int_div(e, op)); }
+static void emit_div(tg_llvm *e, tg_op *op) {
+  tg_llvm_set(op, is_float(dtype_of(op)) ? float2(e, op, float_div, true) : tg_llvm_int_div(e, op));
+}
 static void emit_rem(tg_llvm *e, tg_op *op) { tg_llvm_set(op, tg_llvm_int_rem(e, op)); }
 static void emit_shift(tg_llvm *e, tg_op *op) { tg_llvm_set(op, tg_llvm_shift(e, op)); }
 
-// x + y in f64 rounded to odd. The error of the rounded sum is exact (Knuth's two-sum); where there is one and the last bit is 0, the neighbour on
-// the error's side is the odd one.
+// x + y in f64 rounded to odd. The error of the rounded sum is exact (Knuth's two-sum); where there is one and the last bit is 0, the
+// neighbour on the error's side is the odd one.
 static LLVMValueRef odd_sum(tg_llvm *e, LLVMValueRef x, LLVMValueRef y) {
   LLVMValueRef s = LLVMBuildFAdd(B, x, y, ""), t = LLVMBuildFSub(B, s, x, "");
   LLVMValueRef error = LLVMBuildFAdd(B, LLVMBuildFSub(B, x, LLVMBuildFSub(B, s, t, ""), ""), LLVMBuildFSub(B, y, t, ""), "");
@@ -183,8 +182,8 @@ static bool never_nan(const tg_value *v) {
   return tg_is_const(v) && tg_const_as_float(v, &k) && !isnan(k);
 }
 
-// Written as compare and select, which is one instruction on x86 that gives its second operand when either is NaN: so a NaN in the second operand
-// comes through by itself, and only the first needs a look.
+// Written as compare and select, which is one instruction on x86 that gives its second operand when either is NaN: so a NaN in the second
+// operand comes through by itself, and only the first needs a look.
 LLVMValueRef tg_llvm_float_least(tg_llvm *e, LLVMValueRef x, LLVMValueRef y, bool greatest, bool propagate) {
   LLVMValueRef r = pick(e, LLVMBuildFCmp(B, greatest ? LLVMRealOGT : LLVMRealOLT, x, y, ""), x, y);
   return propagate ? pick(e, is_nan(e, x), x, r) : pick(e, is_nan(e, y), x, r);
@@ -193,14 +192,14 @@ LLVMValueRef tg_llvm_float_least(tg_llvm *e, LLVMValueRef x, LLVMValueRef y, boo
 static LLVMValueRef least(tg_llvm *e, const tg_op *op, bool greatest, bool propagate) {
   const int dtype = dtype_of(op);
   LLVMValueRef x = tg_llvm_in(op, 0), y = tg_llvm_in(op, 1);
-  if (dtype == TG_I1) return greatest ? LLVMBuildOr(B, x, y, "") : LLVMBuildAnd(B, x, y, "");
   if (!is_float(dtype)) return tg_llvm_intrinsic2(e, greatest ? "llvm.smax" : "llvm.smin", x, y);
   const bool x_safe = never_nan(op->in[0]), y_safe = never_nan(op->in[1]);
   if (propagate ? y_safe && !x_safe : x_safe && !y_safe) { // the operand that may be NaN goes second to propagate, first not to
     LLVMValueRef t = x;
     x = y, y = t;
   }
-  LLVMValueRef fx = tg_llvm_is_narrow(dtype) ? tg_llvm_to_f32(e, dtype, x) : x, fy = tg_llvm_is_narrow(dtype) ? tg_llvm_to_f32(e, dtype, y) : y;
+  LLVMValueRef fx = tg_llvm_is_narrow(dtype) ? tg_llvm_to_f32(e, dtype, x) : x,
+               fy = tg_llvm_is_narrow(dtype) ? tg_llvm_to_f32(e, dtype, y) : y;
   LLVMValueRef r = pick(e, LLVMBuildFCmp(B, greatest ? LLVMRealOGT : LLVMRealOLT, fx, fy, ""), x, y);
   if (x_safe || y_safe) return r;
   return propagate ? pick(e, is_nan(e, fx), x, r) : pick(e, is_nan(e, fy), x, r);
@@ -233,15 +232,17 @@ static void emit_compare(tg_llvm *e, tg_op *op) {
 
 static void emit_select(tg_llvm *e, tg_op *op) { tg_llvm_set(op, pick(e, tg_llvm_in(op, 0), tg_llvm_in(op, 1), tg_llvm_in(op, 2))); }
 
-const tg_llvm_row tg_llvm_rows_arith[] = {
-    {TG_OP_CONST, emit_const},     {TG_OP_NEG, emit_neg},         {TG_OP_ABS, emit_abs},       {TG_OP_NOT, emit_not},
-    {TG_OP_EXP, emit_function},    {TG_OP_EXP2, emit_function},   {TG_OP_LOG, emit_function},  {TG_OP_LOG2, emit_function},
-    {TG_OP_SIGMOID, emit_function}, {TG_OP_TANH, emit_function},  {TG_OP_SIN, emit_function},  {TG_OP_COS, emit_function},
-    {TG_OP_SQRT, emit_sqrt},       {TG_OP_RSQRT, emit_rsqrt},     {TG_OP_FLOOR, emit_floor},   {TG_OP_CEIL, emit_ceil},
-    {TG_OP_TRUNC, emit_trunc},     {TG_OP_RINT, emit_rint},       {TG_OP_ISNAN, emit_isnan},   {TG_OP_ADD, emit_add},
-    {TG_OP_SUB, emit_sub},         {TG_OP_MUL, emit_mul},         {TG_OP_DIV, emit_div},       {TG_OP_REM, emit_rem},
-    {TG_OP_MIN, emit_min},         {TG_OP_MAX, emit_max},         {TG_OP_MINNUM, emit_minnum}, {TG_OP_MAXNUM, emit_maxnum},
-    {TG_OP_AND, emit_and},         {TG_OP_OR, emit_or},           {TG_OP_XOR, emit_xor},       {TG_OP_SHL, emit_shift},
-    {TG_OP_SHR, emit_shift},       {TG_OP_EQ, emit_compare},      {TG_OP_NE, emit_compare},    {TG_OP_LT, emit_compare},
-    {TG_OP_LE, emit_compare},      {TG_OP_GT, emit_compare},      {TG_OP_GE, emit_compare},    {TG_OP_SELECT, emit_select},
-    {TG_OP_FMA, emit_fma},         {0, NULL}};
+const tg_llvm_row tg_llvm_rows_arith[] = {{TG_OP_CONST, emit_const},   {TG_OP_NEG, emit_neg},       {TG_OP_ABS, emit_abs},
+                                          {TG_OP_NOT, emit_not},       {TG_OP_EXP, emit_function},  {TG_OP_EXP2, emit_function},
+                                          {TG_OP_LOG, emit_function},  {TG_OP_LOG2, emit_function}, {TG_OP_SIGMOID, emit_function},
+                                          {TG_OP_TANH, emit_function}, {TG_OP_SIN, emit_function},  {TG_OP_COS, emit_function},
+                                          {TG_OP_SQRT, emit_sqrt},     {TG_OP_RSQRT, emit_rsqrt},   {TG_OP_FLOOR, emit_floor},
+                                          {TG_OP_CEIL, emit_ceil},     {TG_OP_TRUNC, emit_trunc},   {TG_OP_RINT, emit_rint},
+                                          {TG_OP_ISNAN, emit_isnan},   {TG_OP_ADD, emit_add},       {TG_OP_SUB, emit_sub},
+                                          {TG_OP_MUL, emit_mul},       {TG_OP_DIV, emit_div},       {TG_OP_REM, emit_rem},
+                                          {TG_OP_MIN, emit_min},       {TG_OP_MAX, emit_max},       {TG_OP_MINNUM, emit_minnum},
+                                          {TG_OP_MAXNUM, emit_maxnum}, {TG_OP_AND, emit_and},       {TG_OP_OR, emit_or},
+                                          {TG_OP_XOR, emit_xor},       {TG_OP_SHL, emit_shift},     {TG_OP_SHR, emit_shift},
+                                          {TG_OP_EQ, emit_compare},    {TG_OP_NE, emit_compare},    {TG_OP_LT, emit_compare},
+                                          {TG_OP_LE, emit_compare},    {TG_OP_GT, emit_compare},    {TG_OP_GE, emit_compare},
+                                          {TG_OP_SELECT, emit_select}, {TG_OP_FMA, emit_fma},       {0, NULL}};

@@ -1,8 +1,9 @@
 // Conversions between all dtypes, exact, in code that vectorises and calls no library.
 //
-// Narrow floats (f16, bf16, the 8-bit formats, e2m1) are decoded to f32, which holds them all, and encoded from f32 in integer arithmetic; from f64
-// and i64 the value is first brought to f32 (f64) rounded to odd, which keeps enough of what was cut off for the second rounding to come out as
-// if it were the only one (Boldo and Melquiond, "Emulation of FMA and correctly rounded sums", IEEE Trans. Computers 57, 2008).
+// Narrow floats (f16, bf16, the 8-bit formats, e2m1) are decoded to f32, which holds them all, and encoded from f32 in integer arithmetic;
+// from f64 and i64 the value is first brought to f32 (f64) rounded to odd, which keeps enough of what was cut off for the second rounding
+// to come out as if it were the only one (Boldo and Melquiond, "Emulation of FMA and correctly rounded sums", IEEE Trans. Computers 57,
+// 2008).
 #include <math.h>
 
 #include "codegen/llvm_short.h"
@@ -69,7 +70,7 @@ static LLVMValueRef decode_e4m3_by_half(tg_llvm *e, int dtype, LLVMValueRef bits
   if (dtype == TG_E4M3) nan = icmpk(e, LLVMIntEQ, andk(e, half, 0x7fff), 0x3f80);
   else nan = icmpk(e, LLVMIntEQ, half, 0x8000);
   LLVMValueRef top = LLVMBuildSExt(B, nan, LLVMTypeOf(half), "");
-  half = LLVMBuildOr(B, half, andk(e, top, dtype == TG_E4M3 ? 0x4000 : 0x7e00), ""); // exponent 11111, mantissa not 0: NaN
+  half = LLVMBuildXor(B, half, andk(e, top, dtype == TG_E4M3 ? 0x4000 : 0xfe00), ""); // exponent 11111, mantissa not 0: NaN
   return mulk(e, half_to_f32(e, half), dtype == TG_E4M3 ? 256 : 128);
 }
 
@@ -126,8 +127,9 @@ static LLVMValueRef encode_e8m0(tg_llvm *e, LLVMValueRef x, tg_round_mode mode) 
   return cut_to(e, pick(e, positive, code, ki(code, 0xff)), e->i8);
 }
 
-// To an IEEE-like format of fewer than 8 exponent bits, in f32 and integers. Normals: round the mantissa in place, rebias. Below the smallest normal:
-// adding the power of two whose last mantissa bit weighs as much as the format's smallest subnormal leaves the code in the low bits.
+// To an IEEE-like format of fewer than 8 exponent bits, in f32 and integers. Normals: round the mantissa in place, rebias. Below the
+// smallest normal: adding the power of two whose last mantissa bit weighs as much as the format's smallest subnormal leaves the code in the
+// low bits.
 static LLVMValueRef encode_by_integers(tg_llvm *e, int dtype, LLVMValueRef x, tg_round_mode mode) {
   const tg_dtype_row *row = &tg_dtypes[dtype];
   const format_top top = top_of(dtype);
@@ -176,7 +178,7 @@ static LLVMValueRef odd_f32(tg_llvm *e, LLVMValueRef x) {
   LLVMValueRef back = LLVMBuildFPExt(B, near, LLVMTypeOf(x), "");
   LLVMValueRef bits = tg_llvm_bitcast(e, near, e->i32);
   LLVMValueRef away = LLVMBuildFCmp(B, LLVMRealOGT, tg_llvm_intrinsic1(e, "llvm.fabs", back), tg_llvm_intrinsic1(e, "llvm.fabs", x), "");
-  LLVMValueRef cut = pick(e, away, addk(e, bits, -1), bits); // towards zero
+  LLVMValueRef cut = pick(e, away, addk(e, bits, -1), bits);       // towards zero
   LLVMValueRef exact = LLVMBuildFCmp(B, LLVMRealUEQ, back, x, ""); // NaN counts as exact
   return tg_llvm_bitcast(e, pick(e, exact, bits, ork(e, cut, 1)), e->f32);
 }
@@ -211,18 +213,17 @@ static LLVMValueRef int_to_float(tg_llvm *e, int from, int to, LLVMValueRef x, t
 
 static LLVMValueRef float_to_int(tg_llvm *e, int from, int to, LLVMValueRef x) {
   if (from != TG_F64) x = tg_llvm_to_f32(e, from, x);
-  if (to == TG_I1) return LLVMBuildFCmp(B, LLVMRealUNE, x, kf(x, 0), "");
   LLVMTypeRef types[] = {tg_llvm_like_value(x, tg_llvm_element(e, to)), LLVMTypeOf(x)};
   return tg_llvm_intrinsic(e, "llvm.fptosi.sat", 2, types, 1, &x); // truncates, saturates, NaN gives 0
 }
 
 LLVMValueRef tg_llvm_cast(tg_llvm *e, int from, int to, LLVMValueRef x, tg_round_mode mode) {
   if (from == to) return x;
-  const bool float_from = tg_dtypes[from].cls == 'f' || tg_dtypes[from].cls == 'e', float_to = tg_dtypes[to].cls == 'f' || tg_dtypes[to].cls == 'e';
+  const bool float_from = tg_dtypes[from].cls == 'f' || tg_dtypes[from].cls == 'e',
+             float_to = tg_dtypes[to].cls == 'f' || tg_dtypes[to].cls == 'e';
   if (!float_from && float_to) return int_to_float(e, from, to, x, mode);
   if (float_from && !float_to) return float_to_int(e, from, to, x);
   if (!float_from) {
-    if (to == TG_I1) return icmpk(e, LLVMIntNE, x, 0);
     if (from == TG_I1) return zext(e, x, tg_llvm_element(e, to));
     LLVMTypeRef type = tg_llvm_like_value(x, tg_llvm_element(e, to));
     return tg_dtypes[to].bits > tg_dtypes[from].bits ? LLVMBuildSExt(B, x, type, "") : LLVMBuildTrunc(B, x, type, "");

@@ -68,7 +68,8 @@ static void emit_if(tg_llvm *e, tg_op *op) {
 
 static void emit_while(tg_llvm *e, tg_op *op) {
   tg_region *test = op->regions[0], *body = op->regions[1];
-  LLVMBasicBlockRef before = LLVMGetInsertBlock(B), loop = tg_llvm_block(e, "while"), inside = tg_llvm_block(e, "do"), after = tg_llvm_block(e, "after");
+  LLVMBasicBlockRef before = LLVMGetInsertBlock(B), loop = tg_llvm_block(e, "while"), inside = tg_llvm_block(e, "do"),
+                    after = tg_llvm_block(e, "after");
   LLVMBuildBr(B, loop);
   LLVMPositionBuilderAtEnd(B, loop);
   for (int k = 0; k < op->nout; k++) {

@@ -1,5 +1,5 @@
-// Launches as host functions. For each launch there are two: the exported entry (tg_cpu_entry of targets/target.h), which loads the arguments and walks
-// the linear blocks, and an internal body, called once a block, whose parameters say which pointers cannot overlap.
+// Launches as host functions. For each launch there are two: the exported entry (tg_cpu_entry of targets/target.h), which loads the
+// arguments and walks the linear blocks, and an internal body, called once a block, whose parameters say which pointers cannot overlap.
 #include "codegen/llvm_short.h"
 
 #define B e->b
@@ -11,8 +11,8 @@ static void initialise(void) {
 
 // ---- the body
 
-// Parameters of a kernel do not overlap unless `inout`. An inout tensor may lie over an input, so with one about only what is purely written, and
-// workspaces, are known to stand alone.
+// Parameters of a kernel do not overlap unless `inout`. An inout tensor may lie over an input, so with one about only what is purely
+// written, and workspaces, are known to stand alone.
 static bool stands_alone(const tg_launch *launch, int index) {
   bool any_inout = false;
   for (int i = 0; i < launch->nargs; i++) {
@@ -133,7 +133,8 @@ static void emit_tid(tg_llvm *e, tg_op *op) { tg_llvm_set(op, LLVMConstInt(e->i3
 
 static void emit_ctaid(tg_llvm *e, tg_op *op) {
   const int64_t axis = tg_attr_int(op, "axis", 0);
-  if (axis < 0 || axis >= e->launch->naxes) tg_llvm_fail(e, "the grid has %d axes, not one numbered %lld", e->launch->naxes, (long long)axis);
+  if (axis < 0 || axis >= e->launch->naxes)
+    tg_llvm_fail(e, "the grid has %d axes, not one numbered %lld", e->launch->naxes, (long long)axis);
   tg_llvm_set(op, e->coordinate[axis]);
 }
 
@@ -170,11 +171,16 @@ static void emit_print(tg_llvm *e, tg_op *op) {
   }
   LLVMTypeRef p = e->ptr[TG_LOCAL], type = LLVMFunctionType(e->none, (LLVMTypeRef[]){p, p, e->i32, p}, 4, 0);
   LLVMValueRef user = slot(e, e->hooks, 0, p), print = slot(e, e->hooks, 1, p);
-  LLVMBuildCall2(B, type, print, (LLVMValueRef[]){user, tg_llvm_text(e, tg_attr_str(op, "text", "")), LLVMConstInt(e->i32, n, 0), values}, 4, "");
+  LLVMBuildCall2(B, type, print, (LLVMValueRef[]){user, tg_llvm_text(e, tg_attr_str(op, "text", "")), LLVMConstInt(e->i32, n, 0), values},
+                 4, "");
 }
 
-static const tg_llvm_row rows[] = {{TG_OP_TID, emit_tid},         {TG_OP_CTAID, emit_ctaid}, {TG_OP_SCRATCH, emit_scratch},
-                                   {TG_OP_BARRIER, emit_barrier}, {TG_OP_TRAP, emit_trap},   {TG_OP_DEBUG_PRINT, emit_print},
+static const tg_llvm_row rows[] = {{TG_OP_TID, emit_tid},
+                                   {TG_OP_CTAID, emit_ctaid},
+                                   {TG_OP_SCRATCH, emit_scratch},
+                                   {TG_OP_BARRIER, emit_barrier},
+                                   {TG_OP_TRAP, emit_trap},
+                                   {TG_OP_DEBUG_PRINT, emit_print},
                                    {0, NULL}};
 
 const tg_llvm_family tg_llvm_cpu = {

@@ -98,15 +98,9 @@ static quotient divide(tg_llvm *e, const tg_op *op) {
   return (quotient){pick(e, zero, nothing, q), pick(e, zero, nothing, r)};
 }
 
-LLVMValueRef tg_llvm_int_div(tg_llvm *e, const tg_op *op) {
-  if (op->in[0]->type.dtype == TG_I1) return LLVMBuildAnd(e->b, tg_llvm_in(op, 0), tg_llvm_in(op, 1), "");
-  return divide(e, op).div;
-}
+LLVMValueRef tg_llvm_int_div(tg_llvm *e, const tg_op *op) { return divide(e, op).div; }
 
-LLVMValueRef tg_llvm_int_rem(tg_llvm *e, const tg_op *op) {
-  if (op->in[0]->type.dtype == TG_I1) return ki(tg_llvm_in(op, 0), 0);
-  return divide(e, op).rem;
-}
+LLVMValueRef tg_llvm_int_rem(tg_llvm *e, const tg_op *op) { return divide(e, op).rem; }
 
 // ---- shifts
 

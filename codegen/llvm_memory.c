@@ -3,7 +3,9 @@
 
 #define B e->b
 
-LLVMValueRef tg_llvm_ptradd(tg_llvm *e, LLVMValueRef pointer, LLVMValueRef bytes) { return LLVMBuildGEP2(B, e->i8, pointer, &bytes, 1, ""); }
+LLVMValueRef tg_llvm_ptradd(tg_llvm *e, LLVMValueRef pointer, LLVMValueRef bytes) {
+  return LLVMBuildGEP2(B, e->i8, pointer, &bytes, 1, "");
+}
 
 static void emit_ptradd(tg_llvm *e, tg_op *op) { tg_llvm_set(op, tg_llvm_ptradd(e, tg_llvm_in(op, 0), tg_llvm_in(op, 1))); }
 
@@ -89,7 +91,9 @@ static void emit_store(tg_llvm *e, tg_op *op) {
 // ---- masked; scalars travel as vectors of one
 
 static LLVMValueRef as_vector(tg_llvm *e, LLVMValueRef v) {
-  return tg_llvm_lanes(LLVMTypeOf(v)) ? v : LLVMBuildInsertElement(B, LLVMGetPoison(LLVMVectorType(LLVMTypeOf(v), 1)), v, LLVMConstInt(e->i32, 0, 0), "");
+  return tg_llvm_lanes(LLVMTypeOf(v))
+             ? v
+             : LLVMBuildInsertElement(B, LLVMGetPoison(LLVMVectorType(LLVMTypeOf(v), 1)), v, LLVMConstInt(e->i32, 0, 0), "");
 }
 
 static LLVMValueRef as_type(tg_llvm *e, tg_type type, LLVMValueRef v) {
@@ -104,7 +108,8 @@ static void call_alignment(tg_llvm *e, LLVMValueRef call, unsigned argument, uns
 static void emit_loadm(tg_llvm *e, tg_op *op) {
   const tg_type type = op->out[0]->type;
   refuse_e2m1(e, type, "loadm");
-  LLVMValueRef pointer = tg_llvm_in(op, 0), mask = as_vector(e, tg_llvm_in(op, 1)), other = as_vector(e, to_memory(e, type, tg_llvm_in(op, 2)));
+  LLVMValueRef pointer = tg_llvm_in(op, 0), mask = as_vector(e, tg_llvm_in(op, 1)),
+               other = as_vector(e, to_memory(e, type, tg_llvm_in(op, 2)));
   LLVMTypeRef types[] = {LLVMTypeOf(other), LLVMTypeOf(pointer)};
   LLVMValueRef v = tg_llvm_intrinsic(e, "llvm.masked.load", 2, types, 3, (LLVMValueRef[]){pointer, mask, other});
   call_alignment(e, v, 0, align_of(op));
@@ -148,10 +153,11 @@ static void emit_atomic(tg_llvm *e, tg_op *op) {
     const char *name;
     LLVMAtomicRMWBinOp integer, real;
     bool has_real;
-  } kinds[] = {{"add", LLVMAtomicRMWBinOpAdd, LLVMAtomicRMWBinOpFAdd, true},    {"min", LLVMAtomicRMWBinOpMin, LLVMAtomicRMWBinOpFMinimum, true},
-               {"max", LLVMAtomicRMWBinOpMax, LLVMAtomicRMWBinOpFMaximum, true}, {"and", LLVMAtomicRMWBinOpAnd, LLVMAtomicRMWBinOpAnd, false},
-               {"or", LLVMAtomicRMWBinOpOr, LLVMAtomicRMWBinOpOr, false},        {"xor", LLVMAtomicRMWBinOpXor, LLVMAtomicRMWBinOpXor, false},
-               {"exch", LLVMAtomicRMWBinOpXchg, LLVMAtomicRMWBinOpXchg, true}};
+  } kinds[] = {
+      {"add", LLVMAtomicRMWBinOpAdd, LLVMAtomicRMWBinOpFAdd, true},     {"min", LLVMAtomicRMWBinOpMin, LLVMAtomicRMWBinOpFMinimum, true},
+      {"max", LLVMAtomicRMWBinOpMax, LLVMAtomicRMWBinOpFMaximum, true}, {"and", LLVMAtomicRMWBinOpAnd, LLVMAtomicRMWBinOpAnd, false},
+      {"or", LLVMAtomicRMWBinOpOr, LLVMAtomicRMWBinOpOr, false},        {"xor", LLVMAtomicRMWBinOpXor, LLVMAtomicRMWBinOpXor, false},
+      {"exch", LLVMAtomicRMWBinOpXchg, LLVMAtomicRMWBinOpXchg, true}};
   static const struct {
     const char *name;
     LLVMAtomicOrdering ordering;
@@ -169,7 +175,8 @@ static void emit_atomic(tg_llvm *e, tg_op *op) {
   while (o < sizeof orders / sizeof *orders && strcmp(order, orders[o].name)) o++;
   if (k == sizeof kinds / sizeof *kinds || (real && !kinds[k].has_real)) tg_llvm_fail(e, "no atomic %s on %s", kind, tg_dtypes[dtype].name);
   if (o == sizeof orders / sizeof *orders) tg_llvm_fail(e, "orders of atomics are relaxed acquire release acq_rel seq_cst, not %s", order);
-  tg_llvm_set(op, LLVMBuildAtomicRMW(B, real ? kinds[k].real : kinds[k].integer, tg_llvm_in(op, 0), tg_llvm_in(op, 1), orders[o].ordering, 0));
+  tg_llvm_set(op,
+              LLVMBuildAtomicRMW(B, real ? kinds[k].real : kinds[k].integer, tg_llvm_in(op, 0), tg_llvm_in(op, 1), orders[o].ordering, 0));
 }
 
 static void emit_prefetch(tg_llvm *e, tg_op *op) {
@@ -181,7 +188,8 @@ static void emit_prefetch(tg_llvm *e, tg_op *op) {
   tg_llvm_intrinsic(e, "llvm.prefetch", 1, &type, 4, args);
 }
 
-const tg_llvm_row tg_llvm_rows_memory[] = {{TG_OP_PTRADD, emit_ptradd},   {TG_OP_LLOAD, emit_load},       {TG_OP_LSTORE, emit_store},
-                                           {TG_OP_LOADM, emit_loadm},     {TG_OP_STOREM, emit_storem},    {TG_OP_GATHERV, emit_gatherv},
-                                           {TG_OP_SCATTERV, emit_scatterv}, {TG_OP_ATOMICL, emit_atomic}, {TG_OP_PREFETCH, emit_prefetch},
-                                           {0, NULL}};
+const tg_llvm_row tg_llvm_rows_memory[] = {{TG_OP_PTRADD, emit_ptradd},     {TG_OP_LLOAD, emit_load},
+                                           {TG_OP_LSTORE, emit_store},      {TG_OP_LOADM, emit_loadm},
+                                           {TG_OP_STOREM, emit_storem},     {TG_OP_GATHERV, emit_gatherv},
+                                           {TG_OP_SCATTERV, emit_scatterv}, {TG_OP_ATOMICL, emit_atomic},
+                                           {TG_OP_PREFETCH, emit_prefetch}, {0, NULL}};

@@ -28,7 +28,9 @@ static LLVMValueRef special_register(tg_llvm *e, const char *base, int64_t axis)
 }
 
 static void emit_tid(tg_llvm *e, tg_op *op) { tg_llvm_set(op, special_register(e, "tid", tg_attr_int(op, "axis", 0))); }
-static void emit_ctaid(tg_llvm *e, tg_op *op) { tg_llvm_set(op, zext(e, special_register(e, "ctaid", tg_attr_int(op, "axis", 0)), e->i64)); }
+static void emit_ctaid(tg_llvm *e, tg_op *op) {
+  tg_llvm_set(op, zext(e, special_register(e, "ctaid", tg_attr_int(op, "axis", 0)), e->i64));
+}
 
 static const tg_llvm_row rows[] = {{TG_OP_TID, emit_tid}, {TG_OP_CTAID, emit_ctaid}, {0, NULL}};
 

@@ -16,10 +16,16 @@ static inline LLVMValueRef xork(tg_llvm *e, LLVMValueRef x, int64_t k) { return 
 static inline LLVMValueRef addk(tg_llvm *e, LLVMValueRef x, int64_t k) { return LLVMBuildAdd(IR_BUILDER, x, ki(x, k), ""); }
 static inline LLVMValueRef shlk(tg_llvm *e, LLVMValueRef x, int k) { return LLVMBuildShl(IR_BUILDER, x, ki(x, k), ""); }
 static inline LLVMValueRef shrk(tg_llvm *e, LLVMValueRef x, int k) { return LLVMBuildLShr(IR_BUILDER, x, ki(x, k), ""); }
-static inline LLVMValueRef pick(tg_llvm *e, LLVMValueRef c, LLVMValueRef x, LLVMValueRef y) { return LLVMBuildSelect(IR_BUILDER, c, x, y, ""); }
+static inline LLVMValueRef pick(tg_llvm *e, LLVMValueRef c, LLVMValueRef x, LLVMValueRef y) {
+  return LLVMBuildSelect(IR_BUILDER, c, x, y, "");
+}
 static inline LLVMValueRef is_nan(tg_llvm *e, LLVMValueRef x) { return LLVMBuildFCmp(IR_BUILDER, LLVMRealUNO, x, x, ""); }
-static inline LLVMValueRef zext(tg_llvm *e, LLVMValueRef x, LLVMTypeRef t) { return LLVMBuildZExt(IR_BUILDER, x, tg_llvm_like_value(x, t), ""); }
-static inline LLVMValueRef cut_to(tg_llvm *e, LLVMValueRef x, LLVMTypeRef t) { return LLVMBuildTrunc(IR_BUILDER, x, tg_llvm_like_value(x, t), ""); }
+static inline LLVMValueRef zext(tg_llvm *e, LLVMValueRef x, LLVMTypeRef t) {
+  return LLVMBuildZExt(IR_BUILDER, x, tg_llvm_like_value(x, t), "");
+}
+static inline LLVMValueRef cut_to(tg_llvm *e, LLVMValueRef x, LLVMTypeRef t) {
+  return LLVMBuildTrunc(IR_BUILDER, x, tg_llvm_like_value(x, t), "");
+}
 static inline LLVMValueRef mulk(tg_llvm *e, LLVMValueRef x, double k) { return LLVMBuildFMul(IR_BUILDER, x, kf(x, k), ""); }
 #undef IR_BUILDER
 

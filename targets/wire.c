@@ -119,7 +119,8 @@ static uint64_t take_u64(wire_reader *r) {
 
 static tg_bytes take_bytes(wire_reader *r) { // copied, a NUL behind
   const uint64_t size = take_u64(r);
-  if (size > r->left) tg_throw(r->ctx, TG_FAILED, "the message of the compile helper ends in the middle of a string of %llu bytes", (unsigned long long)size);
+  if (size > r->left)
+    tg_throw(r->ctx, TG_FAILED, "the message of the compile helper ends in the middle of a string of %llu bytes", (unsigned long long)size);
   tg_bytes bytes = {tg_arena_alloc(r->arena, (size_t)size + 1), (size_t)size};
   if (size) memcpy(bytes.data, r->p, (size_t)size);
   r->p += size, r->left -= (size_t)size;

@@ -1,7 +1,7 @@
 // The compile boundary on the wire: frames between the compiler's parent process and its helper.
 //
-// A frame is an 8-byte little-endian payload size and the payload. The parent writes a job, the helper answers with a reply (a product or an error);
-// one job is under way at a time. Payloads are sequences of little-endian u64 and of byte strings preceded by their length.
+// A frame is an 8-byte little-endian payload size and the payload. The parent writes a job, the helper answers with a reply (a product or
+// an error); one job is under way at a time. Payloads are sequences of little-endian u64 and of byte strings preceded by their length.
 #ifndef TG_WIRE_H
 #define TG_WIRE_H
 

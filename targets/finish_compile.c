@@ -1,0 +1,86 @@
+// The whole compile in one process: IR text to the wanted form, with the launch record.
+#include <time.h>
+
+#include "targets/finish.h"
+
+typedef struct compile {
+  tg_context *ctx;
+  const tg_job *job;
+  tg_arena *arena;
+  tg_product *out;
+  tg_kernel *tile, *lane; // freed by the caller, whatever happens
+} compile;
+
+static double cpu_seconds(void) {
+  struct timespec t;
+  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+  return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+static const tg_finisher *finisher_of(const tg_family *family) {
+  for (const tg_finisher *f = tg_finishers; f->family; f++) {
+    if (!strcmp(f->family, family->name)) return f;
+  }
+  return NULL;
+}
+
+static void read_tile(compile *c) {
+  c->tile = tg_parse(c->ctx, c->job->ir, c->job->ir_size, "the kernel's IR");
+  if (c->tile->level != TG_LEVEL_TILE)
+    tg_throw(c->ctx, TG_INVALID, "kernel %s is lane IR already; compiling starts from tile IR", c->tile->name);
+  if (tg_verify(c->tile)) tg_rethrow(c->ctx);
+  tg_dump(c->tile, "input");
+  tg_run_passes(c->tile, "canonicalise,cse,licm,dce");
+}
+
+static void lower(compile *c, const tg_family *family, const tg_machine *machine) {
+  const tg_lowering *lowering = family->lowering;
+  c->out->variants = lowering->variants ? lowering->variants(c->tile, machine) : 1;
+  if (c->job->variant < 0 || c->job->variant >= c->out->variants)
+    tg_throw(c->ctx, TG_INVALID, "kernel %s has %d variants on %s, numbered from 0: there is no variant %d", c->tile->name,
+             c->out->variants, c->job->target, c->job->variant);
+  const tg_lower_options options = {.machine = machine, .settings = c->job->settings, .variant = c->job->variant};
+  c->lane = lowering->lower(c->tile, &options);
+  tg_dump(c->lane, lowering->name);
+  tg_run_passes(c->lane, "canonicalise,cse,dce");
+}
+
+static void dump_product(compile *c) {
+  const char *want = c->job->want;
+  const char *extension = !strcmp(want, "llvm") ? "ll" : !strcmp(want, "asm") ? "s" : !strcmp(want, "obj") ? "o" : want;
+  tg_dump_text(c->ctx, tg_arena_printf(c->arena, "%s-%s", c->lane->name, want), extension, c->out->bytes.data, c->out->bytes.size);
+}
+
+static void compile_body(void *arg) {
+  compile *c = arg;
+  const tg_family *family;
+  const tg_machine *machine = tg_target_find(c->ctx, c->job->target, &family);
+  const tg_finisher *finisher = finisher_of(family);
+  if (!finisher) tg_throw(c->ctx, TG_INVALID, "this build cannot finish code for %s", family->name);
+  read_tile(c);
+  lower(c, family, machine);
+  tg_record *record = tg_record_make(c->arena, c->lane, c->job->target);
+  for (int i = 0; i < c->lane->nlaunches; i++) {
+    const int64_t bytes = tg_scratch_layout(c->lane->launches[i]);
+    if (bytes > record->scratch_bytes) record->scratch_bytes = bytes;
+  }
+  if (!strcmp(c->job->want, "lane")) {
+    size_t size;
+    const char *text = tg_print(c->arena, c->lane, &size);
+    c->out->bytes = (tg_bytes){(void *)(uintptr_t)text, size};
+  } else {
+    c->out->bytes = finisher->finish(c->lane, machine, c->job->want, c->arena, record);
+    dump_product(c);
+  }
+  c->out->record = tg_record_to_json(c->arena, record, &c->out->record_size);
+}
+
+void tg_compile_here(tg_context *ctx, const tg_job *job, tg_arena *arena, tg_product *out) {
+  const double start = cpu_seconds();
+  compile c = {.ctx = ctx, .job = job, .arena = arena, .out = out};
+  const tg_status status = tg_protect(ctx, compile_body, &c);
+  if (c.lane) tg_kernel_free(c.lane);
+  if (c.tile) tg_kernel_free(c.tile);
+  if (status) tg_rethrow(ctx);
+  out->seconds = cpu_seconds() - start;
+}
