@@ -322,7 +322,7 @@ static void parse_head(parser *s, op_text *t) {
   t->code = tg_op_find(name, strlen(name), s->kernel->level);
   if (t->code < 0)
     fail_at(s, at, tg_arena_printf(&s->scratch, "there is no op '%.40s' at %s level", name, s->kernel->level == TG_LEVEL_TILE ? "tile" : "lane"));
-  if (next_is(s, '%')) {
+  if (tg_opcode_info(t->code)->in_hi && next_is(s, '%')) {
     do {
       const char *operand = accept_value_name(s);
       if (!operand) expected(s, "the name of a value");
