@@ -1,6 +1,7 @@
 // The host as a device: shared objects through dlopen, blocks on OpenMP threads.
 #include <dlfcn.h>
 #include <fcntl.h>
+#include <link.h>
 #include <math.h>
 #include <omp.h>
 #include <stdatomic.h>
@@ -100,6 +101,21 @@ static bool write_all(int fd, tg_bytes object) {
   return true;
 }
 
+// The loader maps segments without looking at the file's size; a cut-off object would end the process with a bus error.
+static bool is_whole(tg_bytes object) {
+  ElfW(Ehdr) head;
+  if (object.size < sizeof head) return false;
+  memcpy(&head, object.data, sizeof head);
+  if (memcmp(head.e_ident, ELFMAG, SELFMAG) != 0 || head.e_phentsize != sizeof(ElfW(Phdr))) return false;
+  if (head.e_phoff > object.size || head.e_phnum > (object.size - head.e_phoff) / sizeof(ElfW(Phdr))) return false;
+  for (int i = 0; i < head.e_phnum; i++) {
+    ElfW(Phdr) segment;
+    memcpy(&segment, (const char *)object.data + head.e_phoff + (size_t)i * sizeof segment, sizeof segment);
+    if (segment.p_offset > object.size || segment.p_filesz > object.size - segment.p_offset) return false;
+  }
+  return true;
+}
+
 // An anonymous file where the system has them and lets them be executed, else a file in the cache directory that is unlinked once loaded.
 static bool load_anonymous(cpu_module *module, tg_bytes object) {
   module->fd = memfd_create("tegula", MFD_CLOEXEC);
@@ -144,6 +160,7 @@ static void load_body(void *arg) {
   for (int i = 0; i < record->nlaunches; i++) nargs = record->launches[i].nargs > nargs ? record->launches[i].nargs : nargs;
   module->entries = tg_realloc(call->ctx, NULL, sizeof *module->entries * (size_t)(record->nlaunches + 1));
   module->args = tg_realloc(call->ctx, NULL, sizeof *module->args * (size_t)(nargs + 1));
+  if (!is_whole(call->object)) tg_throw(call->ctx, TG_FAILED, "the compiled kernel '%s' is not a whole shared object", record->kernel);
   if (!load_anonymous(module, call->object)) load_file(call->ctx, module, call->object);
   for (int i = 0; i < record->nlaunches; i++) {
     void *entry = dlsym(module->handle, record->launches[i].entry);

@@ -1,0 +1,153 @@
+// Targets and machines: names, the host, a user's own descriptions and everything that can be wrong with them.
+#include <math.h>
+#include <unistd.h>
+
+#include "targets/machines.h"
+
+#include "test.h"
+
+static char path[] = "/tmp/tegula-machine-XXXXXX";
+
+static tg_status load(tg_context *ctx, const char *text) {
+  FILE *file = fopen(path, "w");
+  fputs(text, file);
+  fclose(file);
+  return tg_machine_load(ctx, path);
+}
+
+static void refuse(tg_context *ctx, const char *text, const char *says) {
+  tg_status status = load(ctx, text);
+  const char *message = tg_error_message(ctx);
+  CHECKF(status == TG_INVALID && strstr(message, says) && strstr(message, "tegula-machine-"), "%.200s\n%s", text, message);
+}
+
+static const tg_machine_info *machine(tg_context *ctx, const char *name) {
+  const tg_machine_info *all;
+  int n = tg_machines(ctx, &all);
+  for (int i = 0; i < n; i++) {
+    if (strcmp(all[i].name, name) == 0) return &all[i];
+  }
+  return NULL;
+}
+
+static double figure(const tg_machine_info *machine, const char *name) {
+  for (int i = 0; machine && i < machine->nfigures; i++) {
+    if (strcmp(machine->figures[i].name, name) == 0) return machine->figures[i].value;
+  }
+  return -1;
+}
+
+struct find_call {
+  tg_context *ctx;
+  const char *name;
+  const tg_machine *machine;
+  const tg_family *family;
+};
+static void find_body(void *arg) {
+  struct find_call *call = arg;
+  call->machine = tg_target_find(call->ctx, call->name, &call->family);
+}
+
+static void built_in(tg_context *ctx) {
+  static const struct {
+    const char *target, *machine, *arch, *family;
+  } cases[] = {{"cpu:generic", "cpu-generic", "x86-64", "cpu"},      {"cpu:avx2", "cpu-avx2", "x86-64-v3", "cpu"},
+               {"cpu:avx512", "cpu-avx512", "x86-64-v4", "cpu"},     {"cpu-avx512bf16", "cpu-avx512bf16", "x86-64-v4", "cpu"},
+               {"nvptx:sm_80", "a100", "sm_80", "nvptx"},            {"nvptx", "a100", "sm_80", "nvptx"},
+               {"a100", "a100", "sm_80", "nvptx"}};
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    struct find_call call = {.ctx = ctx, .name = cases[i].target};
+    CHECKF(tg_protect(ctx, find_body, &call) == TG_OK, "%s: %s", cases[i].target, tg_error_message(ctx));
+    CHECK_STR(call.machine->name, cases[i].machine);
+    CHECK_STR(call.machine->arch, cases[i].arch);
+    CHECK_STR(call.family->name, cases[i].family);
+  }
+  static const char *const unknown[] = {"", "gpu", "cpu:", "cpu:sse9", "nvptx:sm_10", "cpu:avx2:x", "A100", "cpu-avx3"};
+  for (size_t i = 0; i < sizeof unknown / sizeof *unknown; i++) {
+    struct find_call call = {.ctx = ctx, .name = unknown[i]};
+    CHECKF(tg_protect(ctx, find_body, &call) == TG_INVALID && strstr(tg_error_message(ctx), "cpu:avx512bf16") && strstr(tg_error_message(ctx), "a100"),
+           "%s: %s", unknown[i], tg_error_message(ctx));
+  }
+  // Every figure is declared with its unit and says where it comes from.
+  const tg_machine_info *all;
+  int n = tg_machines(ctx, &all);
+  CHECK(n >= 5);
+  for (int i = 0; i < n; i++) {
+    for (int j = 0; j < all[i].nfigures; j++) CHECKF(strlen(all[i].figures[j].source) > 8 && all[i].figures[j].unit, "%s.%s", all[i].name, all[i].figures[j].name);
+  }
+  CHECK(figure(machine(ctx, "a100"), "shared_bytes") == 163 * 1024 && figure(machine(ctx, "a100"), "clock_ghz") == 1.41);
+  CHECK(figure(machine(ctx, "cpu-avx512"), "vector_registers") == 32 && figure(machine(ctx, "cpu-avx2"), "cores") == -1);
+  const tg_target_info *targets;
+  n = tg_targets(ctx, &targets);
+  bool cpu = false, sm80 = false;
+  for (int i = 0; i < n; i++) cpu |= !strcmp(targets[i].name, "cpu"), sm80 |= !strcmp(targets[i].name, "nvptx:sm_80");
+  CHECK(cpu && sm80);
+}
+
+// Against what the kernel says of this processor.
+static void host(tg_context *ctx) {
+  struct find_call call = {.ctx = ctx, .name = "cpu"};
+  CHECK(tg_protect(ctx, find_body, &call) == TG_OK && call.machine->arch == NULL);
+  char line[8192];
+  FILE *file = fopen("/proc/cpuinfo", "r");
+  while (file && fgets(line, sizeof line, file) && strncmp(line, "flags", 5) != 0) continue;
+  if (file) fclose(file);
+  if (!file || strncmp(line, "flags", 5) != 0) return;
+  for (char *p = line; *p; p++) *p = *p == '\n' || *p == '\t' ? ' ' : *p;
+  bool avx2 = strstr(line, " avx2 ") && strstr(line, " fma ") && strstr(line, " f16c "), avx512 = strstr(line, " avx512vl ") && strstr(line, " avx512bw ");
+  CHECK(call.machine->vector_bits == (avx512 ? 512 : avx2 ? 256 : 128));
+  CHECK(call.machine->bf16_dot == (strstr(line, " avx512_bf16 ") ? 1 : 0));
+  CHECK(call.machine->cores == (double)sysconf(_SC_NPROCESSORS_ONLN));
+  CHECK(call.machine->l1_bytes >= 8192 && call.machine->l2_bytes > call.machine->l1_bytes);
+  CHECK_STR(tg_machine_host_signature(ctx), tg_machine_host_signature(ctx));
+}
+
+#define HEAD "return { name = 'mine', target = 'cpu:avx2', arch = 'znver3', doc = 'my machine', "
+
+static void own(tg_context *ctx) {
+  CHECK(tg_machine_load(ctx, "/nowhere/at/all.lua") == TG_INVALID && strstr(tg_error_message(ctx), "/nowhere/at/all.lua"));
+  refuse(ctx, "return 5", "does not return a table");
+  refuse(ctx, "return {", "expected");
+  refuse(ctx, "\x1bLua", "binary");
+  refuse(ctx, "return { target = 'cpu:avx2', arch = 'x', doc = 'd', figures = {} }", "'name' is missing");
+  refuse(ctx, HEAD "}", "'figures' is not a table");
+  refuse(ctx, HEAD "colour = 1, figures = {} }", "'colour' does not exist");
+  refuse(ctx, HEAD "figures = { warps = { 1, source = 's' } } }", "figures.warps");
+  refuse(ctx, HEAD "figures = { warp = 32 } }", "figures.warp");
+  refuse(ctx, HEAD "figures = { warp = { '32', source = 's' } } }", "figures.warp");
+  refuse(ctx, HEAD "figures = { warp = { 32 } } }", "names no document");
+  refuse(ctx, HEAD "figures = { warp = { -1, source = 's' } } }", "figures.warp");
+  refuse(ctx, HEAD "figures = { warp = { 0/0, source = 's' } } }", "figures.warp");
+  refuse(ctx, "return { name = 'a b', target = 'cpu:avx2', arch = 'x', doc = 'd', figures = {} }", "'name'");
+  refuse(ctx, "return { name = 'a100', target = 'cpu:avx2', arch = 'x', doc = 'd', figures = {} }", "taken");
+  refuse(ctx, "return { name = 'm', target = 'cpu:avx9', arch = 'x', doc = 'd', figures = {} }", "'target'");
+  refuse(ctx, "return { name = 5, target = 'cpu:avx2', arch = 'x', doc = 'd', figures = {} }", "'name' is not a string");
+  refuse(ctx, "while true do end", "steps");                             // endless
+  refuse(ctx, "local t = {} for i = 1, 1e9 do t[i] = {t} end", "");      // all memory, or all steps
+  refuse(ctx, "local s = 'x' for i = 1, 60 do s = s .. s end", "memory"); // 2^60 bytes
+  refuse(ctx, "return os.exit(1)", "os");                                // nothing is in reach
+  refuse(ctx, "return ('x'):rep(10)", "");                               // not even the methods of strings
+  refuse(ctx, "return setmetatable({}, {})", "setmetatable");
+  CHECK(machine(ctx, "mine") == NULL);
+  CHECKF(load(ctx, HEAD "features = '+sha', figures = { cores = { 6, source = 'the box it came in' } } }") == TG_OK, "%s", tg_error_message(ctx));
+  CHECK(figure(machine(ctx, "mine"), "cores") == 6);
+  struct find_call call = {.ctx = ctx, .name = "mine"};
+  CHECK(tg_protect(ctx, find_body, &call) == TG_OK && call.machine->cores == 6);
+  CHECK_STR(call.machine->features, "+sha");
+  CHECK(strstr(tg_machine_text(ctx, call.machine), "the box it came in") != NULL);
+  call.name = "cpu:avx2"; // the target's own machine is still the built-in one
+  CHECK(tg_protect(ctx, find_body, &call) == TG_OK && !strcmp(call.machine->name, "cpu-avx2") && !tg_machine_text(ctx, call.machine));
+  refuse(ctx, HEAD "figures = {} }", "taken");
+}
+
+int main(void) {
+  tg_context *ctx;
+  if (tg_context_new(NULL, &ctx) != TG_OK) return 1;
+  close(mkstemp(path));
+  built_in(ctx);
+  host(ctx);
+  own(ctx);
+  unlink(path);
+  tg_context_free(ctx);
+  return test_done();
+}
