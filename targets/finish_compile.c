@@ -2,6 +2,7 @@
 #include <time.h>
 
 #include "targets/finish.h"
+#include "targets/machines.h"
 
 typedef struct compile {
   tg_context *ctx;
@@ -53,6 +54,7 @@ static void dump_product(compile *c) {
 
 static void compile_body(void *arg) {
   compile *c = arg;
+  if (c->job->machine) tg_machine_ensure(c->ctx, c->job->machine);
   const tg_family *family;
   const tg_machine *machine = tg_target_find(c->ctx, c->job->target, &family);
   const tg_finisher *finisher = finisher_of(family);
