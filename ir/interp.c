@@ -3,7 +3,7 @@
 
 #include <math.h>
 
-enum { MOST_TURNS = 1 << 28 }; // of one while loop: far beyond any use, and what keeps an endless one from hanging
+enum { MOST_TURNS = 1 << 24 }; // of one while loop: far beyond any use, and what keeps an endless one from hanging
 
 // ---- place and report
 
