@@ -15,10 +15,11 @@ static bool symbols(void *user, const char *name, int64_t *value) {
   *value = 10;
   return true;
 }
+static bool known = true;
 static bool numbers(void *user, const char *name, double *value) {
   (void)user;
   *value = 2.5;
-  return !strcmp(name, "s");
+  return known && !strcmp(name, "s");
 }
 
 #define HEAD                                                                                        \
@@ -137,7 +138,7 @@ static void vectors(void) {
   Y(4, 3, 2, 1, 8, 7, 6, 5, 8, 8);
   snprintf(body, sizeof body, "%s%%v = load %%x, %%r : f32[4]\nscatter %%y, %%k, %%v", index);
   RUN_BLOCKS(body, y);
-  Y(4, 3, 2, 1, 8, 7, 6, 5, 10, 9);
+  Y(4, 3, 2, 1, 8, 7, 6, 5, 0, 0);
   snprintf(body, sizeof body, "%%z = const {type = i64[4], value = 2} : i64[4]\n%%v = load %%x, %%r : f32[4]\nscatter %%y, %%z, %%v @k.lua:7");
   fails(body, "to index 2 of 'Y' twice");
   // equal indices outside, or under a mask, store nothing and are no mistake
@@ -154,15 +155,14 @@ static void vectors(void) {
 static void races(void) {
   float y[11];
   fails("%z = const {type = i64, value = 0} : i64\n%v = load %x, %z : f32\nstore %y, %z, %v @k.lua:7", "written here and was written by block 0");
-  fails("%z = const {type = i64, value = 0} : i64\n%v = load %y, %z : f32\n%w = load %x, %r : f32[4]\nstore %y, %r, %w\n%u = load %y, %z : f32 @k.lua:7", "read here and was written by block 0");
+  fails("%z = const {type = i64, value = 0} : i64\n%v = load %y, %z : f32 @k.lua:7\n%w = load %x, %r : f32[4]\nstore %y, %r, %w", "read here and was written by block 0");
   // block 0 reads what block 1 writes later
-  fails("%one = const {type = i64, value = 5} : i64\n%v = load %y, %one : f32\n%w = load %x, %r : f32[4]\nstore %y, %r, %w @k.lua:7", "was read by block 0");
+  fails("%one = const {type = i64, value = 5} : i64\n%v = load %y, %one : f32\n%w = load %x, %r : f32[4]\nstore %y, %r, %w @k.lua:7", "was read by other blocks");
   const tg_interp_options blind = {.only_launch = -1, .no_race_check = true};
   CHECK(run_blocks("%z = const {type = i64, value = 0} : i64\n%v = load %x, %z : f32\nstore %y, %z, %v", ten, y, &blind) == TG_OK);
   // a block may touch its own elements as it likes
   RUN_BLOCKS("%v = load %x, %r : f32[4]\nstore %y, %r, %v\n%w = load %y, %r : f32[4]\n%u = add %w, %w : f32[4]\nstore %y, %r, %u", y);
   Y(2, 4, 6, 8, 10, 12, 14, 16, 18, 20);
-  fails("%v = load %y, %r : f32[4]\nstore %x, %r, %v @k.lua:7", "'X' is an input");
 }
 
 static void atomics(void) {
@@ -227,7 +227,9 @@ static void promises(void) {
   fails("%t = assume %s {max = 4} : i64 @k.lua:7", "8 is not within");
   fails("%z = add %s, %p : i64\n%g = range %z, %n {len = 4, align = 4} : range<4> @k.lua:7", "starts at 5");
   fails("%v = load %x, %r : f32[4]\n%c = const {type = f32[4], value = 0x1p+3} : f32[4]\n%k = lt %v, %c : i1[4]\nassert %k {text = \"small\"} @k.lua:7", "\"small\" does not hold (element 3 of 4)");
-  fails("%v = scalar {name = \"t\", type = f32} : f32 @k.lua:7", "no number was given for the scalar 't'");
+  known = false;
+  fails("%v = scalar {name = \"s\", type = f32} : f32 @k.lua:7", "no number was given for the scalar 's'");
+  known = true;
   const tg_interp_options loud = {.only_launch = -1, .print = keep_print};
   CHECK(run_blocks("%v = load %x, %r : f32[4]\nprint %v, %p {text = \"v:\"}", ten, y, &loud) == TG_OK);
   CHECK_STR(printed, "v: f32[4] 9 10 0 0 i64 2");
@@ -252,26 +254,21 @@ static void suspicions(void) {
 static void storage(void) {
   // two launches through a workspace that nobody gave; inout kept; optional output dropped; zeroed workspace
   const char *text = "kernel t tile {\n  input X : f32[4]\n  inout Z : f32[4]\n  output Y : f32[4]\n  output L : f32[4] optional\n  workspace W : f32[4]\n  workspace V : f32[4] zero\n"
-                     "#  launch (1) {\n%i = const {type = i64, value = 0} : i64\n%n = const {type = i64, value = 4} : i64\n%r = range %i, %n {len = 4, align = 1} : range<4>\n"
+                     "  launch (1) {\n%i = const {type = i64, value = 0} : i64\n%n = const {type = i64, value = 4} : i64\n%r = range %i, %n {len = 4, align = 1} : range<4>\n"
                      "%x = param {name = \"X\", type = view<f32,1>} : view<f32,1>\n%w = param {name = \"W\", type = view<f32,1>} : view<f32,1>\n"
                      "%a = load %x, %r : f32[4]\n%b = add %a, %a : f32[4]\nstore %w, %r, %b\n  }\n"
-                     "  launch (1) {\n%i = const {type = i64, value = 0} : i64\n%n = const {type = i64, value = 4} : i64\n%r = range %i, %n {len = 4, align = 1} : range<4>\n"
-                     "%w = param {name = \"W\", type = view<f32,1>} : view<f32,1>\n%v = param {name = \"V\", type = view<f32,1>} : view<f32,1>\n"
-                     "%z = param {name = \"Z\", type = view<f32,1>} : view<f32,1>\n%y = param {name = \"Y\", type = view<f32,1>} : view<f32,1>\n%l = param {name = \"L\", type = view<f32,1>} : view<f32,1>\n"
-                     "%a = load %w, %r : f32[4]\n%b = load %v, %r : f32[4]\n%c = add %a, %b : f32[4]\n%d = load %z, %r : f32[4]\n%e = add %c, %d : f32[4]\nstore %y, %r, %e\nstore %l, %r, %e\n  }\n}\n";
-  char clean[4096];
-  size_t used = 0;
-  for (const char *p = text; *p; p++)
-    if (*p != '#') clean[used++] = *p;
-  clean[used] = 0;
+                     "  launch (1) {\n%qi = const {type = i64, value = 0} : i64\n%qn = const {type = i64, value = 4} : i64\n%qr = range %qi, %qn {len = 4, align = 1} : range<4>\n"
+                     "%qw = param {name = \"W\", type = view<f32,1>} : view<f32,1>\n%qv = param {name = \"V\", type = view<f32,1>} : view<f32,1>\n"
+                     "%qz = param {name = \"Z\", type = view<f32,1>} : view<f32,1>\n%qy = param {name = \"Y\", type = view<f32,1>} : view<f32,1>\n%ql = param {name = \"L\", type = view<f32,1>} : view<f32,1>\n"
+                     "%qa = load %qw, %qr : f32[4]\n%qb = load %qv, %qr : f32[4]\n%qc = add %qa, %qb : f32[4]\n%qd = load %qz, %qr : f32[4]\n%qe = add %qc, %qd : f32[4]\nstore %qy, %qr, %qe\nstore %ql, %qr, %qe\n  }\n}\n";
   float x[4] = {1, 2, 3, 4}, z[4] = {10, 20, 30, 40}, y[4];
   io t[4] = {{"X", "f32", 1, {4}, x, false, NULL}, {"Z", "f32", 1, {4}, z, false, NULL}, {"Y", "f32", 1, {4}, y, true, NULL}, {"L", "f32", 1, {4}, NULL, true, NULL}};
-  CHECKF(run_text(4, t, clean) == TG_OK, "%s", tg_error_message(ctx));
+  CHECKF(run_text(4, t, text) == TG_OK, "%s", tg_error_message(ctx));
   check_floats("two launches", 4, y, (const float[]){12, 24, 36, 48});
-  CHECKF(run_text(3, t, clean) == TG_OK, "%s", tg_error_message(ctx));
-  CHECK(run_text(2, t, clean) == TG_INVALID && strstr(tg_error_message(ctx), "no tensor was given for Y"));
+  CHECKF(run_text(3, t, text) == TG_OK, "%s", tg_error_message(ctx));
+  CHECK(run_text(2, t, text) == TG_INVALID && strstr(tg_error_message(ctx), "no tensor was given for Y"));
   t[0].dim[0] = 3;
-  CHECK(run_text(4, t, clean) == TG_INVALID && strstr(tg_error_message(ctx), "X needs 16 bytes, its buffer has 12"));
+  CHECK(run_text(4, t, text) == TG_INVALID && strstr(tg_error_message(ctx), "X needs 16 bytes, its buffer has 12"));
 }
 
 static void packed(void) {
