@@ -40,7 +40,12 @@ bool tg_lua_where(lua_State *L, const char **file, int *line);
 int tg_lua_raise(lua_State *L);
 
 void tg_lua_open_core(lua_State *L); // pushes the table of core functions (core.c)
-void tg_lua_open_host(lua_State *L); // adds what scripts have beside it to the module's `tg`: arrays, devices (host.c)
+
+// Host arrays of scripts (array.c).
+#define TG_LUA_TENSOR "tegula.tensor"
+void tg_lua_open_arrays(lua_State *L);                 // adds `tensor` and `read` to the table at the top
+tg_array *tg_lua_array_at(lua_State *L, int index);    // raises when it is none
+tg_array **tg_lua_push_array(lua_State *L);            // pushes a tensor that has no array yet
 
 // Reads a whole file of at most max_bytes; the caller frees *text with tg_context_allocate(ctx, text, 0).
 tg_status tg_lua_read_file(tg_context *ctx, const char *file, size_t max_bytes, char **text, size_t *size);

@@ -104,7 +104,7 @@ tg_status tg_lua_read_file(tg_context *ctx, const char *file, size_t max_bytes, 
   tg_status status = TG_OK;
   if (!data) status = tg_error(ctx, TG_NO_MEMORY, "out of memory reading %s", file);
   else if (failed) status = tg_error(ctx, TG_INVALID, "cannot read %s: %s", file, strerror(failed));
-  else if (n >= max_bytes) status = tg_error(ctx, TG_INVALID, "%s is larger than %zu KiB, which no Lua source of a kernel is", file, max_bytes >> 10);
+  else if (n >= max_bytes) status = tg_error(ctx, TG_INVALID, "%s is larger than %zu KiB, the most that a Lua source may have", file, max_bytes >> 10);
   if (status != TG_OK) {
     tg_context_allocate(ctx, data, 0);
     return status;

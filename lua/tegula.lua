@@ -45,4 +45,5 @@ setmetatable(tg, {
 
 -- What the binding itself calls.
 local check = load_module("check", S)
-return { tg = tg, S = S, trace = kernels.trace, Kernel = kernels.Kernel, check = check, sandbox = load_module("sandbox", core, S, tg, check) }
+return { tg = tg, S = S, trace = kernels.trace, Kernel = kernels.Kernel, check = check,
+         sandbox = load_module("sandbox", core, S, tg, check), script = load_module("script", core, S, tg, check) }
