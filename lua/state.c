@@ -8,8 +8,8 @@
 
 #define MODULE_BYTES (1u << 20) // of one Lua module of the DSL
 #define HOOK_STEP 4096          // VM instructions between looks at the limit
-// A kernel's trace takes some 10^5 VM instructions; 2*10^8 take a second or two and end a loop that would never end.
-#define KERNEL_STEPS 200000000
+// A kernel's trace takes some 10^5 VM instructions; 10^8 take about a second and end a loop that would never end.
+#define KERNEL_STEPS 100000000
 #define KERNEL_BYTES ((size_t)256 << 20)
 #define SCRIPT_BYTES ((size_t)2 << 30) // host arrays are not Lua's memory and do not count
 

@@ -478,13 +478,23 @@ end
 
 -- ---- dot
 
+-- Whether two axes run over the same indices, as far as can be seen.
+local function same_range(r, s)
+  return rawequal(r, s) or (type(r.start) == "number" and r.start == s.start and r.len == s.len)
+end
+
+-- Square tiles hide a missing .T from their extents; the ranges they were loaded along do not.
+local function crossed(a, b)
+  local inner, outer, last = a.axes and a.axes[2], b.axes and b.axes[1], b.axes and b.axes[2]
+  return inner and outer and last and same_range(inner, last) and not same_range(inner, outer)
+end
+
 local function dot_operands(a, b)
   a_tile(a, "tg.dot: the first operand")
   a_tile(b, "tg.dot: the second operand")
   if #a.shape ~= 2 or #b.shape ~= 2 then fail("tg.dot wants a[M,K] and b[K,N], not %s and %s", S.describe(a), S.describe(b)) end
-  local crossed = a.axes and b.axes and a.axes[2] and b.axes[2] and rawequal(a.axes[2], b.axes[2]) and b.axes[1] and not rawequal(a.axes[2], b.axes[1])
-  if a.shape[2] ~= b.shape[1] or crossed then
-    if crossed or a.shape[2] == b.shape[2] then
+  if a.shape[2] ~= b.shape[1] or crossed(a, b) then
+    if a.shape[2] == b.shape[2] then
       fail("tg.dot: the inner extents of %s and %s do not meet: a[M,K] times b[K,N]; the second operand needs .T", S.describe(a), S.describe(b))
     end
     if a.shape[1] == b.shape[1] then
