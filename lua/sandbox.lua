@@ -4,10 +4,12 @@ local core, S, tg, check = ...
 
 local max_text = 1 << 20 -- bytes that string.rep may make
 
+local lua_rep = string.rep
 local function rep(text, n, separator)
-  local each = #text + (separator and #separator or 0)
+  local each = #tostring(text) + (separator and #separator or 0)
+  n = math.tointeger(tonumber(n)) or S.fail("string.rep: the count must be an integer, not %s", S.describe(n))
   if n > max_text or each * n > max_text then S.fail("string.rep: %d copies of %d bytes are more than %d bytes", n, #text, max_text) end
-  return text:rep(n, separator)
+  return lua_rep(text, n, separator)
 end
 
 local function keep(library, names)

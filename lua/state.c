@@ -62,7 +62,6 @@ static void *allocate(void *user, void *ptr, size_t old, size_t size) {
     const char *file;
     int line;
     lua->out_of_limit = true;
-    lua->where[0] = 0;
     if (lua->L && tg_lua_where(lua->L, &file, &line)) snprintf(lua->where, sizeof lua->where, "%s:%d: ", file, line);
     return NULL;
   }
@@ -79,8 +78,9 @@ static void count_steps(lua_State *L, lua_Debug *ar) {
   const char *file = NULL;
   int line = 0;
   tg_lua_where(L, &file, &line);
-  luaL_error(L, "%s:%d: the kernel's Lua code does not come to an end: stopped after %d million steps; loops over data are range:fold or range:each",
-             file ? file : "?", line, (int)(lua->max_steps / 1000000));
+  lua_pushfstring(L, "%s:%d: the kernel's Lua code does not come to an end: stopped after %d million steps; loops over data are range:fold or range:each",
+                  file ? file : "?", line, (int)(lua->max_steps / 1000000));
+  lua_error(L);
 }
 
 // ---- files
@@ -207,10 +207,16 @@ void tg_lua_free(tg_lua *lua) {
 
 // ---- protected entry
 
+// The message at the top says that memory ran out, also when it was caught and raised again on the way.
+static bool is_memory_error(lua_State *L, int result) {
+  return result == LUA_ERRMEM || (lua_type(L, -1) == LUA_TSTRING && strcmp(lua_tostring(L, -1), "not enough memory") == 0);
+}
+
 tg_status tg_lua_call(tg_lua *lua, lua_State *L, lua_CFunction body, void *arg, tg_status status) {
   int top = lua_gettop(L);
   if (!lua_checkstack(L, 8)) return tg_error(lua->ctx, TG_NO_MEMORY, "out of memory");
   lua->out_of_limit = false;
+  lua->where[0] = 0;
   if (L == lua->L && top == 0) lua->steps = 0;
   lua_pushcfunction(L, tg_lua_handler); // light C functions and light userdata take no memory
   lua_pushcfunction(L, body);
@@ -218,7 +224,7 @@ tg_status tg_lua_call(tg_lua *lua, lua_State *L, lua_CFunction body, void *arg, 
   int result = lua_pcall(L, 1, 0, top + 1);
   if (result == LUA_OK) {
     status = TG_OK;
-  } else if (result == LUA_ERRMEM && lua->out_of_limit) {
+  } else if (lua->out_of_limit && is_memory_error(L, result)) {
     status = tg_error(lua->ctx, TG_INVALID, "%sthe Lua code wants more than its %zu MiB of memory", lua->where, lua->max_bytes >> 20);
   } else if (result == LUA_ERRMEM) {
     status = tg_error(lua->ctx, TG_NO_MEMORY, "out of memory");

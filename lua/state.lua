@@ -8,7 +8,7 @@ local S = { core = core, trace = nil, Tile = {}, Range = {}, View = {}, Dim = {}
 local names = { [S.Tile] = "tile", [S.Range] = "range", [S.View] = "view", [S.Dim] = "dim" }
 
 local regions_made = 0
-S.max_ops = 200000 -- of one kernel: far above any real kernel, far below what exhausts memory
+S.max_ops = 50000 -- of one kernel: far above any real kernel, far below what exhausts memory
 
 -- "tile", "range", "view", "dim", or Lua's own type.
 function S.kind(x)
