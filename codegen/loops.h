@@ -119,10 +119,11 @@ struct lower {
     tg_value *vars[TG_MAX_RANK + 2];
     constraint *list;
     int n, capacity;
-    bool strided;  // a load's lanes step along an axis that is not contiguous while another is
+    int unit_bytes; // element size of a load that is contiguous along the last loop; 0 = none is
     bool varies;   // outside the limits, values may still depend on a loop variable
   } *probe;
-  struct block { // rows of a transposing pack that will all be asked for
+  struct block { // consecutive indices of a loop that will all be asked for, in one trip
+    tg_value *var; // the loop's
     int rows, row;
     struct blockmemo *memos;
   } *block;
@@ -208,6 +209,10 @@ tg_value *loops_read_buffer(lower *L, const buffer *b, const pos *p, int dtype);
 void loops_write_buffer(lower *L, const buffer *b, const pos *p, tg_value *value, int dtype);
 buffer *loops_new_buffer(lower *L, int dtype, int rank, const int32_t *len, const char *name);
 
+// ---- loops_block.c
+tg_value *loops_block_load(lower *L, const tg_op *op, const pos *p, int axis, int dtype, tg_value *(*pointer)(lower *L, const tg_op *op, const pos *at), int level,
+                           bool constant);
+
 // ---- loops_nest.c
 typedef struct nest nest;
 typedef void nest_body(lower *L, nest *N, const pos *p);
@@ -216,6 +221,7 @@ struct nest {
   int32_t len[TG_MAX_RANK];
   tg_value *need[TG_MAX_RANK]; // indices wanted, run time; NULL = len
   int order[TG_MAX_RANK];      // loops from outside in; the last is the lane axis
+  int unroll;                  // elements that a trip of the last loop covers one after another; 0 = 1
   int nloops;                  // axes in `order`; the others stay at index 0 or where `start` puts them
   int lanes, fixed_lanes; // fixed_lanes: lanes of `start` that all loops keep; 0 = the lane axis is the last loop's
   pos start;
@@ -255,8 +261,5 @@ const buffer *loops_materialise_new(lower *L, tg_value *v, const char *name);
 // ---- loops_dot.c
 void loops_dot(lower *L, tg_op *op);
 bool loops_dot_fold(lower *L, tg_op *op); // false: not a plain fold of one dot
-
-// ---- math.c: expansions shared by every lowering and emitter; NULL when the op is not one of them
-tg_value *tg_math_expand(tg_builder *b, int code, tg_value *x);
 
 #endif

@@ -188,6 +188,7 @@ static void whole_panel(lower *L, dot_job *J, nest *columns) {
   if (J->K > 1) N.order[N.nloops++] = 0;
   N.need[0] = trip_length(L, J);
   N.lanes = 1, N.fixed_lanes = J->nr;
+  N.unroll = columns->probe.unit_bytes ? 16 / columns->probe.unit_bytes : 4;
   N.start.at[1] = loops_var(J->panel);
   for (int l = 0; l < J->nr; l++) N.start.at[1].c[l] += l;
   N.start.lanes = J->nr;

@@ -1,5 +1,6 @@
 // Lane ops of the loops lowering: each pure op goes to the outermost open region in which its operands exist, and is made once there.
 #include "codegen/loops.h"
+#include "codegen/math.h"
 
 int loops_level_of(lower *L, const tg_value *v) {
   for (int k = L->top; k >= 0; k--)

@@ -115,7 +115,10 @@ tg_value *loops_count(lower *L, const tg_op *op, int axis, const view *view, tg_
     start = loops_scalar(L, index->def->in[0]);
     tg_value *stop = loops_scalar(L, index->def->in[1]);
     const tg_expr *a = expr_of(L, stop), *b = expr_of(L, end);
-    if (!(a && b && tg_e_equal(a, b))) end = loops_min(L, stop, end);
+    bool within = a && b && b->op == TG_EXPR_MUL && // stop <= stop * constant
+                  ((b->b->op == TG_EXPR_CONST && b->b->value >= 1 && tg_e_equal(a, b->a)) || (b->a->op == TG_EXPR_CONST && b->a->value >= 1 && tg_e_equal(a, b->b)));
+    if (within) end = stop;
+    else if (!(a && b && tg_e_equal(a, b))) end = loops_min(L, stop, end);
     len = index->type.dim[0];
   } else {
     start = loops_cast(L, loops_scalar(L, index), TG_I64);
@@ -225,22 +228,14 @@ static bool record(lower *L, const tg_op *op, int axis, const pos *p, const lane
   return true;
 }
 
-// The loop variable of the innermost probed loop is the lanes'; notes whether its steps are contiguous here or another axis's are.
-static void note_strides(lower *L, const view *v, const lane_index **at) {
+// Notes the element size of what is contiguous along the innermost probed loop.
+static void note_unit(lower *L, const view *v, const lane_index **at) {
   struct probe *P = L->probe;
   if (!P->nvars) return;
-  tg_value *lane = P->vars[P->nvars - 1];
-  bool lane_unit = false, lane_used = false, other_unit = false;
-  for (int a = 0; a < v->rank; a++) {
-    if (!at[a]) continue;
-    bool uses = false;
-    for (int i = 0; i < at[a]->n; i++) uses = uses || at[a]->t[i].v->region == lane->region;
-    bool unit = loops_is_int(v->stride[a], 1);
-    lane_used = lane_used || uses;
-    lane_unit = lane_unit || (uses && unit);
-    other_unit = other_unit || (!uses && unit && at[a]->n);
-  }
-  if (lane_used && !lane_unit && other_unit) P->strided = true;
+  for (int a = 0; a < v->rank; a++)
+    for (int i = 0; at[a] && i < at[a]->n; i++)
+      if (at[a]->t[i].v == P->vars[P->nvars - 1] && at[a]->t[i].coef == 1 && at[a]->t[i].div == 1 && loops_is_int(v->stride[a], 1))
+        P->unit_bytes = tg_dtypes[v->dtype].bits / 8;
 }
 
 static void locate(lower *L, const tg_op *op, const view *v, const pos *p, address *out, bool check) {
@@ -318,7 +313,7 @@ static void locate(lower *L, const tg_op *op, const view *v, const pos *p, addre
     if (low) conjoin(L, &out->guard, low);
   }
   if (moves && !limited) L->probe->varies = true;
-  if (L->probe) note_strides(L, v, used);
+  if (L->probe) note_unit(L, v, used);
   if (!out->irregular) out->ptr = sum_pointer(L, v->ptr, &s, element, constant);
 }
 
@@ -371,6 +366,32 @@ static tg_value *insert(lower *L, tg_value *all, tg_value *x, int l, int lanes) 
   return loops_pure(L, TG_OP_INSERT, 2, in, 1, (tg_attr[]){TG_AINT("i", l)});
 }
 
+static tg_value *pointer_of(lower *L, const tg_op *op, const pos *p) {
+  view v;
+  loops_resolve(L, op->in[0], &v);
+  address a;
+  locate(L, op, &v, p, &a, false);
+  return a.ptr;
+}
+
+// Axis of the position that runs with the block's loop and is contiguous, when the lanes run along another; -1 = none.
+static int block_axis(lower *L, const tg_op *op, const view *v, const pos *p) {
+  if (!L->block || L->probe || p->lanes % L->block->rows || L->block->rows * tg_dtypes[v->dtype].bits != 128) return -1;
+  int axis = 0;
+  for (int a = 0; a < v->rank; a++) {
+    if (op->in[1 + a]->type.kind != TG_RANGE) {
+      if (op->in[1 + a]->type.rank) return -1;
+      continue;
+    }
+    const lane_index *x = &p->at[axis];
+    if (loops_is_int(v->stride[a], 1) && loops_uniform(x, p->lanes))
+      for (int i = 0; i < x->n; i++)
+        if (x->t[i].v == L->block->var && x->t[i].coef == 1 && x->t[i].div == 1) return axis;
+    axis++;
+  }
+  return -1;
+}
+
 tg_value *loops_eval_load(lower *L, tg_op *op, const pos *p) {
   view v;
   loops_resolve(L, op->in[0], &v);
@@ -378,6 +399,8 @@ tg_value *loops_eval_load(lower *L, tg_op *op, const pos *p) {
   locate(L, op, &v, p, &a, true);
   tg_value *fill = fill_of(L, op, v.dtype), *all = NULL;
   bool constant = !written(L, v.param->name);
+  int along = !a.guard && !loops_uniform_pos(p) ? block_axis(L, op, &v, p) : -1;
+  if (along >= 0) return from_memory(L, loops_block_load(L, op, p, along, loops_memory_dtype(v.dtype), pointer_of, a.level, constant), v.dtype);
   if (a.irregular) {
     for (int l = 0; l < p->lanes; l++) {
       pos q = loops_lane(p, l);

@@ -131,13 +131,13 @@ void loops_nest_facts(lower *L, nest *N, int k) {
 static void run(lower *L, nest *N, int k, pos *p, bool checked);
 
 // One loop over [from, to) in steps; a loop that can only run once is none.
-static void loop(lower *L, nest *N, int k, pos *p, tg_value *from, tg_value *to, int lanes, bool checked) {
+static void loop(lower *L, nest *N, int k, pos *p, tg_value *from, tg_value *to, int lanes, int unroll, bool checked) {
   int axis = N->order[k];
   int64_t a, b;
   bool known = tg_const_as_int(from, &a) && tg_const_as_int(to, &b);
   if (from == to || (known && a >= b)) return;
-  bool once = known && b - a <= lanes;
-  tg_value *v = once ? from : loops_open(L, from, to, lanes, 0, NULL);
+  bool once = known && b - a <= lanes * unroll;
+  tg_value *v = once ? from : loops_open(L, from, to, lanes * unroll, 0, NULL);
   lane_index saved = p->at[axis];
   p->at[axis] = loops_var(v);
   N->vars[k] = v;
@@ -146,7 +146,13 @@ static void loop(lower *L, nest *N, int k, pos *p, tg_value *from, tg_value *to,
     for (int l = 0; l < lanes; l++) p->at[axis].c[l] += l;
   int nfacts = L->nfacts;
   if (!checked) loops_nest_facts(L, N, k);
-  run(L, N, k + 1, p, checked);
+  struct block block = {.var = v, .rows = unroll}, *outer = L->block;
+  if (unroll > 1) L->block = &block;
+  for (; block.row < unroll; block.row++) {
+    run(L, N, k + 1, p, checked);
+    for (int l = 0; l < LOOPS_LANES; l++) p->at[axis].c[l] += lanes;
+  }
+  L->block = outer;
   L->nfacts = nfacts;
   p->lanes = N->fixed_lanes ? N->fixed_lanes : 1;
   p->at[axis] = saved;
@@ -163,18 +169,18 @@ static void run(lower *L, nest *N, int k, pos *p, bool checked) {
   bool last = k == N->nloops - 1;
   tg_value *wanted = N->need[axis] ? N->need[axis] : loops_int(L, N->len[axis]), *zero = loops_int(L, 0);
   if (checked) {
-    loop(L, N, k, p, zero, wanted, 1, true);
+    loop(L, N, k, p, zero, wanted, 1, 1, true);
     return;
   }
-  tg_value *inside = loops_nest_inside(L, N, k);
-  if (last && N->lanes > 1) {
-    tg_value *whole = loops_down(L, inside, N->lanes);
-    loop(L, N, k, p, zero, whole, N->lanes, false);
-    loop(L, N, k, p, whole, inside, 1, false);
-  } else {
-    loop(L, N, k, p, zero, inside, 1, false);
+  tg_value *inside = loops_nest_inside(L, N, k), *done = zero;
+  for (int part = 0; part < 3; part++) { // several vectors at a time, one, single elements
+    int lanes = last && part < 2 ? N->lanes : 1, unroll = last && part < 1 && N->unroll > 1 ? N->unroll : 1;
+    if ((part < 1 && unroll == 1) || (part == 1 && lanes == 1)) continue;
+    tg_value *to = loops_down(L, inside, lanes * unroll);
+    loop(L, N, k, p, done, to, lanes, unroll, false);
+    done = to;
   }
-  loop(L, N, k, p, inside, wanted, 1, true);
+  loop(L, N, k, p, inside, wanted, 1, 1, true);
 }
 
 void loops_nest_run(lower *L, nest *N) {

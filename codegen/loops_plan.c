@@ -79,16 +79,32 @@ static void ask(lower *L, tg_value *v, const void *root, const tg_region *from) 
 
 // ---- needs
 
+// The same scalar, by the ops that make it.
+static bool same_scalar(const tg_value *x, const tg_value *y) {
+  if (x == y) return true;
+  if (!x->def || !y->def || x->def->code != y->def->code || x->def->nin != y->def->nin || !(tg_op_rows()[x->def->code].traits & TG_PURE)) return false;
+  for (int i = 0; i < x->def->nin; i++)
+    if (!same_scalar(x->def->in[i], y->def->in[i])) return false;
+  int64_t a, b;
+  switch (x->def->code) {
+  case TG_OP_EXPR: return tg_e_equal(tg_find_attr(x->def, "e")->e, tg_find_attr(y->def, "e")->e);
+  case TG_OP_PID: return tg_attr_int(x->def, "axis", 0) == tg_attr_int(y->def, "axis", 0);
+  case TG_OP_CONST: return tg_const_as_int(x, &a) && tg_const_as_int(y, &b) && a == b;
+  default: return x->def->nattrs == 0;
+  }
+}
+
 static bool same_need(lower *L, const need *a, const need *b) {
   if (a->kind != b->kind) return false;
   if (a->kind != NEED_COUNT) return true;
   if (a->op == b->op && a->axis == b->axis) return true;
   tg_value *x = a->op->in[1 + a->axis], *y = b->op->in[1 + b->axis];
   if (x->type.kind != TG_RANGE || y->type.kind != TG_RANGE || !x->def || !y->def) return false;
-  if (x != y && (x->type.dim[0] != y->type.dim[0] || x->def->in[0] != y->def->in[0] || x->def->in[1] != y->def->in[1])) return false;
+  if (x != y && (x->type.dim[0] != y->type.dim[0] || !same_scalar(x->def->in[0], y->def->in[0]) || !same_scalar(x->def->in[1], y->def->in[1])))
+    return false;
   tg_op *u = a->op->in[0]->def, *v = b->op->in[0]->def;
   if (!u || !v || u->code != v->code) return false;
-  if (u->code == TG_OP_VIEW) return u->in[2 + a->axis] == v->in[2 + b->axis];
+  if (u->code == TG_OP_VIEW) return same_scalar(u->in[2 + a->axis], v->in[2 + b->axis]);
   if (u->code != TG_OP_PARAM) return false;
   const tg_param *p = tg_find_param(L->tile, tg_attr_str(u, "name", "")), *q = tg_find_param(L->tile, tg_attr_str(v, "name", ""));
   return p && q && tg_e_equal(p->dims[a->axis], q->dims[b->axis]);
@@ -164,6 +180,7 @@ static void plan_needs(lower *L, tg_op *op) {
   need n[TG_MAX_RANK];
   for (int a = 0; a < TG_MAX_RANK; a++) n[a] = everything;
   switch (op->code) {
+  case TG_OP_YIELD: return; // its owner has said
   case TG_OP_STORE:
   case TG_OP_SCATTER: plan_store(L, op); return;
   case TG_OP_FOR:
