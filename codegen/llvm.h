@@ -95,6 +95,10 @@ LLVMValueRef tg_llvm_to_f64(tg_llvm *e, int dtype, LLVMValueRef x);             
 LLVMValueRef tg_llvm_from_f64(tg_llvm *e, int dtype, LLVMValueRef x, tg_round_mode mode); // rounded once
 LLVMValueRef tg_llvm_cast(tg_llvm *e, int from, int to, LLVMValueRef x, tg_round_mode mode);
 
+// ---- memory (llvm_memory.c); alignment and hints from the attributes of `op`
+LLVMValueRef tg_llvm_load(tg_llvm *e, tg_type type, LLVMValueRef pointer, const tg_op *op);
+void tg_llvm_store(tg_llvm *e, tg_type type, LLVMValueRef v, LLVMValueRef pointer, const tg_op *op);
+
 // ---- integers (llvm_int.c)
 bool tg_llvm_known_nonnegative(const tg_value *v);
 LLVMValueRef tg_llvm_int_div(tg_llvm *e, const tg_op *op);

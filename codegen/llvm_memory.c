@@ -74,19 +74,22 @@ static void nontemporal(tg_llvm *e, LLVMValueRef instruction) {
 
 // ---- plain
 
-static void emit_load(tg_llvm *e, tg_op *op) {
-  const tg_type type = op->out[0]->type;
-  LLVMValueRef v = LLVMBuildLoad2(B, stored_type(e, type), tg_llvm_in(op, 0), "");
+LLVMValueRef tg_llvm_load(tg_llvm *e, tg_type type, LLVMValueRef pointer, const tg_op *op) {
+  LLVMValueRef v = LLVMBuildLoad2(B, stored_type(e, type), pointer, "");
   LLVMSetAlignment(v, align_of(op));
   if (tg_attr_int(op, "const", 0)) metadata(e, v, "invariant.load");
-  tg_llvm_set(op, from_memory(e, type, v));
+  return from_memory(e, type, v);
 }
 
-static void emit_store(tg_llvm *e, tg_op *op) {
-  LLVMValueRef s = LLVMBuildStore(B, to_memory(e, op->in[1]->type, tg_llvm_in(op, 1)), tg_llvm_in(op, 0));
+void tg_llvm_store(tg_llvm *e, tg_type type, LLVMValueRef v, LLVMValueRef pointer, const tg_op *op) {
+  LLVMValueRef s = LLVMBuildStore(B, to_memory(e, type, v), pointer);
   LLVMSetAlignment(s, align_of(op));
   if (tg_attr_int(op, "stream", 0)) nontemporal(e, s);
 }
+
+static void emit_load(tg_llvm *e, tg_op *op) { tg_llvm_set(op, tg_llvm_load(e, op->out[0]->type, tg_llvm_in(op, 0), op)); }
+
+static void emit_store(tg_llvm *e, tg_op *op) { tg_llvm_store(e, op->in[1]->type, tg_llvm_in(op, 1), tg_llvm_in(op, 0), op); }
 
 // ---- masked; scalars travel as vectors of one
 

@@ -1,5 +1,6 @@
 // Launches as NVIDIA kernels: the calling convention, and the ops that only blocks of many threads have.
 #include "codegen/llvm_short.h"
+#include "codegen/matrix.h"
 
 #define B e->b
 
@@ -16,6 +17,9 @@ static void emit_launch(tg_llvm *e) {
   for (int i = 0; i < launch->nargs; i++) types[i] = tg_llvm_type(e, launch->body->args[i]->type);
   LLVMValueRef f = e->function = LLVMAddFunction(e->module, launch->entry, LLVMFunctionType(e->none, types, (unsigned)launch->nargs, 0));
   LLVMSetFunctionCallConv(f, LLVMPTXKernelCallConv);
+  tg_llvm_attribute(e, f, (unsigned)LLVMAttributeFunctionIndex, "nounwind", 0);
+  const int *block = launch->block;
+  tg_llvm_string_attribute(e, f, "nvvm.maxntid", tg_arena_printf(e->arena, "%d,%d,%d", block[0], block[1], block[2]));
   for (int i = 0; i < launch->nargs; i++) launch->body->args[i]->note = LLVMGetParam(f, (unsigned)i);
   LLVMPositionBuilderAtEnd(B, tg_llvm_block(e, "body"));
   tg_llvm_region(e, launch->body);
@@ -32,7 +36,123 @@ static void emit_ctaid(tg_llvm *e, tg_op *op) {
   tg_llvm_set(op, zext(e, special_register(e, "ctaid", tg_attr_int(op, "axis", 0)), e->i64));
 }
 
-static const tg_llvm_row rows[] = {{TG_OP_TID, emit_tid}, {TG_OP_CTAID, emit_ctaid}, {0, NULL}};
+static void emit_scratch(tg_llvm *e, tg_op *op) {
+  if (strcmp(tg_attr_str(op, "space", ""), "shared")) tg_llvm_fail(e, "scratch of a worker is not to be had on GPUs; shared scratch is");
+  LLVMTypeRef type = LLVMArrayType2(e->i8, (uint64_t)tg_attr_int(op, "bytes", 1));
+  LLVMValueRef global = LLVMAddGlobalInAddressSpace(e->module, type, tg_arena_printf(e->arena, "%s_shared", e->launch->entry), e->family->address_space[TG_SHARED]);
+  LLVMSetLinkage(global, LLVMInternalLinkage);
+  LLVMSetInitializer(global, LLVMGetPoison(type));
+  LLVMSetAlignment(global, (unsigned)tg_attr_int(op, "align", 1));
+  tg_llvm_set(op, global);
+}
+
+// ---- memory under a mask: all elements of a vector share it, so a branch does
+
+static bool same_mask(const tg_value *mask) { return mask->type.rank == 0 || (mask->def && mask->def->code == TG_OP_SPLAT); }
+
+static LLVMValueRef mask_bit(tg_llvm *e, const tg_op *op, int i) {
+  const tg_value *mask = op->in[i];
+  if (!same_mask(mask)) tg_llvm_fail(e, "a mask with a bit for each element of a vector is not to be had on GPUs");
+  return mask->type.rank ? (LLVMValueRef)mask->def->in[0]->note : (LLVMValueRef)mask->note;
+}
+
+static void emit_loadm(tg_llvm *e, tg_op *op) {
+  LLVMValueRef inside = mask_bit(e, op, 1), other = tg_llvm_in(op, 2);
+  LLVMBasicBlockRef before = LLVMGetInsertBlock(B), then = tg_llvm_block(e, "inside"), after = tg_llvm_block(e, "after");
+  LLVMBuildCondBr(B, inside, then, after);
+  LLVMPositionBuilderAtEnd(B, then);
+  LLVMValueRef v = tg_llvm_load(e, op->out[0]->type, tg_llvm_in(op, 0), op);
+  LLVMBuildBr(B, after);
+  LLVMPositionBuilderAtEnd(B, after);
+  LLVMValueRef phi = LLVMBuildPhi(B, LLVMTypeOf(v), "");
+  LLVMAddIncoming(phi, (LLVMValueRef[]){v, other}, (LLVMBasicBlockRef[]){then, before}, 2);
+  tg_llvm_set(op, phi);
+}
+
+static void emit_storem(tg_llvm *e, tg_op *op) {
+  LLVMValueRef inside = mask_bit(e, op, 2);
+  LLVMBasicBlockRef then = tg_llvm_block(e, "inside"), after = tg_llvm_block(e, "after");
+  LLVMBuildCondBr(B, inside, then, after);
+  LLVMPositionBuilderAtEnd(B, then);
+  tg_llvm_store(e, op->in[1]->type, tg_llvm_in(op, 1), tg_llvm_in(op, 0), op);
+  LLVMBuildBr(B, after);
+  LLVMPositionBuilderAtEnd(B, after);
+}
+
+// ---- what warps and blocks do together
+
+static void emit_barrier(tg_llvm *e, tg_op *op) {
+  (void)op;
+  LLVMValueRef zero = LLVMConstInt(e->i32, 0, 0);
+  tg_llvm_intrinsic(e, "llvm.nvvm.barrier.cta.sync.aligned.all", 0, NULL, 1, &zero);
+}
+
+// PTX ISA, shfl.sync: c holds the last lane of a segment in bits 0-4 and the mask of the bits that name the segment in bits 8-12.
+static void emit_shfl(tg_llvm *e, tg_op *op) {
+  static const char *const kinds[][2] = {{"idx", "idx"}, {"xor", "bfly"}, {"up", "up"}, {"down", "down"}};
+  const char *kind = tg_attr_str(op, "kind", ""), *name = NULL;
+  const int64_t width = tg_attr_int(op, "width", 32);
+  for (int i = 0; i < 4; i++)
+    if (!strcmp(kinds[i][0], kind)) name = kinds[i][1];
+  if (!name || width > 32) tg_llvm_fail(e, "shuffles are idx, xor, up and down, within at most 32 lanes");
+  const int64_t c = (32 - width) << 8 | (strcmp(name, "up") ? 31 : 0);
+  LLVMValueRef v = tg_llvm_in(op, 0), args[] = {LLVMConstInt(e->i32, 0xffffffff, 0), v, tg_llvm_in(op, 1), LLVMConstInt(e->i32, (unsigned long long)c, 0)};
+  const char *type = LLVMTypeOf(v) == e->f32 ? "f32" : "i32";
+  tg_llvm_set(op, tg_llvm_intrinsic(e, tg_arena_printf(e->arena, "llvm.nvvm.shfl.sync.%s.%s", name, type), 0, NULL, 4, args));
+}
+
+static void emit_mma(tg_llvm *e, tg_op *op) {
+  const tg_matrix_row *row = tg_matrix_find(tg_attr_str(op, "row", ""));
+  if (!row) tg_llvm_fail(e, "there is no matrix instruction '%s'", tg_attr_str(op, "row", ""));
+  LLVMValueRef args[16];
+  if (op->nin > 16) tg_llvm_fail(e, "a matrix instruction has at most 16 operands, not %d", op->nin);
+  for (int i = 0; i < op->nin; i++) {
+    const tg_type *type = &op->in[i]->type;
+    args[i] = tg_llvm_in(op, i);
+    if (type->dtype != row->operands) continue;
+    if (row->operands == TG_F16) args[i] = LLVMBuildBitCast(B, args[i], LLVMVectorType(e->half, 2), ""); // intrinsics want pairs of halves here,
+    else args[i] = LLVMBuildBitCast(B, args[i], e->i32, "");                                              // and 32 bits elsewhere
+  }
+  LLVMValueRef d = tg_llvm_intrinsic(e, row->intrinsic, 0, NULL, op->nin, args);
+  for (int i = 0; i < op->nout; i++) op->out[i]->note = LLVMBuildExtractValue(B, d, (unsigned)i, "");
+}
+
+static void emit_ldmatrix(tg_llvm *e, tg_op *op) {
+  LLVMValueRef pointer = tg_llvm_in(op, 0);
+  LLVMTypeRef type = LLVMTypeOf(pointer);
+  const char *name = tg_arena_printf(e->arena, "llvm.nvvm.ldmatrix.sync.aligned.m8n8.x%d%s.b16", op->nout, tg_attr_int(op, "trans", 0) ? ".trans" : "");
+  LLVMValueRef d = tg_llvm_intrinsic(e, name, 1, &type, 1, &pointer);
+  for (int i = 0; i < op->nout; i++) op->out[i]->note = op->nout == 1 ? d : LLVMBuildExtractValue(B, d, (unsigned)i, "");
+}
+
+// ---- conversions that the machine has
+
+// cvt.rn.bf16.f32 and cvt.rn.bf16x2.f32 (PTX ISA, cvt: from sm_80 on) round to nearest even and keep NaN a NaN.
+static void emit_cast(tg_llvm *e, tg_op *op) {
+  LLVMValueRef x = tg_llvm_in(op, 0);
+  const int from = op->in[0]->type.dtype, to = op->out[0]->type.dtype;
+  if (from != TG_F32 || to != TG_BF16 || tg_llvm_lanes(LLVMTypeOf(x)) > 2) {
+    tg_llvm_set(op, tg_llvm_cast(e, from, to, x, strcmp(tg_attr_str(op, "mode", "ieee"), "sat") ? TG_ROUND_IEEE : TG_ROUND_SAT));
+  } else if (tg_llvm_lanes(LLVMTypeOf(x)) == 2) {
+    LLVMValueRef pair[] = {LLVMBuildExtractElement(B, x, LLVMConstInt(e->i32, 1, 0), ""), LLVMBuildExtractElement(B, x, LLVMConstInt(e->i32, 0, 0), "")};
+    tg_llvm_set(op, LLVMBuildBitCast(B, tg_llvm_intrinsic(e, "llvm.nvvm.ff2bf16x2.rn", 0, NULL, 2, pair), LLVMVectorType(e->i16, 2), ""));
+  } else {
+    tg_llvm_set(op, LLVMBuildBitCast(B, tg_llvm_intrinsic(e, "llvm.nvvm.f2bf16.rn", 0, NULL, 1, &x), e->i16, ""));
+  }
+}
+
+static void emit_trap(tg_llvm *e, tg_op *op) {
+  LLVMBasicBlockRef stop = tg_llvm_block(e, "trap"), after = tg_llvm_block(e, "after");
+  LLVMBuildCondBr(B, tg_llvm_in(op, 0), after, stop);
+  LLVMPositionBuilderAtEnd(B, stop);
+  tg_llvm_intrinsic(e, "llvm.trap", 0, NULL, 0, NULL);
+  LLVMBuildUnreachable(B);
+  LLVMPositionBuilderAtEnd(B, after);
+}
+
+static const tg_llvm_row rows[] = {{TG_OP_TID, emit_tid},         {TG_OP_CTAID, emit_ctaid},   {TG_OP_SCRATCH, emit_scratch}, {TG_OP_LOADM, emit_loadm},
+                                   {TG_OP_STOREM, emit_storem},   {TG_OP_BARRIER, emit_barrier}, {TG_OP_SHFL, emit_shfl},     {TG_OP_MMA, emit_mma},
+                                   {TG_OP_LDMATRIX, emit_ldmatrix}, {TG_OP_CAST, emit_cast},   {TG_OP_TRAP, emit_trap},       {0, NULL}};
 
 const tg_llvm_family tg_llvm_nvptx = {.name = "nvptx",
                                       .address_space = {1, 3, 5},

@@ -276,12 +276,12 @@ static void lower_op(simt *s, tg_op *op) {
   }
   switch (op->code) {
   case TG_OP_CONST:
+  case TG_OP_EXPR:
+  case TG_OP_SCALAR:
   case TG_OP_PARAM:
   case TG_OP_VIEW:
   case TG_OP_RANGE: break; // made where they are used
   case TG_OP_PID: lower_pid(s, op); break;
-  case TG_OP_EXPR: simt_note_of(s, out)->scalar = simt_argument(s, tg_find_attr(op, "e")->e); break;
-  case TG_OP_SCALAR: simt_note_of(s, out)->scalar = simt_scalar_argument(s, tg_attr_str(op, "name", ""), out->type.dtype); break;
   case TG_OP_FIRST:
   case TG_OP_LAST:
     if (!op->in[0]->def) simt_fail(s, op, "a range that is carried by a loop or branch is not supported");
@@ -319,7 +319,7 @@ static bool scalar_operands(simt *s, const tg_op *op) {
   for (int i = 0; i < op->nin; i++) {
     const tg_value *v = op->in[i];
     if (v->type.kind == TG_RANGE) continue;
-    if (v->type.kind != TG_TILE || v->type.rank || !(simt_note_of(s, v)->scalar || (v->def && v->def->code == TG_OP_CONST))) return false;
+    if (!simt_has_scalar(s, v)) return false;
   }
   return true;
 }
@@ -327,7 +327,7 @@ static bool scalar_operands(simt *s, const tg_op *op) {
 // Scalars that depend on nothing but the block's coordinates and the launch, ahead of everything else.
 static void hoist_scalars(simt *s) {
   for (tg_op *op = s->launch->body->first; op; op = op->next) {
-    if (!is_scalar_op(op) || op->code == TG_OP_CONST || !scalar_operands(s, op)) continue;
+    if (!is_scalar_op(op) || !scalar_operands(s, op)) continue;
     lower_op(s, op);
     simt_note_of(s, op->out[0])->hoisted = true;
   }
@@ -339,12 +339,13 @@ static tg_value *block_is_full(simt *s, trip_ranges *t) {
   for (tg_op *op = s->launch->body->first; op && t->n < 32; op = op->next) {
     if (op->code != TG_OP_RANGE || simt_range_is_full(s, op)) continue;
     bool ready = true;
-    for (int i = 0; i < 2; i++) ready &= simt_note_of(s, op->in[i])->scalar || (op->in[i]->def && op->in[i]->def->code == TG_OP_CONST);
+    for (int i = 0; i < 2; i++) ready &= simt_has_scalar(s, op->in[i]);
     if (!ready) continue;
     tg_value *last = simt_add(&s->b, simt_scalar(s, op->in[0]), simt_int(s, TG_I64, tg_attr_int(op, "len", 0)));
     full = simt_and(&s->b, full, tg_build2(&s->b, TG_OP_LE, last, simt_scalar(s, op->in[1])));
-    t->at[t->n++] = op->out[0];
+    t->at[t->n++] = s->full[s->nfull++] = op->out[0]; // so that its equals are not tested again
   }
+  s->nfull = 0;
   return full;
 }
 

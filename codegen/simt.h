@@ -57,6 +57,7 @@ void simt_set(simt *s, const tg_value *v, simt_tile *tile);
 // The registers of a tile value in a layout, converted as needed; of a rank-0 value, its scalar (layout may then be NULL).
 simt_tile *simt_get(simt *s, const tg_value *v, const tg_layout *layout);
 tg_value *simt_scalar(simt *s, const tg_value *v);
+bool simt_has_scalar(simt *s, const tg_value *v); // rank 0, and known where code is being made
 simt_tile *simt_convert(simt *s, const simt_tile *from, uint8_t dtype, const tg_layout *to);
 // Part of a packed coordinate (layout->map's) that the lane and warp contribute under `mask`, shifted down by `shift`: i32, in the prologue.
 tg_value *simt_lane_part(simt *s, const tg_layout *layout, uint32_t mask, int shift);

@@ -328,14 +328,25 @@ void simt_set(simt *s, const tg_value *v, simt_tile *tile) {
   note->tiles = tile;
 }
 
+bool simt_has_scalar(simt *s, const tg_value *v) {
+  if (v->type.kind != TG_TILE || v->type.rank) return false;
+  if (simt_note_of(s, v)->scalar) return true;
+  return v->def && (v->def->code == TG_OP_CONST || v->def->code == TG_OP_EXPR || v->def->code == TG_OP_SCALAR);
+}
+
 tg_value *simt_scalar(simt *s, const tg_value *v) {
   simt_note *note = simt_note_of(s, v);
+  const tg_op *op = v->def;
   if (note->scalar) return note->scalar;
-  if (v->def && v->def->code == TG_OP_CONST) {
-    const tg_attr *a = tg_find_attr(v->def, "value");
+  switch (op ? (int)op->code : -1) {
+  case TG_OP_CONST: {
+    const tg_attr *a = tg_find_attr(op, "value");
     return a->kind == TG_ATTR_INT ? tg_const_int(&s->prologue, v->type, a->i) : tg_const_float(&s->prologue, v->type, a->f);
   }
-  tg_throw(s->ctx, TG_FAILED, "simt: value %%%u has not been lowered", v->id);
+  case TG_OP_EXPR: return simt_argument(s, tg_find_attr(op, "e")->e);
+  case TG_OP_SCALAR: return simt_scalar_argument(s, tg_attr_str(op, "name", ""), v->type.dtype);
+  default: tg_throw(s->ctx, TG_FAILED, "simt: value %%%u has not been lowered", v->id);
+  }
 }
 
 // Repetition of the operand that a repetition of the result looks at, both as row-major numbers over the odd parts.
