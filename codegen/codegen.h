@@ -41,6 +41,8 @@ extern const tg_lowering tg_lowering_loops, tg_lowering_simt;
 // Byte offset of every `scratch {space = "local"}` op of a launch's body, stored in op->note as (void *)(intptr_t)offset; returns the total.
 // Ops in walking order, each at its align.
 int64_t tg_scratch_layout(tg_launch *launch);
+// Bytes of static shared memory that the `scratch {space = "shared"}` ops of a launch take.
+int64_t tg_shared_bytes(const tg_launch *launch);
 
 // ---- llvm emitter (codegen/llvm*.c): lane kernel to LLVM module, then to text, assembly or object
 typedef struct tg_llvm_options {

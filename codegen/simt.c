@@ -471,6 +471,14 @@ static int simt_variants(const tg_kernel *tile, const tg_machine *machine) {
   return 2; // with vector accesses, which ask for alignment and divisible strides; and without
 }
 
+// The knob in force belongs to the launch record's config.
+static void record_warps(simt *s) {
+  const char *value = tg_arena_printf(s->arena, "%d", s->warps);
+  const char *const allowed[] = {"1", "2", "4", "8"};
+  tg_setting setting = {.name = "warps", .kind = TG_TUNE, .value = value, .fallback = value, .nallowed = 4, .allowed = allowed};
+  if (tg_kernel_setting(s->lane, &setting, s->lane->loc) != TG_OK) tg_rethrow(s->ctx);
+}
+
 typedef struct call {
   tg_kernel *tile, *lane;
   const tg_lower_options *options;
@@ -485,6 +493,8 @@ static void lower_all(void *arg) {
   s->assume = c->options->variant == 0;
   s->notes = TG_NEWN(s->arena, simt_note, c->tile->next_id + 1);
   for (int i = 0; i < c->tile->nlaunches; i++) lower_launch(s, c->tile->launches[i]);
+  record_warps(s);
+  tg_run_passes(c->lane, "canonicalise,cse,licm,dce"); // what is the same on every trip is left to the last but one
 }
 
 static tg_kernel *simt_lower(tg_kernel *tile, const tg_lower_options *options) {

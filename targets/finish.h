@@ -5,5 +5,6 @@
 #include "targets/target.h"
 
 tg_bytes tg_finish_cpu(tg_kernel *lane, const tg_machine *machine, const char *want, tg_arena *arena, tg_record *record);
+tg_bytes tg_finish_nvptx(tg_kernel *lane, const tg_machine *machine, const char *want, tg_arena *arena, tg_record *record);
 
 #endif
