@@ -8,7 +8,7 @@ return tg.kernel("swiglu", function(k)
   local G = k.input("G", bf16, T, 2 * I)
   local O = k.output("O", bf16, T, I)
   local bm = k.tune("BM", 1, 2, 4, 8, 16, { default = 1 })
-  local bi = k.tune("BI", 64, 128, 256, 512, 1024, { default = 256 })
+  local bi = k.tune("BI", 64, 128, 256, 512, 1024, { default = 1024 })
   local up = G:slice(2, I, I)
 
   k.blocks(T:by(bm), I:by(bi), function(t, i)

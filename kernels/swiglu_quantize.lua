@@ -8,15 +8,18 @@ return tg.kernel("swiglu_quantize", function(k)
   local clamp = k.option("clamp", 0)
   local G = k.input("G", bf16, T, 2 * I)
   local Q, S = k.output("Q", e4m3, T, I), k.output("S", f32, T, I:cdiv(128))
-  local bm = k.tune("BM", 1, 2, 4, 8, 16, 32, { default = 4 })
+  local bm = k.tune("BM", 1, 2, 4, 8, 16, 32, { default = 1 })
+  local bi = k.tune("BI", 128, 256, 512, 1024, 2048, { default = 1024 })
   local up = G:slice(2, I, I)
 
-  k.blocks(T:by(bm), I:by(128), function(t, i)
-    local g, u = G[{t, i}]:to(f32), up[{t, i}]:to(f32)
-    if clamp > 0 then g, u = g:min(clamp), u:min(clamp):max(-clamp) end
-    local o = g * g:sigmoid() * u
-    local s = o:abs():rmaxnum(2):maxnum(1e-4) / 448
-    Q[{t, i}] = (o / s):to(e4m3, "sat")
-    S[{t, i // 128}] = s
+  k.blocks(T:by(bm), I:by(bi), function(t, columns)
+    columns:by(128):each(function(i)
+      local g, u = G[{t, i}]:to(f32), up[{t, i}]:to(f32)
+      if clamp > 0 then g, u = g:min(clamp), u:min(clamp):max(-clamp) end
+      local o = g * g:sigmoid() * u
+      local s = o:abs():rmaxnum(2):maxnum(1e-4) / 448
+      Q[{t, i}] = (o / s):to(e4m3, "sat")
+      S[{t, i // 128}] = s
+    end)
   end)
 end)

@@ -368,6 +368,7 @@ static int protected_call(lua_State *L) {
 static int load_text(lua_State *L) {
   size_t size;
   const char *text = luaL_checklstring(L, 1, &size);
+  lua_settop(L, 3);
   if (luaL_loadbufferx(L, text, size, luaL_checkstring(L, 2), "t") != LUA_OK) return lua_error(L);
   if (!lua_isnoneornil(L, 3)) {
     lua_pushvalue(L, 3);

@@ -95,6 +95,12 @@ function methods.index(r)
   return t
 end
 
+-- The range's own elements in parts of n, for :each and :fold.
+function methods.by(r, n)
+  n = S.extent(n, "range:by")
+  return S.make_range(r.start, n, S.scalar("min", r.stop, S.scalar("+", r.start, r.len)), S.gcd(r.align, n))
+end
+
 Range.__idiv = function(r, n)
   if kind(r) ~= "range" then fail("'//': a range can only be divided, not divide") end
   n = S.extent(n, "range // n")
@@ -116,7 +122,7 @@ Range.__tostring = function(r) return S.describe(r) end
 Range.__index = function(_, key)
   local m = methods[key]
   if m then return m end
-  fail("ranges have no '%s'; there is :fold, :each, :index(), :first(), :last(), .len and range // n", tostring(key))
+  fail("ranges have no '%s'; there is :fold, :each, :by(n), :index(), :first(), :last(), .len and range // n", tostring(key))
 end
 Range.__newindex = function() fail("ranges are immutable") end
 local function no(op, cure)
