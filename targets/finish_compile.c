@@ -3,6 +3,7 @@
 
 #include "targets/finish.h"
 #include "targets/machines.h"
+#include "targets/run.h"
 
 typedef struct compile {
   tg_context *ctx;
@@ -46,6 +47,21 @@ static void lower(compile *c, const tg_family *family, const tg_machine *machine
   tg_run_passes(c->lane, "canonicalise,cse,dce");
 }
 
+// The record's config names the lowering's own parameters too, at the value that was in force.
+static void note_knobs(compile *c, const tg_family *family, const tg_machine *machine, tg_record *record) {
+  tg_knob knobs[64];
+  const int n = family->lowering->knobs ? family->lowering->knobs(c->tile, machine, knobs, 64) : 0;
+  tg_binding *at = TG_NEWN(c->arena, tg_binding, record->config.n + n);
+  int used = 0;
+  for (; used < record->config.n; used++) at[used] = record->config.at[used];
+  for (int i = 0; i < n; i++) {
+    if (tg_bindings_find(&record->config, knobs[i].name)) continue;
+    const char *set = tg_bindings_find(&c->job->settings, knobs[i].name);
+    at[used++] = (tg_binding){knobs[i].name, set ? set : tg_arena_printf(c->arena, "%lld", (long long)knobs[i].values[0])};
+  }
+  record->config = (tg_bindings){used, at};
+}
+
 static void dump_product(compile *c) {
   const char *want = c->job->want;
   const char *extension = !strcmp(want, "llvm") ? "ll" : !strcmp(want, "asm") ? "s" : !strcmp(want, "obj") ? "o" : want;
@@ -62,6 +78,7 @@ static void compile_body(void *arg) {
   read_tile(c);
   lower(c, family, machine);
   tg_record *record = tg_record_make(c->arena, c->lane, c->job->target);
+  note_knobs(c, family, machine, record);
   for (int i = 0; i < c->lane->nlaunches; i++) {
     const int64_t bytes = tg_scratch_layout(c->lane->launches[i]);
     if (bytes > record->scratch_bytes) record->scratch_bytes = bytes;
