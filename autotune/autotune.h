@@ -6,6 +6,7 @@
 #include "targets/target.h"
 
 struct cJSON;
+struct tg_subject;
 
 // ---- random numbers (random.c): xoshiro256** seeded by splitmix64 (Blackman and Vigna, "Scrambled linear pseudorandom number generators",
 // ACM TOMS 47(4), 2021). The same seed gives the same numbers on every machine.
@@ -23,12 +24,14 @@ double tg_mad(const double *sorted, int n, double median); // median absolute de
 
 // ---- JSON out (document.c)
 void tg_doc_quote(tg_text *text, const char *string);
-void tg_doc_number(tg_text *text, double value);                               // shortest form that reads back equal; null when not finite
-void tg_doc_bindings(tg_text *text, tg_bindings bindings);                     // {"BM":64,"mode":"x"}: plain integers become numbers
+void tg_doc_number(tg_text *text, double value);           // whole numbers in full, others to nine digits; null when not finite
+void tg_doc_bindings(tg_text *text, tg_bindings bindings); // {"BM":64,"mode":"x"}: plain integers become numbers
 tg_bindings tg_doc_read_bindings(tg_arena *arena, const struct cJSON *object); // the inverse; n = -1 when it is not such an object
 const char *tg_binding_get(tg_bindings bindings, const char *name);            // NULL when absent
 bool tg_bindings_equal(tg_bindings a, tg_bindings b);                          // as sets
 tg_bindings tg_bindings_join(tg_arena *arena, tg_bindings a, tg_bindings b);   // a, then those of b that a does not name
+
+char *tg_doc_finish(const tg_text *text); // a copy that tg_string_free frees
 
 // ---- search space (space.c, space_kernel.c)
 #define TG_MAX_AXES 64
@@ -52,9 +55,9 @@ typedef struct tg_search_space {
 } tg_search_space;
 // Throws TG_INVALID when nothing is allowed or the product is beyond 2^22.
 tg_search_space *tg_space_make(tg_context *ctx, tg_arena *arena, int naxes, const tg_axis *axes, tg_space_filter *filter, void *user);
-// Kernel's tune settings times the lowering's knobs; `fixed` pins axes to one value each. Throws TG_INVALID on a value that is not offered.
-tg_search_space *tg_space_of(tg_context *ctx, tg_arena *arena, tg_source *source, const tg_family *family, const tg_machine *machine,
-                             tg_bindings fixed, tg_bindings statics);
+// Kernel's meta-parameters times the lowering's knobs; the subject's fixed settings pin axes to one value each. Throws TG_INVALID on a
+// value that is not offered.
+tg_search_space *tg_space_of(tg_context *ctx, tg_arena *arena, const struct tg_subject *subject);
 tg_bindings tg_space_config(const tg_search_space *space, tg_arena *arena, int index);
 void tg_space_digits(const tg_search_space *space, int index, int *digits); // value index on each axis
 int tg_space_find(const tg_search_space *space, tg_bindings config);        // -1 when not a config of this space
@@ -130,8 +133,13 @@ typedef struct tg_subject {
   tg_bindings statics;
   int threads;
 } tg_subject;
-void tg_subject_make(tg_context *ctx, tg_arena *arena, tg_source *source, const char *device, tg_bindings shape, tg_bindings settings,
-                     int threads, tg_subject *out);
+typedef struct tg_request { // what a caller asks for
+  const char *device;       // NULL = "cpu"
+  tg_bindings shape, settings;
+  int threads;  // 0 = all of the host
+  bool partial; // some letters may stay open
+} tg_request;
+void tg_subject_make(tg_context *ctx, tg_arena *arena, tg_source *source, const tg_request *request, tg_subject *out);
 // Config from user's and shipped databases for the subject; NULL config when none fits, which is logged once per context and kernel.
 const tg_db_record *tg_subject_lookup(tg_context *ctx, tg_arena *arena, const tg_subject *subject, tg_db_level *level);
 
@@ -169,19 +177,22 @@ tg_work tg_work_of(const tg_kernel *tile, tg_lookup_fn lookup, void *user);
 
 // ---- gate (gate.c): is a candidate's result right
 typedef struct tg_reference {
+  void *base; // mapping
+  size_t size;
   int n; // outputs, in the order of tg_inputs' outputs
   struct tg_reference_tensor {
     const char *name;
     uint8_t dtype;
     int64_t elements;
-    const void *values;     // as the interpreter left them; elements no sampled block wrote hold the poison pattern
+    const void *values;     // as the interpreter left them; elements that no sampled block wrote hold its poison
     const float *magnitude; // the same kernel on absolute values: what rounding errors scale with
   } *at;
 } tg_reference;
-// Interprets sampled blocks and every edge block of the default config. The values are written to an anonymous file whose descriptor is
-// returned, so that measuring processes map rather than recompute them.
+// Interprets sampled blocks and the last block along every axis of the grid, with the kernel's smallest tiles. The values are written to an
+// anonymous file whose descriptor is returned, so that measuring processes map rather than recompute them.
 int tg_reference_make(tg_context *ctx, tg_arena *arena, const tg_subject *subject, const tg_inputs *inputs, uint64_t seed);
 void tg_reference_map(tg_context *ctx, tg_arena *arena, int fd, const tg_inputs *inputs, tg_reference *out);
+void tg_reference_unmap(tg_reference *reference);
 // NULL when every covered element is within tolerance, else a sentence with the first bad element and their number.
 const char *tg_gate(tg_arena *arena, const tg_reference *reference, const tg_inputs *outputs);
 // Difference that two right results of this dtype may show at one element.

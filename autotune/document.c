@@ -20,12 +20,8 @@ void tg_doc_number(tg_text *text, double value) {
     tg_text_append(text, "null", 4);
     return;
   }
-  char buffer[40];
-  for (int digits = 6; digits <= 17; digits++) {
-    snprintf(buffer, sizeof buffer, "%.*g", digits, value);
-    if (strtod(buffer, NULL) == value) break;
-  }
-  tg_text_add(text, "%s", buffer);
+  bool whole = value == floor(value) && fabs(value) < 1e15;
+  tg_text_add(text, whole ? "%.0f" : "%.9g", value);
 }
 
 // A decimal integer as JSON spells it, which a double holds exactly.
@@ -84,4 +80,14 @@ tg_bindings tg_bindings_join(tg_arena *arena, tg_bindings a, tg_bindings b) {
   for (int i = 0; i < b.n; i++)
     if (!tg_binding_get(a, b.at[i].name)) at[n++] = b.at[i];
   return (tg_bindings){n, at};
+}
+
+char *tg_doc_finish(const tg_text *text) {
+  char *copy = tg_realloc(text->arena->ctx, NULL, text->size + 1);
+  memcpy(copy, text->data, text->size + 1);
+  return copy;
+}
+
+void tg_string_free(tg_context *ctx, char *string) {
+  if (string) tg_realloc(ctx, string, 0);
 }

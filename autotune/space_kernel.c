@@ -33,10 +33,7 @@ typedef struct offer { // the lowering's knobs for one choice of the kernel's me
 typedef struct offers {
   tg_context *ctx;
   tg_arena *arena;
-  tg_source *source;
-  const tg_family *family;
-  const tg_machine *machine;
-  tg_bindings fixed, statics;
+  const tg_subject *subject;
   int ntune, noffers; // the first axes are the kernel's own
   const tg_axis *axes;
   offer *at; // one per combination of the kernel's meta-parameters; only the default's when these are too many to trace
@@ -50,13 +47,13 @@ static const offer *ask(offers *o, tg_bindings config, int which) {
   if (found->asked) return found;
   found->asked = true;
   tg_kernel *tile = NULL;
-  tg_bindings settings = tg_bindings_join(o->arena, (tg_bindings){o->ntune, config.at}, o->fixed);
-  if (tg_source_trace(o->source, &settings, &o->statics, &tile) != TG_OK) {
+  tg_bindings settings = tg_bindings_join(o->arena, (tg_bindings){o->ntune, config.at}, o->subject->options);
+  if (tg_source_trace(o->subject->source, &settings, &o->subject->statics, &tile) != TG_OK) {
     found->reason = tg_arena_strdup(o->arena, tg_error_message(o->ctx));
     return found;
   }
-  found->nknobs =
-      o->family->lowering && o->family->lowering->knobs ? o->family->lowering->knobs(tile, o->machine, found->knobs, MAX_KNOBS) : 0;
+  const tg_family *family = o->subject->row;
+  if (family && family->lowering->knobs) found->nknobs = family->lowering->knobs(tile, o->subject->machine, found->knobs, MAX_KNOBS);
   tg_kernel_free(tile);
   return found;
 }
@@ -84,7 +81,7 @@ static const char *offered(void *user, tg_bindings config) {
     bool found = !knob && !strcmp(config.at[i].value, o->axes[i].values[o->axes[i].fallback]);
     for (int v = 0; knob && v < knob->nvalues; v++) found |= knob->values[v] == strtoll(config.at[i].value, NULL, 10);
     if (!found) {
-      snprintf(o->reason, sizeof o->reason, "the %s lowering does not offer %s=%s here", o->family->lowering->name, config.at[i].name,
+      snprintf(o->reason, sizeof o->reason, "the %s lowering does not offer %s=%s here", o->subject->row->lowering->name, config.at[i].name,
                config.at[i].value);
       return o->reason;
     }
@@ -113,11 +110,9 @@ static void merge_knob(offers *o, tg_axis *axes, int *naxes, const tg_knob *knob
   axis->values = values;
 }
 
-static int tune_axes(tg_context *ctx, tg_arena *arena, tg_source *source, tg_bindings fixed, tg_axis *axes) {
-  tg_kernel *signature = NULL;
-  if (tg_source_signature(source, &fixed, &signature) != TG_OK) tg_rethrow(ctx);
+static int tune_axes(tg_context *ctx, tg_arena *arena, const tg_subject *subject, tg_axis *axes) {
   const tg_setting *settings;
-  int n = 0, nsettings = tg_kernel_settings(signature, &settings);
+  int n = 0, nsettings = tg_kernel_settings(subject->signature, &settings);
   for (int i = 0; i < nsettings; i++) {
     if (settings[i].kind != TG_TUNE) continue;
     if (n == MAX_AXES) tg_throw(ctx, TG_INVALID, "the kernel has more than %d meta-parameters", MAX_AXES);
@@ -128,18 +123,31 @@ static int tune_axes(tg_context *ctx, tg_arena *arena, tg_source *source, tg_bin
       values[v] = tg_arena_strdup(arena, settings[i].allowed[v]);
       if (!strcmp(values[v], settings[i].fallback)) axis->fallback = v;
     }
-    const char *value = tg_binding_get(fixed, axis->name);
+    const char *value = tg_binding_get(subject->fixed, axis->name);
     if (value) pin(ctx, axis, value);
   }
   return n;
 }
 
-tg_search_space *tg_space_of(tg_context *ctx, tg_arena *arena, tg_source *source, const tg_family *family, const tg_machine *machine,
-                             tg_bindings fixed, tg_bindings statics) {
+// A setting that is neither the kernel's nor a knob must not go unnoticed.
+static void require_known(tg_context *ctx, tg_arena *arena, const tg_subject *subject, int naxes, const tg_axis *axes) {
+  for (int f = 0; f < subject->fixed.n; f++) {
+    tg_text names = {.arena = arena};
+    bool known = false;
+    for (int i = 0; i < naxes; i++) {
+      known |= !strcmp(axes[i].name, subject->fixed.at[f].name);
+      tg_text_add(&names, "%s%s", i ? ", " : "", axes[i].name);
+    }
+    if (!known)
+      tg_throw(ctx, TG_INVALID, "kernel '%s' on %s has no parameter '%s' to set; there are %s", subject->signature->name, subject->target,
+               subject->fixed.at[f].name, names.size ? names.data : "none");
+  }
+}
+
+tg_search_space *tg_space_of(tg_context *ctx, tg_arena *arena, const tg_subject *subject) {
   tg_axis axes[MAX_AXES];
-  offers o = {
-      .ctx = ctx, .arena = arena, .source = source, .family = family, .machine = machine, .fixed = fixed, .statics = statics, .axes = axes};
-  int naxes = o.ntune = tune_axes(ctx, arena, source, fixed, axes);
+  offers o = {.ctx = ctx, .arena = arena, .subject = subject, .axes = axes};
+  int naxes = o.ntune = tune_axes(ctx, arena, subject, axes);
   int64_t combinations = 1;
   for (int i = 0; i < naxes && combinations <= MAX_TRACES; i++) combinations *= axes[i].n;
   o.noffers = combinations <= MAX_TRACES ? (int)combinations : 1;
@@ -156,8 +164,9 @@ tg_search_space *tg_space_of(tg_context *ctx, tg_arena *arena, tg_source *source
     for (int k = 0; k < here->nknobs; k++) merge_knob(&o, axes, &naxes, &here->knobs[k]);
   }
   for (int i = o.ntune; i < naxes; i++) {
-    const char *value = tg_binding_get(fixed, axes[i].name);
+    const char *value = tg_binding_get(subject->fixed, axes[i].name);
     if (value) pin(ctx, &axes[i], value);
   }
+  require_known(ctx, arena, subject, naxes, axes);
   return tg_space_make(ctx, arena, naxes, axes, offered, &o);
 }

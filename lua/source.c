@@ -21,6 +21,7 @@ struct tg_source {
   lua_State *L; // a thread of lua's, anchored in the registry when the state is a script's
   int thread, kernel; // registry references
   signature *signatures;
+  char *file; // NULL when the kernel is a script's
 };
 
 // ---- the library
@@ -150,6 +151,15 @@ static tg_status first_signature(tg_source *source) {
   return tg_source_signature(source, NULL, &kernel);
 }
 
+static tg_status keep_file(tg_source *source, const char *path) {
+  source->file = tg_context_allocate(source->ctx, NULL, strlen(path) + 1);
+  if (!source->file) return tg_error(source->ctx, TG_NO_MEMORY, "out of memory");
+  strcpy(source->file, path);
+  return TG_OK;
+}
+
+const char *tg_source_file(const tg_source *source) { return source->file; }
+
 tg_status tg_source_load(tg_context *ctx, const char *name_or_file, tg_source **out) {
   *out = NULL;
   char path[4096];
@@ -165,7 +175,8 @@ tg_status tg_source_load(tg_context *ctx, const char *name_or_file, tg_source **
   }
   tg_source *source = new_source(ctx);
   if (!source) return TG_NO_MEMORY;
-  tg_status status = load_file(source, path);
+  tg_status status = keep_file(source, path);
+  if (status == TG_OK) status = load_file(source, path);
   if (status == TG_OK) status = first_signature(source);
   if (status != TG_OK) {
     tg_source_free(source);
@@ -207,6 +218,7 @@ void tg_source_free(tg_source *source) {
     luaL_unref(source->lua->L, LUA_REGISTRYINDEX, source->thread);
     luaL_unref(source->lua->L, LUA_REGISTRYINDEX, source->kernel);
   }
+  if (source->file) tg_context_allocate(source->ctx, source->file, 0);
   tg_context_allocate(source->ctx, source, 0);
 }
 

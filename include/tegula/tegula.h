@@ -197,6 +197,8 @@ typedef struct tg_bindings {
 typedef struct tg_source tg_source;
 tg_status tg_source_load(tg_context *ctx, const char *name_or_file, tg_source **out); /* library kernel's name or file.lua */
 void tg_source_free(tg_source *source);
+/* File it was loaded from; NULL for a kernel that a script made. Borrowed. */
+const char *tg_source_file(const tg_source *source);
 /* Traces the declarations alone: params, options, meta-parameters. Borrowed from the source. */
 tg_status tg_source_signature(tg_source *source, const tg_bindings *settings, tg_kernel **out);
 /* Traces the whole kernel under settings (options and meta-parameters) and statics. Caller frees. */
@@ -316,8 +318,10 @@ typedef struct tg_tune_options {
 } tg_tune_options;
 tg_status tg_tune(tg_context *ctx, tg_source *source, const tg_tune_options *options, char **json);
 
-/* Config for a kernel, device and shape from the databases: *source_name "database" or "default". Caller frees *settings_json. */
-tg_status tg_config_lookup(tg_context *ctx, tg_source *source, const char *device, const tg_bindings *shape, char **settings_json, const char **source_name);
+/* Config for a kernel under the options among `settings` (NULL = defaults), device and shape from the databases, as a JSON object of meta-parameters
+ * and knobs: *source_name is "database", or "default" with an empty object. Caller frees *settings_json with tg_string_free. */
+tg_status tg_config_lookup(tg_context *ctx, tg_source *source, const char *device, const tg_bindings *shape, const tg_bindings *settings,
+                           char **settings_json, const char **source_name);
 
 tg_status tg_check(tg_context *ctx, const char *device, const char *target, void (*report)(void *user, const char *line, bool ok), void *user);
 void tg_string_free(tg_context *ctx, char *string);

@@ -1,0 +1,144 @@
+// `tegula bench`: how fast a kernel runs on a device at a shape, beside what the machine can do at most.
+#include <math.h>
+
+#include "autotune/autotune.h"
+#include "targets/run.h"
+
+enum { MAX_RUNS = 4096, MIN_RUNS = 5 };
+static const double SETTLE = 1.0; // seconds of repeats, unless fewer than MIN_RUNS fit
+
+typedef struct benching {
+  tg_context *ctx;
+  tg_arena arena;
+  tg_source *source;
+  const tg_bench_options *options;
+  tg_subject subject;
+  tg_device *device;
+  tg_inputs inputs;
+  tg_launchable *launchable;
+  int runs;
+  double times[MAX_RUNS];
+  char *json;
+} benching;
+
+static void measure(benching *b) {
+  int wanted = b->options->runs > MAX_RUNS ? MAX_RUNS : b->options->runs;
+  double spent = 0;
+  tg_check_status(b->ctx, tg_launchable_run(b->launchable, 1, b->times)); // warms caches and pages; not counted
+  do {
+    tg_check_status(b->ctx, tg_launchable_run(b->launchable, 1, b->times + b->runs));
+    spent += b->times[b->runs++];
+  } while (b->runs < MAX_RUNS && (wanted ? b->runs < wanted : b->runs < MIN_RUNS || spent < SETTLE));
+}
+
+static bool is_option(const tg_kernel *signature, const char *name) {
+  for (int i = 0; i < signature->nsettings; i++)
+    if (!strcmp(signature->settings[i].name, name)) return signature->settings[i].kind == TG_OPTION;
+  return false;
+}
+
+static bool is_declared(const tg_kernel *signature, const char *name) {
+  for (int i = 0; i < signature->nsettings; i++)
+    if (!strcmp(signature->settings[i].name, name)) return true;
+  return false;
+}
+
+// Meta-parameters and knobs in force; `declared`: the kernel's own alone.
+static tg_bindings config_of(benching *b, bool (*keep)(const tg_kernel *signature, const char *name), bool kept) {
+  tg_bindings all = tg_launchable_record(b->launchable)->config;
+  tg_binding *at = TG_NEWN(&b->arena, tg_binding, all.n + 1);
+  int n = 0;
+  for (int i = 0; i < all.n; i++)
+    if (keep(b->subject.signature, all.at[i].name) == kept) at[n++] = all.at[i];
+  return (tg_bindings){n, at};
+}
+
+static tg_work work_of(benching *b) {
+  tg_bindings declared = config_of(b, is_declared, true);
+  tg_kernel *tile;
+  tg_check_status(b->ctx, tg_source_trace(b->source, &declared, &b->subject.statics, &tile));
+  tg_work work = tg_work_of(tile, tg_shape_lookup, &b->subject);
+  tg_kernel_free(tile);
+  return work;
+}
+
+static void add_number(tg_text *text, const char *name, double value) {
+  tg_text_add(text, ",\"%s\":", name);
+  tg_doc_number(text, value);
+}
+
+static void add_string(tg_text *text, const char *name, const char *value) {
+  tg_text_add(text, "%s\"%s\":", text->size > 1 ? "," : "", name);
+  tg_doc_quote(text, value);
+}
+
+static void write_document(benching *b) {
+  const tg_subject *s = &b->subject;
+  tg_text text = {.arena = &b->arena};
+  double median = tg_median(b->times, b->runs);
+  tg_work work = work_of(b);
+  tg_limits limits = tg_limits_get(b->ctx, s->threads);
+  tg_text_add(&text, "{");
+  add_string(&text, "kernel", s->signature->name);
+  add_string(&text, "device", s->device);
+  add_string(&text, "target", s->target);
+  tg_text_add(&text, ",\"shape\":");
+  tg_doc_bindings(&text, tg_bindings_join(&b->arena, s->shape, s->statics));
+  tg_text_add(&text, ",\"config\":");
+  tg_doc_bindings(&text, config_of(b, is_option, false));
+  tg_text_add(&text, ",\"options\":");
+  tg_doc_bindings(&text, config_of(b, is_option, true));
+  add_string(&text, "config_source", tg_launchable_config_source(b->launchable));
+  tg_text_add(&text, ",\"threads\":%d,\"runs\":%d,\"seconds\":{\"min\":", s->threads, b->runs);
+  tg_doc_number(&text, b->times[0]); // tg_median left them sorted
+  add_number(&text, "median", median);
+  add_number(&text, "mad", tg_mad(b->times, b->runs, median));
+  tg_text_add(&text, "}");
+  add_number(&text, "flops", work.flops);
+  add_number(&text, "bytes", work.bytes);
+  add_number(&text, "gflops", work.flops / median * 1e-9);
+  add_number(&text, "gbs", work.bytes / median * 1e-9);
+  add_number(&text, "peak_gflops", limits.peak_gflops);
+  add_number(&text, "stream_gbs", limits.stream_gbs);
+  tg_text_add(&text, ",\"packed\":[");
+  for (int i = 0; i < b->inputs.npacked; i++) {
+    if (i) tg_text_add(&text, ",");
+    tg_doc_quote(&text, b->inputs.packed[i]);
+  }
+  tg_text_add(&text, "]");
+  add_number(&text, "pack_seconds", b->inputs.pack_seconds);
+  add_number(&text, "compile_seconds", tg_launchable_compile_seconds(b->launchable));
+  tg_text_add(&text, "}\n");
+  b->json = tg_doc_finish(&text);
+}
+
+static void bench(void *arg) {
+  benching *b = arg;
+  const tg_bench_options *o = b->options;
+  if (o->runs < 0 || o->threads < 0) tg_throw(b->ctx, TG_INVALID, "runs and threads are 0 or more");
+  tg_request request = {.device = o->device, .shape = o->shape, .settings = o->settings, .threads = o->threads};
+  tg_subject_make(b->ctx, &b->arena, b->source, &request, &b->subject);
+  tg_check_status(b->ctx, tg_device_open(b->ctx, b->subject.device, &b->device));
+  tg_inputs_make(b->ctx, &b->arena, &b->subject, b->device, o->seed, &b->inputs);
+  tg_run_options options = {
+      .settings = o->settings, .shape = tg_bindings_join(&b->arena, b->subject.shape, b->subject.statics), .threads = b->subject.threads};
+  tg_check_status(b->ctx, tg_prepare(b->device, b->source, &options, b->inputs.n, b->inputs.args, &b->launchable));
+  measure(b);
+  write_document(b);
+}
+
+tg_status tg_bench(tg_context *ctx, tg_source *source, const tg_bench_options *options, char **json) {
+  *json = NULL;
+  benching *b = tg_context_allocate(ctx, NULL, sizeof *b);
+  if (!b) return tg_error(ctx, TG_NO_MEMORY, "out of memory");
+  *b = (benching){.ctx = ctx, .source = source, .options = options};
+  tg_arena_init(&b->arena, ctx);
+  tg_status status = tg_protect(ctx, bench, b);
+  tg_launchable_free(b->launchable);
+  tg_inputs_free(ctx, &b->inputs);
+  if (b->device) tg_device_close(b->device);
+  tg_arena_free(&b->arena);
+  *json = b->json;
+  tg_context_allocate(ctx, b, 0);
+  return status;
+}

@@ -1,0 +1,163 @@
+// `tegula tune`: from a kernel, a device and a shape to a config in the database and a JSON document of how it was found.
+#include <math.h>
+#include <unistd.h>
+
+#include "autotune/autotune.h"
+#include "targets/run.h"
+
+typedef struct tuning {
+  tg_context *ctx;
+  tg_arena arena;
+  tg_source *source;
+  const tg_tune_options *options;
+  tg_subject subject;
+  tg_device *device;
+  tg_inputs inputs;
+  int reference_fd;
+  char *json;
+} tuning;
+
+// Names the run: what was killed is resumed only by a run that would have done the same.
+static const char *journal_of(tuning *t, const tg_search_space *space, const tg_strategy *strategy) {
+  tg_text text = {.arena = &t->arena};
+  const tg_subject *s = &t->subject;
+  tg_kernel *tile;
+  const char *ir;
+  size_t size;
+  tg_check_status(t->ctx, tg_source_trace(s->source, &s->options, &s->statics, &tile));
+  tg_status status = tg_kernel_print(tile, &ir, &size);
+  uint64_t code = status == TG_OK ? tg_hash(ir, size, 0) : 0;
+  tg_kernel_free(tile);
+  tg_check_status(t->ctx, status);
+  tg_text_add(&text, "%s %s %s %s %d %d %s %llu %llx %s", s->signature->name, s->hash, s->device, s->model, s->threads, space->n,
+              strategy->name, (unsigned long long)t->options->seed, (unsigned long long)code, TG_VERSION);
+  const tg_bindings parts[] = {s->shape, s->statics, s->options, s->fixed};
+  for (int i = 0; i < 4; i++) tg_doc_bindings(&text, parts[i]);
+  return tg_arena_printf(&t->arena, "%s.run-%016llx", t->ctx->config.database, (unsigned long long)tg_hash(text.data, text.size, 0));
+}
+
+// Configs of the same kernel that were best elsewhere, nearest first.
+static int seeds_of(tuning *t, const tg_search_space *space, const int **out) {
+  tg_db_level level;
+  const tg_db_record *record = tg_subject_lookup(t->ctx, &t->arena, &t->subject, &level);
+  int *seeds = TG_NEWN(&t->arena, int, 1), n = 0;
+  int index = record ? tg_space_find(space, record->config) : -1;
+  if (index >= 0) seeds[n++] = index;
+  *out = seeds;
+  return n;
+}
+
+static void add_config(tuning *t, tg_text *text, const tg_search_space *space, int index, double seconds) {
+  tg_text_add(text, "{\"config\":");
+  tg_doc_bindings(text, tg_space_config(space, &t->arena, index));
+  tg_text_add(text, ",\"seconds\":");
+  tg_doc_number(text, seconds);
+}
+
+static void add_evaluated(tuning *t, tg_text *text, const tg_search_space *space, const tg_evaluated *e) {
+  add_config(t, text, space, e->index, e->trial.ok ? e->trial.seconds : NAN);
+  tg_text_add(text, ",\"ok\":%s", e->trial.ok ? "true" : "false");
+  if (!e->trial.ok) {
+    tg_text_add(text, ",\"reason\":");
+    tg_doc_quote(text, e->trial.reason);
+  }
+  tg_text_add(text, "}");
+}
+
+static void write_document(tuning *t, const tg_plan *plan, const tg_outcome *out) {
+  tg_text text = {.arena = &t->arena};
+  const tg_search_space *space = plan->space;
+  tg_text_add(&text, "{\"kernel\":");
+  tg_doc_quote(&text, t->subject.signature->name);
+  tg_text_add(&text, ",\"device\":");
+  tg_doc_quote(&text, t->subject.device);
+  tg_text_add(&text, ",\"shape\":");
+  tg_doc_bindings(&text, tg_bindings_join(&t->arena, t->subject.shape, t->subject.statics));
+  tg_text_add(&text, ",\"strategy\":\"%s\",\"seed\":%llu,\"threads\":%d,\"best\":", plan->strategy->name, (unsigned long long)plan->seed,
+              t->subject.threads);
+  add_config(t, &text, space, out->at[out->best].index, out->at[out->best].trial.seconds);
+  tg_text_add(&text, "},\"evaluated\":[");
+  for (int i = 0; i < out->n; i++) {
+    if (i) tg_text_add(&text, ",");
+    add_evaluated(t, &text, space, &out->at[i]);
+  }
+  bool works = out->standard >= 0 && out->at[out->standard].trial.ok;
+  tg_text_add(&text, "],\"default\":");
+  add_config(t, &text, space, space->first_default, works ? out->at[out->standard].trial.seconds : NAN);
+  tg_text_add(&text, "}}\n");
+  t->json = tg_doc_finish(&text);
+}
+
+static void share_record(tuning *t, tg_db_record *record) {
+  const tg_subject *s = &t->subject;
+  *record = (tg_db_record){.kernel = s->signature->name,
+                           .signature = s->hash,
+                           .device = s->device,
+                           .target = s->target,
+                           .family = s->family,
+                           .machine = s->model,
+                           .statics = s->statics,
+                           .shape = s->shape,
+                           .settings = s->changed,
+                           .threads = s->threads};
+}
+
+static void make_reference(tuning *t) {
+  tg_check_status(t->ctx, tg_device_open(t->ctx, t->subject.device, &t->device));
+  tg_inputs_make(t->ctx, &t->arena, &t->subject, t->device, t->options->seed, &t->inputs);
+  t->reference_fd = tg_reference_make(t->ctx, &t->arena, &t->subject, &t->inputs, t->options->seed);
+  tg_inputs_free(t->ctx, &t->inputs); // the measuring process makes its own
+}
+
+static void tune(void *arg) {
+  tuning *t = arg;
+  tg_context *ctx = t->ctx;
+  const tg_tune_options *o = t->options;
+  if (o->trials < 0 || o->budget < 0) tg_throw(ctx, TG_INVALID, "trials and budget are 0 or more");
+  tg_request request = {.device = o->device, .shape = o->shape, .settings = o->settings, .threads = o->threads};
+  tg_subject_make(ctx, &t->arena, t->source, &request, &t->subject);
+  const char *file = tg_source_file(t->source);
+  if (!file)
+    tg_throw(ctx, TG_INVALID, "kernel '%s' was made by a script: put it into a file of its own to tune it", t->subject.signature->name);
+  tg_plan plan = {.ctx = ctx, .strategy = tg_strategy_find(ctx, o->strategy), .seed = o->seed, .trials = o->trials, .budget = o->budget};
+  plan.space = tg_space_of(ctx, &t->arena, &t->subject);
+  plan.database = ctx->config.database;
+  tg_db_writable(ctx, plan.database);
+  plan.journal = journal_of(t, plan.space, plan.strategy);
+  if (plan.strategy->seeded) plan.nseeds = seeds_of(t, plan.space, &plan.seeds);
+  make_reference(t);
+  const char *const argv[] = {ctx->config.worker, "measure", NULL};
+  plan.argv = argv;
+  plan.setup = (tg_setup){.root = ctx->config.root,
+                          .cache_dir = ctx->config.cache_dir,
+                          .database = ctx->config.database,
+                          .worker = ctx->config.worker,
+                          .source = file,
+                          .device = t->subject.device,
+                          .shape = tg_bindings_join(&t->arena, t->subject.shape, t->subject.statics),
+                          .settings = t->subject.options,
+                          .threads = t->subject.threads,
+                          .seed = o->seed,
+                          .reference_fd = t->reference_fd};
+  plan.progress = o->progress;
+  plan.user = o->user;
+  share_record(t, &plan.record);
+  tg_outcome out;
+  tg_plan_run(&plan, &t->arena, &out);
+  if (out.best < 0)
+    tg_throw(ctx, TG_FAILED, "none of %d configs of kernel '%s' works on %s; the first: %s", out.n, t->subject.signature->name,
+             t->subject.device, out.n ? out.at[0].trial.reason : "there was no time to try one");
+  write_document(t, &plan, &out);
+}
+
+tg_status tg_tune(tg_context *ctx, tg_source *source, const tg_tune_options *options, char **json) {
+  tuning t = {.ctx = ctx, .source = source, .options = options, .reference_fd = -1};
+  tg_arena_init(&t.arena, ctx);
+  tg_status status = tg_protect(ctx, tune, &t);
+  tg_inputs_free(ctx, &t.inputs);
+  if (t.device) tg_device_close(t.device);
+  if (t.reference_fd >= 0) close(t.reference_fd);
+  tg_arena_free(&t.arena);
+  *json = t.json;
+  return status;
+}
