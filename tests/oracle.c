@@ -93,36 +93,27 @@ void oracle_gemm(oracle_format format, int64_t M, int64_t N, int64_t K, const vo
 
 // ---- quantise
 
-static void quantize_block(const double *X, int64_t K, int64_t r0, int64_t r1, int64_t k0, int64_t k1, bool ue8m0, double *Q, double *S) {
-  double amax = 1e-4;
-  for (int64_t r = r0; r < r1; r++)
-    for (int64_t k = k0; k < k1; k++)
-      if (fabs(X[r * K + k]) > amax) amax = fabs(X[r * K + k]);
-  double scale = amax / 448;
-  if (ue8m0 && isfinite(scale)) {
-    int e;
-    const double fraction = frexp(scale, &e);
-    scale = ldexp(1, fraction == 0.5 ? e - 1 : e);
-  }
-  *S = scale;
-  for (int64_t r = r0; r < r1; r++)
-    for (int64_t k = k0; k < k1; k++) Q[r * K + k] = X[r * K + k] / scale;
+void oracle_widen(oracle_format format, int64_t n, const void *data, double *out) {
+  for (int64_t i = 0; i < n; i++) out[i] = oracle_decode(format, data, i);
 }
 
-static void quantize(int64_t R, int64_t K, int rows, bool ue8m0, const double *X, double *Q, double *S) {
-  for (int64_t r = 0; r < R; r += rows)
-    for (int64_t k = 0; k < K; k += 128)
-      quantize_block(X, K, r, r + rows < R ? r + rows : R, k, k + 128 < K ? k + 128 : K, ue8m0, Q, &S[r / rows * blocks_of(K) + k / 128]);
+static double scale_of(double amax, bool ue8m0) {
+  const double scale = (amax > 1e-4 ? amax : 1e-4) / 448;
+  int e;
+  if (!ue8m0 || isinf(scale)) return scale;
+  return frexp(scale, &e) == 0.5 ? scale : ldexp(1, e);
 }
 
-void oracle_quantize(int64_t R, int64_t K, int rows, bool ue8m0, const uint16_t *X, double *Q, double *S) {
-  double *wide = malloc(sizeof *wide * (size_t)(R * K + 1));
-  for (int64_t i = 0; i < R * K; i++) wide[i] = oracle_decode(ORACLE_BF16, X, i);
-  quantize(R, K, rows, ue8m0, wide, Q, S);
-  free(wide);
+void oracle_scales(int64_t R, int64_t K, int rows, bool ue8m0, const double *X, double *S) {
+  for (int64_t r0 = 0; r0 < R; r0 += rows)
+    for (int64_t k0 = 0; k0 < K; k0 += 128) {
+      double amax = 0;
+      for (int64_t r = r0; r < r0 + rows && r < R; r++)
+        for (int64_t k = k0; k < k0 + 128 && k < K; k++)
+          if (fabs(X[r * K + k]) > amax) amax = fabs(X[r * K + k]);
+      S[r0 / rows * blocks_of(K) + k0 / 128] = scale_of(amax, ue8m0);
+    }
 }
-
-void oracle_quantize_f64(int64_t R, int64_t K, const double *X, double *Q, double *S) { quantize(R, K, 1, false, X, Q, S); }
 
 // ---- rows
 

@@ -15,13 +15,13 @@ int oracle_e4m3_order(uint8_t code);  // codes numbered by value, -0 = +0 = 0: n
 // C[m,n] = sum_k A[m,k]*As * B[n,k]*Bs and sum[m,n] = the same of absolute values (the scale of rounding errors). As, Bs NULL = 1.
 void oracle_gemm(oracle_format format, int64_t M, int64_t N, int64_t K, const void *A, const float *As, const void *B, const float *Bs, double *C,
                  double *sum);
-// Per rows x 128 block of X[R,K] bf16 (rows = 1 or 128): S = max(amax, 1e-4)/448, rounded up to a power of two if `ue8m0`; Q = X / S.
+void oracle_widen(oracle_format format, int64_t n, const void *data, double *out);
+// S = max(amax, 1e-4)/448 of each rows x 128 block of X[R,K] (rows = 1 or 128), rounded up to a power of two if `ue8m0`; codes are X / S to nearest.
 // A NaN does not count in amax.
-void oracle_quantize(int64_t R, int64_t K, int rows, bool ue8m0, const uint16_t *X, double *Q, double *S);
+void oracle_scales(int64_t R, int64_t K, int rows, bool ue8m0, const double *X, double *S);
 void oracle_rmsnorm(int64_t T, int64_t H, double eps, const uint16_t *X, const uint16_t *W, double *O);
 // O[t,i] = silu(G[t,i]) * G[t,I+i]; clamp > 0 limits the gate from above and the other factor on both sides first.
 void oracle_swiglu(int64_t T, int64_t I, double clamp, const uint16_t *G, double *O);
-void oracle_quantize_f64(int64_t R, int64_t K, const double *X, double *Q, double *S); // rows of 128, of values that were never rounded
 
 // Deterministic random numbers: the same on every machine.
 typedef struct oracle_random {

@@ -1,0 +1,31 @@
+// The library's kernels on a device, judged element by element against the float64 oracles. What runs is a table of cases; the device is a
+// parameter, so that every device is held to the same.
+//
+// For each shape: a run on NaN alone comes first, so that whatever scratch and freed memory hold afterwards shows if it leaks into a result; then
+// the bounds, the same bits from one, two and three threads, and NaN and Inf put into single places, which must reach exactly the elements that
+// depend on them and leave every other one as it was, bit by bit.
+#ifndef TG_CONFORMANCE_H
+#define TG_CONFORMANCE_H
+#include <math.h>
+
+#include "oracle.h"
+#include "tegula/tegula.h"
+
+
+typedef struct shape {
+  int64_t M, N, K;
+} shape;
+
+void conformance_open(const char *device);
+int conformance_close(void); // says what was checked; the exit status of the program
+// One shape of each kernel. `settings` as in --set, "" = the config that the device takes by itself.
+void conform_gemm(const char *kernel, const char *settings, shape s);
+void conform_quantize(const char *kernel, const char *settings, int64_t rows, int64_t columns);
+void conform_rmsnorm(const char *settings, int64_t T, int64_t H);
+void conform_swiglu(const char *kernel, const char *settings, int64_t T, int64_t I);
+void conform_pack(int64_t N, int64_t K);
+// The tables: a few shapes of every kind in seconds; every combination of the awkward sizes in minutes.
+void conform_some(void);
+void conform_all(void);
+
+#endif
