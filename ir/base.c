@@ -101,7 +101,7 @@ void tg_arena_free(tg_arena *arena) {
 
 void *tg_arena_alloc(tg_arena *arena, size_t bytes) {
   if (bytes > PTRDIFF_MAX / 2) tg_throw(arena->ctx, TG_NO_MEMORY, "out of memory: %zu bytes were asked for", bytes);
-  bytes = (bytes + 15) & ~(size_t)15;
+  bytes = bytes ? (bytes + 15) & ~(size_t)15 : 16;
   if (bytes > arena->capacity - arena->used) {
     size_t size = arena->head ? arena->head->size * 2 : BLOCK_FIRST;
     if (size > BLOCK_LARGEST) size = BLOCK_LARGEST;

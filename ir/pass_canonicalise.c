@@ -62,6 +62,12 @@ static tg_value *binary_identity(tg_op *op) {
   }
 }
 
+static bool is_identity(int n, const int64_t *perm) {
+  for (int i = 0; i < n; i++)
+    if (perm[i] != i) return false;
+  return true;
+}
+
 static tg_value *simplify_shape(tg_builder *b, tg_op *op) {
   tg_value *x = op->in[0];
   tg_type type = op->out[0]->type;
@@ -70,16 +76,16 @@ static tg_value *simplify_shape(tg_builder *b, tg_op *op) {
   if (op->code != TG_OP_TRANSPOSE && tg_type_equal(x->type, type)) return x;
   const tg_attr *perm = tg_find_attr(op, "perm");
   if (op->code == TG_OP_TRANSPOSE) {
-    bool identity = true;
-    for (int i = 0; i < perm->n; i++) identity &= perm->ints[i] == i;
-    if (identity) return x;
+    if (is_identity(perm->n, perm->ints)) return x;
     if (x->def && x->def->code == TG_OP_TRANSPOSE) {
       const tg_attr *first = tg_find_attr(x->def, "perm");
       int64_t both[TG_MAX_RANK];
       for (int i = 0; i < perm->n; i++) both[i] = first->ints[perm->ints[i]];
+      if (is_identity(perm->n, both)) return x->def->in[0];
       return tg_build(b, TG_OP_TRANSPOSE, 1, x->def->in, 1, (tg_attr[]){TG_AINTS("perm", both, perm->n)})->out[0];
     }
   }
+  if (op->code == TG_OP_RESHAPE && x->def && x->def->code == TG_OP_RESHAPE && tg_type_equal(x->def->in[0]->type, type)) return x->def->in[0];
   if (op->code == TG_OP_RESHAPE && x->def && x->def->code == TG_OP_RESHAPE)
     return tg_build(b, TG_OP_RESHAPE, 1, x->def->in, 1, tg_find_attr(op, "shape"))->out[0];
   return NULL;

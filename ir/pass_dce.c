@@ -1,106 +1,131 @@
-// Dead code: ops whose results nobody uses and that write nothing; carried values of `for` that nobody reads.
+// Dead code: ops that write nothing and whose results nobody needs; carried values of loops and results of branches that nobody reads.
 //
-// Use counts are kept in value->note while the pass runs. Regions are swept backwards, so that a chain dies in one sweep.
+// What is needed is found from the writes backwards: value->note and op->note are marks while the pass runs. A carried value is needed when its
+// result or its region argument is, so that one which only feeds itself goes.
 #include "ir/ir.h"
 
-static intptr_t uses(const tg_value *v) { return (intptr_t)v->note; }
-static void add_use(tg_value *v, intptr_t n) { v->note = (void *)((intptr_t)v->note + n); }
+static const char mark_of_needed; // its address is the mark
+#define NEEDED ((void *)&mark_of_needed)
 
-static void clear_region(tg_region *region);
-static void clear_op(tg_op *op) {
+typedef struct marker {
+  tg_arena arena;
+  tg_kernel *kernel;
+  tg_value **stack; // needed, what they need not yet looked at
+  size_t n, capacity;
+} marker;
+
+static void need(marker *m, tg_value *v) {
+  if (v->note) return;
+  v->note = NEEDED;
+  if (m->n == m->capacity) {
+    m->capacity = m->capacity ? m->capacity * 2 : 256;
+    tg_value **stack = TG_NEWN(&m->arena, tg_value *, m->capacity);
+    if (m->n) memcpy(stack, m->stack, sizeof v * m->n);
+    m->stack = stack;
+  }
+  m->stack[m->n++] = v;
+}
+
+// An op that has to stay: the ops around it stay too, with what decides whether it runs.
+static void keep(marker *m, tg_op *op) {
+  for (; op && !op->note; op = op->parent->owner) {
+    op->note = NEEDED;
+    // A loop's and branch's other operands are needed one by one, with their results.
+    int n = op->code == TG_OP_FOR ? 2 : op->code == TG_OP_YIELD ? 0 : op->nin;
+    for (int i = 0; i < n; i++) need(m, op->in[i]);
+    for (int i = 0; i < op->nregions; i++) op->regions[i]->last->note = NEEDED;
+    if (op->code != TG_OP_WHILE) continue;
+    need(m, op->regions[0]->last->in[0]);
+    for (int i = 0; i < op->regions[1]->last->nin; i++) need(m, op->regions[1]->last->in[i]);
+  }
+}
+
+// Carried value i of a loop: where it starts and what each trip makes of it.
+static void need_carried(marker *m, tg_op *loop, int i) {
+  need(m, loop->in[2 + i]);
+  need(m, loop->regions[0]->last->in[i]);
+  need(m, loop->regions[0]->args[1 + i]);
+  need(m, loop->out[i]);
+}
+
+static void look_at(marker *m, tg_value *v) {
+  tg_op *op = v->def ? v->def : v->region->owner;
+  if (!op) return; // a launch's argument
+  keep(m, op);
+  if (op->code == TG_OP_FOR && (v->def || v->index > 0)) need_carried(m, op, (int)(v->def ? v->index : v->index - 1));
+  if (op->code == TG_OP_IF) {
+    for (int r = 0; r < 2; r++) need(m, op->regions[r]->last->in[v->index]);
+  }
+}
+
+// `while` may not end: removing it would change what the kernel does.
+static void find_roots(tg_op *op, void *user) {
+  unsigned traits = tg_op_rows()[op->code].traits;
+  bool reads_or_pure = traits & (TG_READS | TG_PURE), writes = traits & TG_WRITES;
+  bool control = op->code == TG_OP_FOR || op->code == TG_OP_IF || op->code == TG_OP_YIELD;
+  if (!control && (writes || !reads_or_pure)) keep(user, op);
+}
+
+static void mark(void *arg) {
+  marker *m = arg;
+  for (int l = 0; l < m->kernel->nlaunches; l++) tg_walk(m->kernel->launches[l]->body, find_roots, m);
+  while (m->n) look_at(m, m->stack[--m->n]);
+}
+
+static void drop(tg_value **values, int from, int n) {
+  for (int k = from; k + 1 < n; k++) values[k] = values[k + 1];
+}
+static void drop_value(tg_value **values, int from, int n) {
+  drop(values, from, n);
+  for (int k = from; k + 1 < n; k++) values[k]->index = (uint32_t)k;
+}
+
+static void drop_unneeded(tg_op *op) {
+  for (int i = op->nout; i-- > 0;) {
+    if (op->out[i]->note) continue;
+    for (int r = 0; r < op->nregions; r++) {
+      tg_op *yield = op->regions[r]->last;
+      drop(yield->in, i, yield->nin--);
+    }
+    if (op->code == TG_OP_FOR) {
+      drop(op->in, 2 + i, op->nin--);
+      drop_value(op->regions[0]->args, 1 + i, op->regions[0]->nargs--);
+    }
+    drop_value(op->out, i, op->nout--);
+  }
+}
+
+static void sweep(tg_op *op, void *user) {
+  (void)user;
+  if (!op->note) tg_remove_op(op);
+  else if (op->code == TG_OP_FOR || op->code == TG_OP_IF) drop_unneeded(op);
+}
+
+static void clear(tg_op *op, void *user) {
+  (void)user;
+  op->note = NULL;
   for (int i = 0; i < op->nout; i++) op->out[i]->note = NULL;
-  for (int i = 0; i < op->nregions; i++) clear_region(op->regions[i]);
-}
-static void clear_region(tg_region *region) {
-  for (int i = 0; i < region->nargs; i++) region->args[i]->note = NULL;
-  for (tg_op *op = region->first; op; op = op->next) clear_op(op);
-}
-
-static void count_op(tg_op *op, void *user) {
-  (void)user;
-  for (int i = 0; i < op->nin; i++) add_use(op->in[i], 1);
-}
-
-static void drop_op_uses(tg_op *op, void *user) {
-  (void)user;
-  for (int i = 0; i < op->nin; i++) add_use(op->in[i], -1);
-}
-
-static void look_for_writes(tg_op *op, void *user) {
-  unsigned traits = tg_op_rows()[op->code].traits;
-  if (traits & TG_WRITES) *(bool *)user = true;
-  // `while` may not end: removing it would change what the kernel does.
-  if (op->code == TG_OP_WHILE) *(bool *)user = true;
-}
-
-static bool removable(const tg_op *op) {
-  unsigned traits = tg_op_rows()[op->code].traits;
-  if (traits & (TG_WRITES | TG_TERMINATOR)) return false;
-  if (!op->nregions) return (traits & (TG_PURE | TG_READS)) != 0;
-  bool writes = op->code == TG_OP_WHILE;
-  for (int i = 0; i < op->nregions; i++) tg_walk(op->regions[i], look_for_writes, &writes);
-  return !writes;
-}
-
-static bool unused(const tg_op *op) {
-  for (int i = 0; i < op->nout; i++)
-    if (uses(op->out[i])) return false;
-  return true;
-}
-
-// Drops carried value i of a for: its result and its region argument are unused.
-static void drop_carried(tg_op *loop, int i) {
-  tg_region *body = loop->regions[0];
-  tg_op *yield = body->last;
-  add_use(loop->in[2 + i], -1);
-  add_use(yield->in[i], -1);
-  for (int k = 2 + i; k + 1 < loop->nin; k++) loop->in[k] = loop->in[k + 1];
-  for (int k = i; k + 1 < yield->nin; k++) yield->in[k] = yield->in[k + 1];
-  for (int k = i; k + 1 < loop->nout; k++) (loop->out[k] = loop->out[k + 1])->index = (uint32_t)k;
-  for (int k = i + 1; k + 1 < body->nargs; k++) (body->args[k] = body->args[k + 1])->index = (uint32_t)k;
-  loop->nin--, yield->nin--, loop->nout--, body->nargs--;
-}
-
-static void sweep(tg_region *region);
-static void sweep_op(tg_op *op) {
-  if (op->code == TG_OP_FOR)
-    for (int i = op->nout; i-- > 0;)
-      if (!uses(op->out[i]) && !uses(op->regions[0]->args[i + 1])) drop_carried(op, i);
-  if (unused(op) && removable(op)) {
-    drop_op_uses(op, NULL);
-    for (int i = 0; i < op->nregions; i++) tg_walk(op->regions[i], drop_op_uses, NULL);
-    tg_remove_op(op);
-    return;
-  }
-  for (int i = 0; i < op->nregions; i++) sweep(op->regions[i]);
-}
-
-static void sweep(tg_region *region) {
-  for (tg_op *op = region->last, *prev; op; op = prev) {
-    prev = op->prev;
-    sweep_op(op);
+  for (int r = 0; r < op->nregions; r++) {
+    for (int i = 0; i < op->regions[r]->nargs; i++) op->regions[r]->args[i]->note = NULL;
   }
 }
 
-static int count_ops(tg_region *region) {
-  int n = 0;
-  for (tg_op *op = region->first; op; op = op->next) {
-    n += 1 + op->nin;
-    for (int i = 0; i < op->nregions; i++) n += count_ops(op->regions[i]);
+static void clear_all(tg_kernel *kernel) {
+  for (int l = 0; l < kernel->nlaunches; l++) {
+    tg_region *body = kernel->launches[l]->body;
+    for (int i = 0; i < body->nargs; i++) body->args[i]->note = NULL;
+    tg_walk(body, clear, NULL);
   }
-  return n;
 }
 
 void tg_pass_dce(tg_kernel *kernel) {
-  for (int l = 0; l < kernel->nlaunches; l++) {
-    tg_region *body = kernel->launches[l]->body;
-    clear_region(body);
-    tg_walk(body, count_op, NULL);
-    // A value that lives only through a loop's yield dies in the sweep after the one that dropped the carried value.
-    for (int before = -1, now = count_ops(body); now != before; now = count_ops(body)) {
-      before = now;
-      sweep(body);
-    }
-    clear_region(body);
+  marker m = {.kernel = kernel};
+  tg_arena_init(&m.arena, kernel->ctx);
+  tg_status status = tg_protect(kernel->ctx, mark, &m);
+  if (!status) {
+    for (int l = 0; l < kernel->nlaunches; l++) tg_walk(kernel->launches[l]->body, sweep, NULL);
   }
+  clear_all(kernel);
+  tg_arena_free(&m.arena);
+  if (status) tg_rethrow(kernel->ctx);
 }

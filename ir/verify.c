@@ -46,9 +46,10 @@ static void check_operands(verifier *v, const tg_op *op) {
       const tg_op *owner = x->region->owner;
       tg_loc at = tg_value_loc(x);
       const char *where = at.file ? tg_arena_printf(&v->arena, " at %s:%d", at.file, at.line) : "";
-      const char *why = x->region->launch != v->launch ? "in another launch"
-                        : owner && x->region != op->parent ? tg_arena_printf(&v->arena, "inside the %s opened at line %d", tg_opcode_info(owner->code)->name, owner->loc.line)
-                                                           : "after this use";
+      const char *why = x->region->launch != v->launch       ? "in another launch"
+                        : !owner || x->region == op->parent  ? "after this use"
+                        : owner->loc.file                    ? tg_arena_printf(&v->arena, "inside the %s opened at line %d", tg_opcode_info(owner->code)->name, owner->loc.line)
+                                                             : tg_arena_printf(&v->arena, "inside the %s before it", tg_opcode_info(owner->code)->name);
       complain_op(v, op, tg_arena_printf(&v->arena, "operand %d, %%%u, is defined%s %s", i + 1, x->id, where, why));
     }
   }
