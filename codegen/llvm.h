@@ -91,7 +91,7 @@ LLVMValueRef tg_llvm_text(tg_llvm *e, const char *text);
 bool tg_llvm_is_narrow(int dtype);                                     // kept as bits: f16, bf16 and the formats below
 LLVMValueRef tg_llvm_to_f32(tg_llvm *e, int dtype, LLVMValueRef bits); // narrow to f32, exact
 LLVMValueRef tg_llvm_from_f32(tg_llvm *e, int dtype, LLVMValueRef x, tg_round_mode mode);
-LLVMValueRef tg_llvm_to_f64(tg_llvm *e, int dtype, LLVMValueRef x);                       // any float, exact
+
 LLVMValueRef tg_llvm_from_f64(tg_llvm *e, int dtype, LLVMValueRef x, tg_round_mode mode); // rounded once
 LLVMValueRef tg_llvm_cast(tg_llvm *e, int from, int to, LLVMValueRef x, tg_round_mode mode);
 

@@ -1,5 +1,5 @@
-// Elementwise ops but casts. f16 and bf16 are computed in f32 or, where that would round twice, in f64, and rounded once; narrower formats
-// are for storage and conversion only.
+// Elementwise ops but casts. f16 and bf16 are computed in f32 and rounded after each op; narrower formats are for storage and conversion
+// only.
 #include <math.h>
 
 #include "codegen/llvm_short.h"
@@ -42,15 +42,10 @@ static LLVMValueRef float1(tg_llvm *e, const tg_op *op, unary_fn *fn) {
   return tg_llvm_from_f32(e, dtype, fn(e, widen(e, op, 0)), TG_ROUND_IEEE);
 }
 
-// Sums of f16 and bf16, and products and quotients of f16, round innocuously in f32 first (24 >= 2p + 2 bits; Figueroa, "When is double
-// rounding innocuous?", SIGNUM Newsletter 30, 1995). Those of bf16 reach f32's subnormals, so go through f64.
-static LLVMValueRef float2(tg_llvm *e, const tg_op *op, binary_fn *fn, bool product) {
+static LLVMValueRef float2(tg_llvm *e, const tg_op *op, binary_fn *fn) {
   const int dtype = dtype_of(op);
-  LLVMValueRef x = tg_llvm_in(op, 0), y = tg_llvm_in(op, 1);
-  if (!tg_llvm_is_narrow(dtype)) return fn(e, x, y);
-  if (product && dtype == TG_BF16)
-    return tg_llvm_from_f64(e, dtype, fn(e, tg_llvm_to_f64(e, dtype, x), tg_llvm_to_f64(e, dtype, y)), TG_ROUND_IEEE);
-  return tg_llvm_from_f32(e, dtype, fn(e, tg_llvm_to_f32(e, dtype, x), tg_llvm_to_f32(e, dtype, y)), TG_ROUND_IEEE);
+  if (!tg_llvm_is_narrow(dtype)) return fn(e, tg_llvm_in(op, 0), tg_llvm_in(op, 1));
+  return tg_llvm_from_f32(e, dtype, fn(e, widen(e, op, 0), widen(e, op, 1)), TG_ROUND_IEEE);
 }
 
 // ---- signs
@@ -135,17 +130,15 @@ static LLVMValueRef float_mul(tg_llvm *e, LLVMValueRef x, LLVMValueRef y) { retu
 static LLVMValueRef float_div(tg_llvm *e, LLVMValueRef x, LLVMValueRef y) { return LLVMBuildFDiv(B, x, y, ""); }
 
 static void emit_add(tg_llvm *e, tg_op *op) {
-  tg_llvm_set(op, is_float(dtype_of(op)) ? float2(e, op, float_add, false) : LLVMBuildAdd(B, tg_llvm_in(op, 0), tg_llvm_in(op, 1), ""));
+  tg_llvm_set(op, is_float(dtype_of(op)) ? float2(e, op, float_add) : LLVMBuildAdd(B, tg_llvm_in(op, 0), tg_llvm_in(op, 1), ""));
 }
 static void emit_sub(tg_llvm *e, tg_op *op) {
-  tg_llvm_set(op, is_float(dtype_of(op)) ? float2(e, op, float_sub, false) : LLVMBuildSub(B, tg_llvm_in(op, 0), tg_llvm_in(op, 1), ""));
+  tg_llvm_set(op, is_float(dtype_of(op)) ? float2(e, op, float_sub) : LLVMBuildSub(B, tg_llvm_in(op, 0), tg_llvm_in(op, 1), ""));
 }
 static void emit_mul(tg_llvm *e, tg_op *op) {
-  tg_llvm_set(op, is_float(dtype_of(op)) ? float2(e, op, float_mul, true) : LLVMBuildMul(B, tg_llvm_in(op, 0), tg_llvm_in(op, 1), ""));
+  tg_llvm_set(op, is_float(dtype_of(op)) ? float2(e, op, float_mul) : LLVMBuildMul(B, tg_llvm_in(op, 0), tg_llvm_in(op, 1), ""));
 }
-static void emit_div(tg_llvm *e, tg_op *op) {
-  tg_llvm_set(op, is_float(dtype_of(op)) ? float2(e, op, float_div, true) : tg_llvm_int_div(e, op));
-}
+static void emit_div(tg_llvm *e, tg_op *op) { tg_llvm_set(op, is_float(dtype_of(op)) ? float2(e, op, float_div) : tg_llvm_int_div(e, op)); }
 static void emit_rem(tg_llvm *e, tg_op *op) { tg_llvm_set(op, tg_llvm_int_rem(e, op)); }
 static void emit_shift(tg_llvm *e, tg_op *op) { tg_llvm_set(op, tg_llvm_shift(e, op)); }
 
@@ -162,16 +155,19 @@ static LLVMValueRef odd_sum(tg_llvm *e, LLVMValueRef x, LLVMValueRef y) {
   return tg_llvm_bitcast(e, pick(e, move, odd, bits), e->f64);
 }
 
+static LLVMValueRef fused(tg_llvm *e, LLVMValueRef x, LLVMValueRef y, LLVMValueRef z) {
+  LLVMTypeRef type = LLVMTypeOf(x), f64 = tg_llvm_like(type, e->f64);
+  if (e->fma || type == f64) // f64 without the instruction: the C library's fma
+    return tg_llvm_intrinsic(e, "llvm.fma", 1, &type, 3, (LLVMValueRef[]){x, y, z});
+  // The product of two f32 is exact in f64.
+  LLVMValueRef product = LLVMBuildFMul(B, LLVMBuildFPExt(B, x, f64, ""), LLVMBuildFPExt(B, y, f64, ""), "");
+  return LLVMBuildFPTrunc(B, odd_sum(e, product, LLVMBuildFPExt(B, z, f64, "")), type, "");
+}
+
 static void emit_fma(tg_llvm *e, tg_op *op) {
   const int dtype = dtype_of(op);
-  LLVMValueRef x[3] = {tg_llvm_in(op, 0), tg_llvm_in(op, 1), tg_llvm_in(op, 2)};
-  if (dtype == TG_F64 || (dtype == TG_F32 && e->fma)) {
-    LLVMTypeRef type = LLVMTypeOf(x[0]);
-    tg_llvm_set(op, tg_llvm_intrinsic(e, "llvm.fma", 1, &type, 3, x)); // f64 without the instruction: the C library's fma
-    return;
-  }
-  for (int i = 0; i < 3; i++) x[i] = tg_llvm_to_f64(e, dtype, x[i]); // the product of two f32 is exact in f64
-  tg_llvm_set(op, tg_llvm_from_f64(e, dtype, odd_sum(e, LLVMBuildFMul(B, x[0], x[1], ""), x[2]), TG_ROUND_IEEE));
+  if (!tg_llvm_is_narrow(dtype)) tg_llvm_set(op, fused(e, tg_llvm_in(op, 0), tg_llvm_in(op, 1), tg_llvm_in(op, 2)));
+  else tg_llvm_set(op, tg_llvm_from_f32(e, dtype, fused(e, widen(e, op, 0), widen(e, op, 1), widen(e, op, 2)), TG_ROUND_IEEE));
 }
 
 // ---- least and greatest

@@ -167,11 +167,6 @@ LLVMValueRef tg_llvm_from_f32(tg_llvm *e, int dtype, LLVMValueRef x, tg_round_mo
 
 // ---- f64
 
-LLVMValueRef tg_llvm_to_f64(tg_llvm *e, int dtype, LLVMValueRef x) {
-  if (dtype == TG_F64) return x;
-  return LLVMBuildFPExt(B, tg_llvm_to_f32(e, dtype, x), tg_llvm_like_value(x, e->f64), "");
-}
-
 // f64 to f32 rounded to odd: exact values as they are, others to the neighbour whose last bit is 1.
 static LLVMValueRef odd_f32(tg_llvm *e, LLVMValueRef x) {
   LLVMValueRef near = LLVMBuildFPTrunc(B, x, tg_llvm_like_value(x, e->f32), "");
