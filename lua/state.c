@@ -11,7 +11,7 @@
 // A kernel's trace takes some 10^5 VM instructions; 10^8 take about a second and end a loop that would never end.
 #define KERNEL_STEPS 100000000
 #define KERNEL_BYTES ((size_t)256 << 20)
-#define SCRIPT_BYTES ((size_t)2 << 30) // host arrays are not Lua's memory and do not count
+#define SCRIPT_BYTES ((size_t)1 << 30) // host arrays are not Lua's memory and do not count
 
 tg_lua *tg_lua_of(lua_State *L) { return *(tg_lua **)lua_getextraspace(L); }
 
