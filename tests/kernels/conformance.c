@@ -322,10 +322,10 @@ void conform_quantize(const char *kernel, const char *settings, int64_t R, int64
   oracle_fill(ORACLE_BF16, &randomness, R * K, 3, x);
   if (R * K >= 64) { // NaN, both Inf, an all-zero stretch, tiny and huge numbers
     x[R * K / 3] = 0x7fc0, x[R * K / 2] = 0xffc0;
-    x[R * K - 1] = 0x7f80;
-    for (int64_t i = 0; i < 16; i++) x[i] = 0;
+    x[K - 1] = 0x7f80;
     x[16] = 0x0001, x[17] = 0x8000;
     if (R > 2) x[K + 1] = 0x7f7f;
+    for (int64_t k = 0; R > 8 && k < K; k++) x[4 * K + k] = 0, x[5 * K + k] = x[(R - 1) * K + k] = 0x3980; // 2^-12 stays above the least amax
   }
   verdict v = {kernel, settings, "codes", {R, K, 0}};
   tg_argument args[] = {{.name = "X", .array = X}, {.name = "Q", .array = Q}, {.name = "S", .array = S}};
@@ -409,6 +409,7 @@ void conform_swiglu(const char *kernel, const char *settings, int64_t T, int64_t
     g[0] = 0x7fc0, g[2 * I - 1] = 0x7fc0; // NaN in the gate and in the other factor
     g[2 * I + 1] = 0xc2c8;                // a gate of -100
     g[2 * I + 2] = 0xff80;                // -Inf: -Inf * 0
+    for (int64_t i = 0; T > 8 && i < 2 * I; i++) g[8 * I + i] = 0, g[10 * I + i] = 0x3c00; // amax below 1e-4
   }
   const verdict v = {kernel, settings, "bounds", {T, I, 0}};
   oracle_swiglu(T, I, clamp ? atof(clamp + 6) : 0, g, want);
