@@ -10,7 +10,7 @@
 #include "targets/run.h"
 
 enum { MAX_BLOCKS = 1 << 16 };
-static const double FLOPS = 4e8; // about what the reference may cost; the interpreter does some 1e8 to 1e9 a second
+static const double FLOPS = 1e8; // of the sampled blocks; the interpreter does some 4e8 a second
 
 typedef struct reference_run {
   tg_context *ctx;

@@ -8,7 +8,7 @@
 
 #include "autotune/autotune.h"
 
-enum { DEFAULT_TRIALS = 64, FINALISTS = 5, ROUNDS = 3 };
+enum { DEFAULT_TRIALS = 64, FINALISTS = 4, MAX_FINALISTS = 12, ROUNDS = 3, MAX_SAMPLES = 9 };
 
 typedef enum known { UNKNOWN, EVALUATED, DUPLICATE } known;
 
@@ -235,7 +235,7 @@ static void search(run *r) {
 typedef struct finalist {
   int at; // in out->at
   int n;
-  double times[ROUNDS], mads[ROUNDS];
+  double times[MAX_SAMPLES], mads[MAX_SAMPLES];
 } finalist;
 
 static int compare_seconds(const void *a, const void *b, void *out) {
@@ -244,19 +244,29 @@ static int compare_seconds(const void *a, const void *b, void *out) {
   return (x->index > y->index) - (x->index < y->index);
 }
 
-// The fastest few that noise could have put in the wrong order, and the default config whatever its time.
-static int choose_finalists(run *r, finalist *out) {
+static bool is_listed(const finalist *list, int n, int at) {
+  for (int i = 0; i < n; i++)
+    if (list[i].at == at) return true;
+  return false;
+}
+
+// Adds the fastest few that are not yet among the finalists and that noise may have kept from being the best; the default config, too, the
+// first time. Returns the new number.
+static int add_finalists(run *r, finalist *list, int n) {
   const tg_outcome *o = r->out;
-  int *order = TG_NEWN(r->arena, int, o->n + 1), n = 0, chosen = 0;
+  int *order = TG_NEWN(r->arena, int, o->n + 1), usable = 0, before = n;
   for (int i = 0; i < o->n; i++)
-    if (o->at[i].trial.ok) order[n++] = i;
-  qsort_r(order, (size_t)n, sizeof *order, compare_seconds, r->out);
-  for (int i = 0; i < n && chosen < FINALISTS - 1; i++)
-    if (o->at[order[i]].trial.seconds <= 1.1 * best_seconds(r)) out[chosen++] = (finalist){.at = order[i]};
-  bool has_standard = o->standard < 0 || !o->at[o->standard].trial.ok;
-  for (int i = 0; i < chosen; i++) has_standard |= out[i].at == o->standard;
-  if (!has_standard) out[chosen++] = (finalist){.at = o->standard};
-  return chosen;
+    if (o->at[i].trial.ok) order[usable++] = i;
+  qsort_r(order, (size_t)usable, sizeof *order, compare_seconds, r->out);
+  const tg_trial *best = &o->at[o->best].trial;
+  for (int i = 0; i < usable && n < before + FINALISTS && n < MAX_FINALISTS; i++) {
+    const tg_trial *trial = &o->at[order[i]].trial;
+    double band = before ? 1 : fmin(fmax(1.1, 1 + 4 * (best->mad / best->seconds + trial->mad / trial->seconds)), 1.5);
+    if (trial->seconds <= band * best->seconds && !is_listed(list, n, order[i])) list[n++] = (finalist){.at = order[i]};
+  }
+  bool works = o->standard >= 0 && o->at[o->standard].trial.ok;
+  if (!before && works && !is_listed(list, n, o->standard)) list[n++] = (finalist){.at = o->standard};
+  return n;
 }
 
 static void measure_finalists(run *r, finalist *list, int n) {
@@ -264,7 +274,7 @@ static void measure_finalists(run *r, finalist *list, int n) {
     for (int i = 0; i < n; i++) {
       tg_trial trial;
       tg_pace pace = {.settle = 0.5 * settle_time(r), .limit = time_limit(r)};
-      if (round && left(r) <= 0) return;
+      if (left(r) <= 0 || list[i].n == MAX_SAMPLES) continue;
       tg_measurer_run(&r->measurer, tg_space_config(r->plan->space, r->arena, r->out->at[list[i].at].index), &pace, &trial);
       if (!trial.ok) continue;
       list[i].times[list[i].n] = trial.seconds;
@@ -297,6 +307,19 @@ static void settle_best(run *r, finalist *list, int n) {
   o->best = winner;
 }
 
+// The fastest are measured again in turns. When that shows the best to be slower than one left out, those come in as well.
+static void choose_best(run *r) {
+  finalist list[MAX_FINALISTS + 1];
+  int n = 0;
+  for (int turn = 0; turn < 3; turn++) {
+    int now_listed = add_finalists(r, list, n);
+    if (now_listed == n || now_listed < 2) return;
+    n = now_listed;
+    measure_finalists(r, list, n);
+    settle_best(r, list, n);
+  }
+}
+
 static void body(void *arg) {
   run *r = arg;
   read_journal(r);
@@ -304,10 +327,7 @@ static void body(void *arg) {
   int index = r->plan->space->first_default;
   r->out->standard = r->known[index] != UNKNOWN ? r->position[index] : -1;
   if (r->out->best < 0) return;
-  finalist list[FINALISTS];
-  int n = choose_finalists(r, list);
-  if (n > 1) measure_finalists(r, list, n);
-  if (n > 1) settle_best(r, list, n);
+  choose_best(r);
   if (r->plan->database) record_body(&(record_call){r, &r->out->at[r->out->best], true});
   if (r->plan->journal) unlink(r->plan->journal); // the run is complete
 }
