@@ -1,0 +1,82 @@
+// tg_check on a library of two kernels, one of which gives other results under other tile sizes: it must be caught, and only it.
+#include <unistd.h>
+
+#include "tegula/tegula.h"
+
+#include "test.h"
+
+static const char right[] =
+    "local tg <const> = require 'tegula'\n"
+    "return tg.kernel('right', function(k)\n"
+    "  local M = k.dim 'M'\n"
+    "  local X, O = k.input('X', tg.f32, M), k.output('O', tg.f32, M)\n"
+    "  local bm = k.tune('BM', 8, 4)\n"
+    "  local more = k.option('more', 0, 0, 1)\n"
+    "  k.blocks(M:by(bm), function(m) O[{m}] = X[{m}] + more end)\n"
+    "end)\n";
+static const char fickle[] =
+    "local tg <const> = require 'tegula'\n"
+    "return tg.kernel('fickle', function(k)\n"
+    "  local M = k.dim 'M'\n"
+    "  local X, O = k.input('X', tg.f32, M), k.output('O', tg.f32, M)\n"
+    "  local bm = k.tune('BM', 8, 4)\n"
+    "  k.blocks(M:by(bm), function(m) O[{m}] = X[{m}] + bm end)\n"
+    "end)\n";
+
+static char root[] = "/tmp/tegula-test-XXXXXX";
+
+static void put(const char *name, const char *text) {
+  char path[128];
+  snprintf(path, sizeof path, "%s/kernels/%s.lua", root, name);
+  FILE *file = fopen(path, "w");
+  fputs(text, file);
+  fclose(file);
+}
+
+typedef struct tally {
+  int right, fickle, bad_right, bad_fickle, options;
+} tally;
+
+static void count(void *user, const char *line, bool ok) {
+  tally *t = user;
+  bool first = strncmp(line, "right", 5) == 0;
+  *(first ? &t->right : &t->fickle) += 1;
+  *(first ? &t->bad_right : &t->bad_fickle) += !ok;
+  t->options += strstr(line, "more=1") != NULL;
+  if (!ok && first) fprintf(stderr, "%s\n", line);
+}
+
+int main(void) {
+  char command[512], cache[64];
+  if (!mkdtemp(root)) return 1;
+  snprintf(command, sizeof command, "mkdir %s/kernels && ln -s %s/lua %s/lua", root, ROOT_DIR, root);
+  CHECK(system(command) == 0);
+  snprintf(cache, sizeof cache, "%s/cache", root);
+  put("right", right);
+  put("fickle", fickle);
+  tg_context *ctx;
+  const tg_config config = {.root = root, .cache_dir = cache, .worker = BUILD_DIR "/tegula-worker"};
+  if (tg_context_new(&config, &ctx) != TG_OK) return 1;
+
+  tally t = {0};
+  CHECK(tg_check(ctx, "cpu", NULL, count, &t) == TG_FAILED && strstr(tg_error_message(ctx), "on cpu"));
+  CHECKF(t.right > 10 && t.options >= t.right / 2 && t.bad_right == 0, "%d, %d with the option, %d bad", t.right, t.options, t.bad_right);
+  CHECKF(t.fickle > 5 && t.bad_fickle == t.fickle - 1, "%d of %d", t.bad_fickle, t.fickle); // nothing is wrong where M = 0
+
+  t = (tally){0};
+  CHECKF(tg_check(ctx, NULL, "cpu:avx512", count, &t) == TG_OK, "%s", tg_error_message(ctx));
+  CHECK(t.right == 3 && t.fickle == 2); // the default, BM=4, more=1
+  put("broken", "local tg <const> = require 'tegula'\nreturn tg.kernel('broken', function(k) k.blocks(1, function() error 'no' end) end)\n");
+  tg_context_free(ctx);
+  if (tg_context_new(&config, &ctx) != TG_OK) return 1;
+  CHECK(tg_check(ctx, NULL, "cpu:avx2", NULL, NULL) == TG_FAILED && strstr(tg_error_message(ctx), "1 of"));
+
+  CHECK(tg_check(ctx, NULL, NULL, NULL, NULL) == TG_INVALID);
+  CHECK(tg_check(ctx, "cpu", "cpu", NULL, NULL) == TG_INVALID);
+  CHECK(tg_check(ctx, "abacus", NULL, NULL, NULL) == TG_INVALID && strstr(tg_error_message(ctx), "interp"));
+  CHECK(tg_check(ctx, NULL, "abacus", NULL, NULL) == TG_INVALID && strstr(tg_error_message(ctx), "cpu:avx2"));
+  tg_context_free(ctx);
+  snprintf(command, sizeof command, "rm -r %s", root);
+  CHECK(system(command) == 0);
+  return test_done();
+}
