@@ -67,6 +67,10 @@ static double round_to(int dtype, double x) {
   return dtype == TG_F32 ? f : tg_decode(dtype, tg_encode(dtype, f, TG_ROUND_SAT));
 }
 
+// -0 is less than +0, as in IEEE 754-2019.
+static double smaller(double x, double y) { return x == y ? (signbit(x) ? x : y) : x < y ? x : y; }
+static double larger(double x, double y) { return x == y ? (signbit(x) ? y : x) : x > y ? x : y; }
+
 static bool fold_float(int code, int dtype, double x, double y, double z, tg_scalar *out) {
   out->is_int = true;
   switch (code) {
@@ -87,10 +91,10 @@ static bool fold_float(int code, int dtype, double x, double y, double z, tg_sca
   case TG_OP_CEIL: out->f = ceil(x); return true;
   case TG_OP_TRUNC: out->f = trunc(x); return true;
   case TG_OP_RINT: out->f = nearbyint(x); return true;
-  case TG_OP_MIN: out->f = nan ? NAN : fmin(x, y); return true;
-  case TG_OP_MAX: out->f = nan ? NAN : fmax(x, y); return true;
-  case TG_OP_MINNUM: out->f = fmin(x, y); return true;
-  case TG_OP_MAXNUM: out->f = fmax(x, y); return true;
+  case TG_OP_MIN: out->f = nan ? (double)NAN : smaller(x, y); return true;
+  case TG_OP_MAX: out->f = nan ? (double)NAN : larger(x, y); return true;
+  case TG_OP_MINNUM: out->f = isnan(x) ? y : isnan(y) ? x : smaller(x, y); return true;
+  case TG_OP_MAXNUM: out->f = isnan(x) ? y : isnan(y) ? x : larger(x, y); return true;
   case TG_OP_SQRT: out->f = round_to(dtype, sqrt(x)); return true;
   case TG_OP_ADD: out->f = round_to(dtype, x + y); return true;
   case TG_OP_SUB: out->f = round_to(dtype, x - y); return true;
