@@ -1,7 +1,9 @@
 // The compile helper: reads jobs on standard input and writes products on standard output until its input ends (targets/wire.h).
+// `tegula-worker measure` is the tuner's measuring process instead (autotune/measure.c).
 #include <signal.h>
 #include <unistd.h>
 
+#include "autotune/autotune.h"
 #include "targets/wire.h"
 
 typedef struct worker_job {
@@ -41,7 +43,8 @@ static bool serve(tg_context *ctx) {
   return alive;
 }
 
-int main(void) {
+int main(int argc, char **argv) {
+  if (argc == 2 && strcmp(argv[1], "measure") == 0) return tg_measure_serve(TG_MEASURE_FD, &tg_backend_device);
   signal(SIGPIPE, SIG_IGN);
   tg_context *ctx;
   if (tg_context_new(NULL, &ctx) != TG_OK) return 1;
