@@ -30,15 +30,27 @@ static void accumulate_i8(int64_t M, int64_t N, int64_t K, const int8_t *a, cons
       for (int64_t n = 0; n < N; n++) c[m * N + n] += (uint32_t)(a[m * K + k] * b[k * N + n]);
 }
 
-// x[r][k] * scale of the block that holds (r, k); the blocks of `scale` tile x evenly. `by_column` says that x is [K, R].
-static const float *scaled(tg_interp_run *run, const float *x, int64_t R, int64_t K, const tg_value *scale, bool by_column, int which) {
+// x times the scale of the block that each element lies in; the blocks of `scale` [rows, columns] tile R x K evenly. a is [R, K], b is [K, R].
+static const float *scaled_a(tg_interp_run *run, const float *x, int64_t R, int64_t K, const tg_value *scale) {
+  const float *s = (const float *)tg_interp_slot_of(run, scale)->data;
+  const int64_t columns = scale->type.dim[1], r_block = R / scale->type.dim[0], k_block = K / columns;
+  float *y = tg_interp_scratch_of(run, 2, sizeof *y * (size_t)(R * K));
+  for (int64_t r = 0; r < R; r++)
+    for (int64_t c = 0; c < columns; c++) {
+      const float factor = s[r / r_block * columns + c];
+      for (int64_t k = c * k_block; k < (c + 1) * k_block; k++) y[r * K + k] = x[r * K + k] * factor;
+    }
+  return y;
+}
+
+static const float *scaled_b(tg_interp_run *run, const float *x, int64_t R, int64_t K, const tg_value *scale) {
   const float *s = (const float *)tg_interp_slot_of(run, scale)->data;
   const int64_t rows = scale->type.dim[0], columns = scale->type.dim[1], r_block = R / rows, k_block = K / columns;
-  float *y = tg_interp_scratch_of(run, which, sizeof *y * (size_t)(R * K));
-  for (int64_t r = 0; r < R; r++)
-    for (int64_t k = 0; k < K; k++) {
-      const int64_t at = by_column ? k * R + r : r * K + k;
-      y[at] = x[at] * s[r / r_block * columns + k / k_block];
+  float *y = tg_interp_scratch_of(run, 3, sizeof *y * (size_t)(R * K));
+  for (int64_t k = 0; k < K; k++)
+    for (int64_t b = 0; b < rows; b++) {
+      const float factor = s[b * columns + k / k_block];
+      for (int64_t r = b * r_block; r < (b + 1) * r_block; r++) y[k * R + r] = x[k * R + r] * factor;
     }
   return y;
 }
@@ -56,8 +68,8 @@ void tg_interp_dot(tg_interp_run *run, const tg_op *op) {
   } else {
     const float *x = tg_interp_floats(run, ta.dtype, a, M * K, 0), *y = tg_interp_floats(run, tb.dtype, b, K * N, 1);
     if (op->code == TG_OP_DOT_SCALED) {
-      x = scaled(run, x, M, K, op->in[3], false, 2);
-      y = scaled(run, y, N, K, op->in[4], true, 3);
+      x = scaled_a(run, x, M, K, op->in[3]);
+      y = scaled_b(run, y, N, K, op->in[4]);
     }
     accumulate(M, N, K, x, y, c);
   }

@@ -22,18 +22,25 @@ static void count_up(tg_interp_run *run, const tg_op *op, int64_t start) {
   tg_interp_put_ints(t.dtype, v, n, tg_interp_buffer(run, op->out[0]));
 }
 
+#define COPY_ROW(type)                                                                        \
+  for (int64_t i = 0; i < n; i++) ((type *)to)[i] = ((const type *)from)[i * step]
+static void copy_row(const uint8_t *from, uint8_t *to, int64_t n, int64_t width, int64_t step) {
+  switch (width) {
+  case 1: COPY_ROW(uint8_t); break;
+  case 2: COPY_ROW(uint16_t); break;
+  case 4: COPY_ROW(uint32_t); break;
+  default: COPY_ROW(uint64_t);
+  }
+}
+
 // Copies a tile whose element at (i0, i1, i2, i3) is the operand's element sum i*step; extents and steps of four axes.
 static void gather_steps(const uint8_t *from, uint8_t *to, int64_t width, const int64_t dim[4], const int64_t step[4]) {
   for (int64_t i0 = 0; i0 < dim[0]; i0++)
     for (int64_t i1 = 0; i1 < dim[1]; i1++)
       for (int64_t i2 = 0; i2 < dim[2]; i2++) {
         const uint8_t *row = from + (i0 * step[0] + i1 * step[1] + i2 * step[2]) * width;
-        if (step[3] == 1) {
-          memcpy(to, row, (size_t)(dim[3] * width));
-          to += dim[3] * width;
-          continue;
-        }
-        for (int64_t i3 = 0; i3 < dim[3]; i3++, to += width) memcpy(to, row + i3 * step[3] * width, (size_t)width);
+        copy_row(row, to, dim[3], width, step[3]);
+        to += dim[3] * width;
       }
 }
 
