@@ -377,17 +377,17 @@ static void check_registers(tg_op *op, void *user) {
   for (int i = 0; i < op->nout; i++) {
     const tg_type *t = &op->out[i]->type;
     int64_t n = t->kind == TG_TILE && t->rank ? tg_type_elements(*t) >> (s->lane_bits + s->warp_bits) : 0;
-    if (n > 1024) simt_fail(s, op, "a tile of %lld elements is too large for %d warps; choose smaller tiles, or more warps with warps=", (long long)tg_type_elements(*t), s->warps);
+    if (n > 1024) simt_fail(s, op, "a tile of %lld elements is too large for %d threads; choose smaller tiles, or more warps with warps=", (long long)tg_type_elements(*t), s->warps << s->lane_bits);
   }
   int most = s->machine->max_registers > 0 ? (int)s->machine->max_registers : 255, spare = 40; // addresses, masks, counters
   if (op->code == TG_OP_DOT && simt_dot_registers(op, s->warp_bits) > most - spare)
-    simt_fail(s, op, "this dot needs about %d registers of a thread and %d can be had; choose smaller tiles, or more than %d warps with warps=",
+    simt_fail(s, op, "this dot needs about %d registers of a thread and %d can be had; choose smaller tiles, or more warps than %d with warps=",
               simt_dot_registers(op, s->warp_bits), most - spare, s->warps);
 }
 
 static void lower_launch(simt *s, tg_launch *launch) {
-  const tg_expr *grid = launch->grid[0];
-  for (int i = 1; i < launch->naxes; i++) grid = tg_e_bin(s->arena, TG_EXPR_MUL, grid, launch->grid[i]);
+  const tg_expr *grid = tg_e_copy(s->arena, launch->grid[0]);
+  for (int i = 1; i < launch->naxes; i++) grid = tg_e_bin(s->arena, TG_EXPR_MUL, grid, tg_e_copy(s->arena, launch->grid[i]));
   s->launch = launch;
   tg_launch *out = s->out = tg_add_launch(s->lane, 1, &grid);
   out->entry = tg_arena_printf(s->arena, "%s_%d", s->tile->name, launch->index);

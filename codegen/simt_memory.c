@@ -143,7 +143,8 @@ static tg_value *add_argument(simt *s, const tg_arg *arg, tg_type type) {
 tg_value *simt_argument(simt *s, const tg_expr *e) {
   int64_t value;
   if (expr_const(s, e, &value)) return simt_int(s, TG_I64, value);
-  return add_argument(s, &(tg_arg){.name = tg_e_text(s->arena, e), .kind = TG_ARG_SCALAR, .dtype = TG_I64, .value = e}, tg_scalar_type(TG_I64));
+  tg_arg arg = {.name = tg_e_text(s->arena, e), .kind = TG_ARG_SCALAR, .dtype = TG_I64, .value = tg_e_copy(s->arena, e)}; // outlives the tile kernel
+  return add_argument(s, &arg, tg_scalar_type(TG_I64));
 }
 
 tg_value *simt_scalar_argument(simt *s, const char *name, int dtype) {
@@ -293,7 +294,8 @@ static void require(simt *s, const char *text) {
 static bool divides(simt *s, size z, int64_t n, bool commit) {
   int64_t known = z.e ? expr_divisor(s, z.e) : simt_divisor_of(s, z.v);
   if (known % n == 0) return true;
-  if (!z.e || !s->assume) return false;
+  int64_t value;
+  if (!z.e || !s->assume || expr_const(s, z.e, &value)) return false;
   if (commit) require(s, tg_arena_printf(s->arena, "%s %% %lld == 0", tg_e_text(s->arena, z.e), (long long)n));
   return true;
 }

@@ -1,0 +1,139 @@
+// PTX of library kernels: what the text must contain, what ptxas says of it where it is installed, and the launch record beside it.
+#include "targets/finish.h"
+#include "targets/nvptx/ptxas.h"
+#include "test.h"
+
+static tg_context *ctx;
+
+typedef struct compile_job {
+  const char *name, *want;
+  int variant;
+  tg_bindings settings;
+  tg_arena arena;
+  tg_product product;
+} compile_job;
+
+static void compile_body(void *arg) {
+  compile_job *j = arg;
+  tg_source *source;
+  tg_kernel *tile;
+  tg_bindings none = {0};
+  if (tg_source_load(ctx, j->name, &source) || tg_source_trace(source, &none, &none, &tile)) tg_rethrow(ctx);
+  tg_source_free(source);
+  tg_job job = {.target = "nvptx:sm_80", .want = j->want, .variant = j->variant, .settings = j->settings};
+  job.ir = tg_print(&j->arena, tile, &job.ir_size);
+  tg_kernel_free(tile);
+  tg_compile_here(ctx, &job, &j->arena, &j->product);
+}
+
+static tg_status compile(compile_job *j) {
+  tg_arena_init(&j->arena, ctx);
+  return tg_protect(ctx, compile_body, j);
+}
+
+static char *text_of(compile_job *j) {
+  char *text = calloc(j->product.bytes.size + 1, 1);
+  memcpy(text, j->product.bytes.data, j->product.bytes.size);
+  return text;
+}
+
+static int count(const char *text, const char *what) {
+  int n = 0;
+  for (const char *p = text; (p = strstr(p, what)); p++) n++;
+  return n;
+}
+
+static const tg_binding one_warp = {"warps", "1"};
+
+static void test_text(void) {
+  for (int variant = 0; variant < 2; variant++) {
+    compile_job j = {.name = "gemm_bf16", .want = "asm", .variant = variant, .settings = {1, &one_warp}};
+    CHECKF(compile(&j) == TG_OK, "%s", tg_error_message(ctx));
+    char *ptx = text_of(&j);
+    CHECK(strstr(ptx, ".target sm_80") && strstr(ptx, ".version 7.0"));
+    CHECK(strstr(ptx, ".visible .entry gemm_bf16_0(") && strstr(ptx, ".maxntid 32"));
+    CHECK(count(ptx, "mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32") >= 64); // 64x64x32: 4 x 8 x 2 a trip
+    CHECK((count(ptx, "ld.global.nc.v4.b32") >= 16) == (variant == 0));
+    CHECK(count(ptx, "call") == 0 && count(ptx, ".local") == 0);
+    CHECK(j.product.variants == 2);
+    free(ptx);
+    tg_arena_free(&j.arena);
+  }
+  compile_job j = {.name = "rmsnorm", .want = "asm", .settings = {1, &one_warp}};
+  CHECKF(compile(&j) == TG_OK, "%s", tg_error_message(ctx));
+  char *ptx = text_of(&j);
+  CHECK(count(ptx, "shfl.sync.bfly.b32") == 5 && count(ptx, "cvt.rn.bf16") > 0 && count(ptx, "sqrt.rn.f32") == 1 && count(ptx, "div.rn.f32") == 2);
+  free(ptx);
+  tg_arena_free(&j.arena);
+}
+
+static void test_forms(void) {
+  compile_job llvm = {.name = "rmsnorm", .want = "llvm"}, wrong = {.name = "rmsnorm", .want = "source"};
+  CHECK(compile(&llvm) == TG_OK);
+  char *text = text_of(&llvm);
+  CHECK(strstr(text, "define ptx_kernel void @rmsnorm_0(ptr addrspace(1)") && strstr(text, "target triple = \"nvptx64-nvidia-cuda\""));
+  free(text);
+  tg_arena_free(&llvm.arena);
+  CHECK(compile(&wrong) == TG_INVALID && strstr(tg_error_message(ctx), "there are tile, lane, llvm, asm, obj and meta"));
+  tg_arena_free(&wrong.arena);
+}
+
+static void test_report(void) {
+  tg_ptxas_report r = tg_ptxas_read_report("ptxas info    : Compiling entry function 'a' for 'sm_80'\n"
+                                           "    8 bytes stack frame, 16 bytes spill stores, 12 bytes spill loads\n"
+                                           "ptxas info    : Used 40 registers, used 1 barriers, 388 bytes cmem[0]\n"
+                                           "    0 bytes stack frame, 0 bytes spill stores, 0 bytes spill loads\n"
+                                           "ptxas info    : Used 128 registers, used 0 barriers\n");
+  CHECK(r.registers == 128 && r.spilled_bytes == 16);
+  r = tg_ptxas_read_report("nothing to see");
+  CHECK(r.registers == -1 && r.spilled_bytes == -1);
+}
+
+typedef struct bad_job {
+  tg_arena *arena;
+} bad_job;
+
+static void bad_body(void *arg) {
+  bad_job *j = arg;
+  char text[] = ".version 7.0\n.target sm_80\nnonsense\n";
+  tg_ptxas_report report;
+  tg_ptxas_run(ctx, tg_ptxas_find(j->arena), "sm_80", (tg_bytes){text, sizeof text - 1}, j->arena, &report);
+}
+
+// Every kernel that the lowering takes, through NVIDIA's own assembler.
+static void test_ptxas(void) {
+  static const char *const kernels[] = {"gemm_bf16", "rmsnorm", "swiglu", "swiglu_quantize", "quantize_rows", "quantize_blocks"};
+  tg_arena arena;
+  tg_arena_init(&arena, ctx);
+  if (!tg_ptxas_find(&arena)) {
+    compile_job j = {.name = "rmsnorm", .want = "obj"};
+    CHECK(compile(&j) == TG_INVALID && strstr(tg_error_message(ctx), "no cubin without ptxas"));
+    tg_arena_free(&j.arena);
+    printf("skipped: ptxas is not installed, so nothing has checked the PTX but its text\n");
+    tg_arena_free(&arena);
+    return;
+  }
+  for (size_t i = 0; i < sizeof kernels / sizeof *kernels; i++)
+    for (int variant = 0; variant < 2; variant++) {
+      compile_job j = {.name = kernels[i], .want = "obj", .variant = variant};
+      CHECKF(compile(&j) == TG_OK, "%s: %s", kernels[i], tg_error_message(ctx));
+      CHECK(j.product.bytes.size > 64 && !memcmp(j.product.bytes.data, "\177ELF", 4));
+      tg_record *record = tg_record_from_json(ctx, &j.arena, j.product.record, j.product.record_size);
+      CHECKF(record->registers > 8 && record->spilled_bytes == 0, "%s: %d registers, %d bytes spilled", kernels[i], record->registers, record->spilled_bytes);
+      tg_arena_free(&j.arena);
+    }
+  bad_job bad = {.arena = &arena};
+  CHECK(tg_protect(ctx, bad_body, &bad) == TG_FAILED && strstr(tg_error_message(ctx), "does not take the PTX"));
+  tg_arena_free(&arena);
+}
+
+int main(void) {
+  tg_config config = {.root = ROOT_DIR};
+  CHECK(tg_context_new(&config, &ctx) == TG_OK);
+  test_text();
+  test_forms();
+  test_report();
+  test_ptxas();
+  tg_context_free(ctx);
+  return test_done();
+}
