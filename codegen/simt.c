@@ -211,6 +211,12 @@ static tg_value *lane_op(simt *s, const tg_op *op, tg_value *const *in) {
   return v ? v : tg_build(&s->b, op->code, op->nin, in, op->nattrs, op->attrs)->out[0];
 }
 
+// Machines round two floats to 16 bits at once.
+static bool narrows_in_pairs(const tg_op *op) {
+  int to = op->out[0]->type.dtype;
+  return op->code == TG_OP_CAST && op->in[0]->type.dtype == TG_F32 && (to == TG_BF16 || to == TG_F16);
+}
+
 static void lower_elementwise(simt *s, tg_op *op) {
   const tg_value *out = op->out[0];
   tg_value *in[4];
@@ -223,9 +229,10 @@ static void lower_elementwise(simt *s, tg_op *op) {
   tg_layout layout = simt_plan_of(s, out);
   simt_tile *x[4], *t = simt_new_tile(s, &layout);
   for (int i = 0; i < op->nin; i++) x[i] = simt_get(s, op->in[i], &layout);
-  for (int r = 0, n = tg_layout_registers(&layout); r < n; r++) {
-    for (int i = 0; i < op->nin; i++) in[i] = x[i]->reg[r];
-    t->reg[r] = lane_op(s, op, in);
+  int n = tg_layout_registers(&layout), step = n % 2 == 0 && narrows_in_pairs(op) ? 2 : 1;
+  for (int r = 0; r < n; r += step) {
+    for (int i = 0; i < op->nin; i++) in[i] = simt_pack(s, &x[i]->reg[r], step);
+    simt_unpack(s, lane_op(s, op, in), &t->reg[r], step);
   }
   simt_set(s, out, t);
 }

@@ -70,6 +70,7 @@ tg_value *simt_owner(simt *s, const tg_layout *layout);
 bool simt_is_replica(const tg_layout *layout, int reg);
 // `n` neighbouring registers as a vector, without taking apart what was one before.
 tg_value *simt_pack(simt *s, tg_value *const *reg, int n);
+void simt_unpack(simt *s, tg_value *v, tg_value **reg, int n);
 // Small folding builders, at s->b unless the prologue is named.
 tg_value *simt_int(simt *s, int dtype, int64_t value);
 tg_value *simt_add(tg_builder *b, tg_value *x, tg_value *y);

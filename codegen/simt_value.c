@@ -45,23 +45,36 @@ tg_value *simt_scratch(simt *s, int64_t bytes) {
 
 static tg_value *extract(tg_builder *b, tg_value *vector, int i) { return tg_build(b, TG_OP_EXTRACT, 1, &vector, 1, &TG_AINT("i", i))->out[0]; }
 
-tg_value *simt_pack(simt *s, tg_value *const *reg, int n) {
-  if (n == 1) return reg[0];
+// How many of the registers from `reg` on were taken in order from one vector, which is at least so long; its first element in *base.
+static int taken_in_order(tg_value *const *reg, int n, int64_t *base) {
   const tg_op *first = reg[0]->def;
-  if (first && first->code == TG_OP_EXTRACT && first->nin == 1) { // taken from a vector in order: the vector, or a slice of it
-    tg_value *vector = first->in[0];
-    int64_t mask[16], base = tg_attr_int(first, "i", 0);
-    int i = 0;
-    for (; i < n && i < 16; i++) {
-      const tg_op *op = reg[i]->def;
-      if (!op || op->code != TG_OP_EXTRACT || op->nin != 1 || op->in[0] != vector || tg_attr_int(op, "i", 0) != base + i) break;
-      mask[i] = base + i;
-    }
-    if (i == n && vector->type.dim[0] == n) return vector;
-    if (i == n) {
-      tg_value *both[] = {vector, vector};
-      return tg_build(&s->b, TG_OP_SHUFFLE, 2, both, 1, &TG_AINTS("mask", mask, n))->out[0];
-    }
+  if (!first || first->code != TG_OP_EXTRACT || first->nin != 1) return 0;
+  *base = tg_attr_int(first, "i", 0);
+  int i = 1;
+  for (; i < n; i++) {
+    const tg_op *op = reg[i]->def;
+    if (!op || op->code != TG_OP_EXTRACT || op->nin != 1 || op->in[0] != first->in[0] || tg_attr_int(op, "i", 0) != *base + i) break;
+  }
+  return i;
+}
+
+static tg_value *shuffle_vectors(simt *s, tg_value *x, tg_value *y, int64_t base, int n) {
+  int64_t mask[16];
+  for (int i = 0; i < n; i++) mask[i] = base + i;
+  tg_value *both[] = {x, y};
+  return tg_build(&s->b, TG_OP_SHUFFLE, 2, both, 1, &TG_AINTS("mask", mask, n))->out[0];
+}
+
+tg_value *simt_pack(simt *s, tg_value *const *reg, int n) {
+  int64_t base;
+  if (n == 1) return reg[0];
+  if (n <= 16 && taken_in_order(reg, n, &base) == n) { // from one vector: that vector, or a slice of it
+    tg_value *vector = reg[0]->def->in[0];
+    return vector->type.dim[0] == n ? vector : shuffle_vectors(s, vector, vector, base, n);
+  }
+  if (n > 2 && n <= 16 && n % 2 == 0 && taken_in_order(reg, 2, &base) == 2) { // from several: halves side by side
+    tg_value *low = simt_pack(s, reg, n / 2), *high = simt_pack(s, reg + n / 2, n / 2);
+    return shuffle_vectors(s, low, high, 0, n);
   }
   tg_value *v = tg_build0(&s->b, TG_OP_UNDEF, 1, &TG_ATYPE("type", tg_vector_type(reg[0]->type.dtype, n)));
   for (int i = 0; i < n; i++) {
@@ -72,7 +85,7 @@ tg_value *simt_pack(simt *s, tg_value *const *reg, int n) {
 }
 
 // Splits a vector into registers.
-static void unpack(simt *s, tg_value *v, tg_value **reg, int n) {
+void simt_unpack(simt *s, tg_value *v, tg_value **reg, int n) {
   if (n == 1) reg[0] = v;
   else
     for (int i = 0; i < n; i++) reg[i] = extract(&s->b, v, i);
@@ -299,7 +312,7 @@ static void convert_by_memory(simt *s, const simt_tile *from, uint8_t dtype, sim
   for (int i = 0, n = tg_layout_registers(&to->layout); i < n; i += width) {
     tg_value *ptr = shared_address(s, scratch, &to->layout, i, size);
     tg_attr attrs[] = {TG_ATYPE("type", width > 1 ? tg_vector_type(dtype, width) : tg_scalar_type(dtype)), TG_AINT("align", width * size)};
-    unpack(s, tg_build(&s->b, TG_OP_LLOAD, 1, &ptr, 2, attrs)->out[0], &to->reg[i], width);
+    simt_unpack(s, tg_build(&s->b, TG_OP_LLOAD, 1, &ptr, 2, attrs)->out[0], &to->reg[i], width);
   }
 }
 
