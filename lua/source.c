@@ -188,13 +188,16 @@ tg_status tg_source_load(tg_context *ctx, const char *name_or_file, tg_source **
 
 tg_status tg_source_of_script(tg_lua *lua, lua_State *L, int index, tg_source **out) {
   index = lua_absindex(L, index);
+  lua_State *thread = lua_newthread(L); // what may raise comes before what would be lost then
+  int thread_ref = luaL_ref(L, LUA_REGISTRYINDEX);
+  lua_pushvalue(L, index);
+  int kernel_ref = luaL_ref(L, LUA_REGISTRYINDEX);
   tg_source *source = new_source(lua->ctx);
   if (!source) return TG_NO_MEMORY;
   source->lua = lua;
-  source->L = lua_newthread(L);
-  source->thread = luaL_ref(L, LUA_REGISTRYINDEX);
-  lua_pushvalue(L, index);
-  source->kernel = luaL_ref(L, LUA_REGISTRYINDEX);
+  source->L = thread;
+  source->thread = thread_ref;
+  source->kernel = kernel_ref;
   tg_status status = first_signature(source);
   if (status != TG_OK) {
     tg_source_free(source);

@@ -92,7 +92,11 @@ tg_status tg_lua_read_file(tg_context *ctx, const char *file, size_t max_bytes, 
   char *data = NULL;
   for (;;) {
     char *more = tg_context_allocate(ctx, data, room);
-    if (!more) break;
+    if (!more) {
+      tg_context_allocate(ctx, data, 0);
+      fclose(f);
+      return tg_error(ctx, TG_NO_MEMORY, "out of memory reading %s", file);
+    }
     data = more;
     size_t got = fread(data + n, 1, room - 1 - n, f);
     n += got;
@@ -102,8 +106,7 @@ tg_status tg_lua_read_file(tg_context *ctx, const char *file, size_t max_bytes, 
   int failed = ferror(f) ? errno : 0;
   fclose(f);
   tg_status status = TG_OK;
-  if (!data) status = tg_error(ctx, TG_NO_MEMORY, "out of memory reading %s", file);
-  else if (failed) status = tg_error(ctx, TG_INVALID, "cannot read %s: %s", file, strerror(failed));
+  if (failed) status = tg_error(ctx, TG_INVALID, "cannot read %s: %s", file, strerror(failed));
   else if (n >= max_bytes) status = tg_error(ctx, TG_INVALID, "%s is larger than %zu KiB, the most that a Lua source may have", file, max_bytes >> 10);
   if (status != TG_OK) {
     tg_context_allocate(ctx, data, 0);

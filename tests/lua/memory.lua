@@ -1,0 +1,10 @@
+-- What test_lua_memory.c runs while memory is refused: a kernel of the script's own, traced, and a few arrays.
+local tg = require "tegula"
+local double = tg.kernel("double", function(k)
+  local N = k.dim "N"
+  local X, Y = k.input("X", tg.f32, N), k.output("Y", tg.f32, N)
+  k.blocks(N:by(8), function(n) Y[{n}] = X[{n}] * 2 end)
+end)
+assert(double:ir():find "mul")
+local t = tg.tensor(tg.f32, 3, 4):uniform(1)
+assert(t:copy():compare(t))
