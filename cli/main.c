@@ -1,0 +1,243 @@
+// The tegula command: finds the subcommand, parses its options by its table, runs it.
+#include "cli/cli.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <unistd.h>
+
+extern const cli_command cli_targets, cli_machines, cli_devices, cli_kernels, cli_compile, cli_exec, cli_tune, cli_bench, cli_check, cli_run,
+    cli_completion;
+const cli_command *const cli_commands[] = {&cli_targets, &cli_machines, &cli_devices, &cli_kernels, &cli_compile,    &cli_exec,
+                                           &cli_tune,    &cli_bench,    &cli_check,   &cli_run,     &cli_completion, NULL};
+
+static void log_line(void *user, tg_log_level level, const char *text) {
+  (void)user;
+  const char *const names[] = {"debug", "note", "warning"};
+  if (level == TG_LOG_DEBUG && !getenv("TEGULA_DEBUG")) return;
+  fprintf(stderr, "tegula: %s: %s\n", names[level], text);
+}
+
+static void print_overview(FILE *out) {
+  fprintf(out, "tegula %s: write, tune and ship tile kernels\n\nusage: tegula COMMAND [ARGUMENTS]\n\n", TG_VERSION);
+  for (int i = 0; cli_commands[i]; i++) fprintf(out, "  %-11s %s\n", cli_commands[i]->name, cli_commands[i]->summary);
+  fprintf(out, "\n'tegula COMMAND --help' explains one with examples. Environment: TEGULA_CACHE (directory), TEGULA_DATABASE (file),\n"
+               "TEGULA_DUMP (directory for numbered files after each pass), TEGULA_ROOT (where kernels/ and lua/ are).\n");
+}
+
+static void print_help(const cli_command *command) {
+  printf("usage: tegula %s %s\n\n%s\n", command->name, command->usage, command->summary);
+  if (command->options[0].name) printf("\noptions:\n");
+  for (const cli_option *o = command->options; o->name; o++) {
+    char left[64];
+    snprintf(left, sizeof left, "%s%s%s", o->name, o->value ? " " : "", o->value ? o->value : "");
+    printf("  %-22s %s\n", left, o->help);
+  }
+  if (command->examples) printf("\nexamples:\n%s", command->examples);
+}
+
+static const cli_option *find_option(const cli_command *command, const char *word, size_t length) {
+  for (const cli_option *o = command->options; o->name; o++)
+    if (strlen(o->name) == length && !strncmp(o->name, word, length)) return o;
+  return NULL;
+}
+
+static void give(cli *c, const cli_option *option, const char *value) {
+  if (c->ngiven == CLI_MAX_VALUES) cli_usage("more than %d options", CLI_MAX_VALUES);
+  c->given[c->ngiven].option = option;
+  c->given[c->ngiven++].value = value;
+}
+
+static void add_word(cli *c, const char *word) {
+  if (c->nwords == CLI_MAX_VALUES) cli_usage("more than %d arguments", CLI_MAX_VALUES);
+  c->words[c->nwords++] = word;
+}
+
+// Options may stand anywhere; "--" ends them; "--name=value" and "--name value" are the same. A script's own arguments are left alone.
+static void parse_words(cli *c, int argc, char **argv) {
+  bool options = true;
+  for (int i = 0; i < argc; i++) {
+    const char *word = argv[i];
+    if (!options || word[0] != '-' || !word[1]) {
+      add_word(c, word);
+      if (!strcmp(c->command->name, "run")) options = false;
+      continue;
+    }
+    if (!strcmp(word, "--")) {
+      options = false;
+      continue;
+    }
+    const char *equals = strchr(word, '=');
+    const cli_option *option = find_option(c->command, word, equals ? (size_t)(equals - word) : strlen(word));
+    if (!option) cli_usage("%s: no option %s; 'tegula %s --help' lists them", c->command->name, word, c->command->name);
+    if (!option->value) {
+      if (equals) cli_usage("%s takes no value", option->name);
+      give(c, option, NULL);
+    } else if (equals) {
+      give(c, option, equals + 1);
+    } else {
+      if (i + 1 == argc) cli_usage("%s needs a value: %s %s", option->name, option->name, option->value);
+      give(c, option, argv[++i]);
+    }
+  }
+  if (c->nwords < c->command->min_words) cli_usage("usage: tegula %s %s", c->command->name, c->command->usage);
+  if (c->command->max_words >= 0 && c->nwords > c->command->max_words)
+    cli_usage("%s: unexpected argument '%s'; usage: tegula %s %s", c->command->name, c->words[c->command->max_words], c->command->name,
+              c->command->usage);
+}
+
+bool cli_has(const cli *c, const char *name) {
+  for (int i = 0; i < c->ngiven; i++)
+    if (!strcmp(c->given[i].option->name, name)) return true;
+  return false;
+}
+
+const char *cli_value(const cli *c, const char *name, const char *fallback) {
+  for (int i = c->ngiven; i-- > 0;)
+    if (!strcmp(c->given[i].option->name, name)) return c->given[i].value;
+  return fallback;
+}
+
+long cli_int(const cli *c, const char *name, long fallback, long low, long high) {
+  const char *text = cli_value(c, name, NULL);
+  if (!text) return fallback;
+  char *end;
+  errno = 0;
+  long value = strtol(text, &end, 10);
+  if (end == text || *end || errno || value < low || value > high)
+    cli_usage("%s '%s' is not an integer from %ld to %ld", name, text, low, high);
+  return value;
+}
+
+double cli_number(const cli *c, const char *name, double fallback) {
+  const char *text = cli_value(c, name, NULL);
+  if (!text) return fallback;
+  char *end;
+  double value = strtod(text, &end);
+  if (end == text || *end || !(value >= 0) || value > 1e9) cli_usage("%s '%s' is not a number of seconds", name, text);
+  return value;
+}
+
+tg_binding cli_pair(const char *text, const char *what) {
+  const char *equals = strchr(text, '=');
+  if (!equals || equals == text) cli_usage("%s '%s' is not NAME=VALUE", what, text);
+  return (tg_binding){strndup(text, (size_t)(equals - text)), strdup(equals + 1)};
+}
+
+tg_bindings cli_bindings(const cli *c, const char *name) {
+  tg_binding *list = NULL;
+  int n = 0;
+  for (int i = 0; i < c->ngiven; i++) {
+    if (strcmp(c->given[i].option->name, name)) continue;
+    char *copy = strdup(c->given[i].value), *save = NULL;
+    for (char *item = strtok_r(copy, ",", &save); item; item = strtok_r(NULL, ",", &save)) {
+      list = realloc(list, sizeof *list * (size_t)(n + 1));
+      list[n++] = cli_pair(item, name);
+    }
+    free(copy);
+  }
+  return (tg_bindings){n, list};
+}
+
+int cli_fail(const cli *c, tg_status status) {
+  fprintf(stderr, "tegula: error: %s\n", tg_error_message(c->ctx));
+  return status == TG_INVALID ? 2 : 1;
+}
+
+void cli_usage(const char *format, ...) {
+  va_list ap;
+  va_start(ap, format);
+  fputs("tegula: error: ", stderr);
+  vfprintf(stderr, format, ap);
+  fputc('\n', stderr);
+  va_end(ap);
+  exit(2);
+}
+
+static bool write_all(FILE *out, const void *data, size_t size) {
+  bool ok = !size || fwrite(data, 1, size, out) == size;
+  return fflush(out) == 0 && ok;
+}
+
+int cli_write(const char *file, const void *data, size_t size) {
+  if (!file || !strcmp(file, "-")) {
+    if (write_all(stdout, data, size)) return 0;
+    fprintf(stderr, "tegula: error: standard output: %s\n", strerror(errno));
+    return 1;
+  }
+  size_t length = strlen(file) + 32;
+  char *temporary = malloc(length);
+  snprintf(temporary, length, "%s.%ld.tmp", file, (long)getpid());
+  FILE *out = fopen(temporary, "wb");
+  bool ok = out && write_all(out, data, size);
+  int error = errno;
+  if (out && fclose(out) && ok) ok = false, error = errno;
+  if (ok && rename(temporary, file)) ok = false, error = errno;
+  if (!ok) {
+    if (out) unlink(temporary);
+    fprintf(stderr, "tegula: error: %s: cannot write: %s\n", file, strerror(error));
+  }
+  free(temporary);
+  return ok ? 0 : 2;
+}
+
+void cli_json_string(FILE *out, const char *text) {
+  if (!text) {
+    fputs("null", out);
+    return;
+  }
+  fputc('"', out);
+  for (const unsigned char *p = (const unsigned char *)text; *p; p++) {
+    if (*p == '"' || *p == '\\') fprintf(out, "\\%c", *p);
+    else if (*p < 0x20) fprintf(out, "\\u%04x", *p);
+    else fputc(*p, out);
+  }
+  fputc('"', out);
+}
+
+tg_status cli_source(cli *c, tg_source **source) { return tg_source_load(c->ctx, c->words[0], source); }
+
+static const cli_command *find_command(const char *name) {
+  for (int i = 0; cli_commands[i]; i++)
+    if (!strcmp(cli_commands[i]->name, name)) return cli_commands[i];
+  return NULL;
+}
+
+int main(int argc, char **argv) {
+  signal(SIGPIPE, SIG_IGN); // a closed pipe is a write error, reported as one
+  if (argc < 2) {
+    print_overview(stderr);
+    return 2;
+  }
+  if (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h") || !strcmp(argv[1], "help")) {
+    const cli_command *command = argc > 2 ? find_command(argv[2]) : NULL;
+    if (command) print_help(command);
+    else print_overview(stdout);
+    return 0;
+  }
+  if (!strcmp(argv[1], "--version")) {
+    printf("tegula %s\n", TG_VERSION);
+    return 0;
+  }
+  cli c = {.command = find_command(argv[1])};
+  if (!c.command) cli_usage("no command '%s'; 'tegula --help' lists them", argv[1]);
+  for (int i = 2; i < argc && strcmp(argv[i], "--"); i++) {
+    if (!strcmp(argv[i], "--help") || !strcmp(argv[i], "-h")) {
+      print_help(c.command);
+      return 0;
+    }
+    if (!strcmp(c.command->name, "run") && argv[i][0] != '-') break;
+  }
+  parse_words(&c, argc - 2, argv + 2);
+  if (tg_context_new(&(tg_config){.log = log_line}, &c.ctx)) {
+    fprintf(stderr, "tegula: error: out of memory\n");
+    return 1;
+  }
+  int status = c.command->run(&c);
+  if (fflush(stdout) && !status) {
+    fprintf(stderr, "tegula: error: standard output: %s\n", strerror(errno));
+    status = 1;
+  }
+  tg_context_free(c.ctx);
+  return status;
+}
