@@ -1,0 +1,209 @@
+// The command line as its users meet it: exit statuses, messages, JSON documents, exec on .npy files.
+#include <cjson/cJSON.h>
+#include <math.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "tegula/tegula.h"
+#include "test.h"
+
+static char directory[64];
+
+// Runs `tegula ARGS` in a shell; standard output and error are left in out and err; returns the exit status.
+static char out[1 << 20], err[1 << 16];
+static int call(const char *args) {
+  char command[4096];
+  snprintf(command, sizeof command, "cd %s && '%s/tegula' %s >out.txt 2>err.txt </dev/null", directory, BUILD_DIR, args);
+  int status = system(command);
+  const char *names[] = {"out.txt", "err.txt"};
+  char *buffers[] = {out, err};
+  size_t sizes[] = {sizeof out, sizeof err};
+  for (int i = 0; i < 2; i++) {
+    char path[128];
+    snprintf(path, sizeof path, "%s/%s", directory, names[i]);
+    FILE *f = fopen(path, "rb");
+    buffers[i][f ? fread(buffers[i], 1, sizes[i] - 1, f) : 0] = 0;
+    if (f) fclose(f);
+  }
+  return WIFEXITED(status) ? WEXITSTATUS(status) : 128;
+}
+
+// A wrong call: status 2, nothing on standard output, a sentence that holds `words`.
+static void check_refused(const char *args, const char *words) {
+  int status = call(args);
+  CHECKF(status == 2, "'%s' ended with %d: %s", args, status, err);
+  CHECKF(!strncmp(err, "tegula: error: ", 15) && strstr(err, words), "'%s' says '%s', not '%s'", args, err, words);
+  CHECKF(!out[0], "'%s' printed '%s'", args, out);
+}
+
+static cJSON *check_json(const char *args) {
+  int status = call(args);
+  CHECKF(status == 0, "'%s' ended with %d: %s", args, status, err);
+  cJSON *document = cJSON_Parse(out);
+  CHECKF(document != NULL, "'%s' printed no JSON: %.200s", args, out);
+  return document;
+}
+
+static void check_keys(const cJSON *object, const char *args, const char *const *keys) {
+  for (; *keys; keys++) CHECKF(cJSON_GetObjectItemCaseSensitive(object, *keys), "'%s' lacks \"%s\"", args, *keys);
+}
+
+static void test_wrong_calls(void) {
+  CHECK(call("") == 2);
+  check_refused("frobnicate", "no command 'frobnicate'");
+  check_refused("compile gemm_f32", "--target is missing");
+  check_refused("compile gemm_f32 --target pentium", "pentium");
+  check_refused("compile no_such_kernel --target cpu", "no_such_kernel");
+  check_refused("compile gemm_f32 --target cpu --emit wine", "wine");
+  check_refused("compile gemm_f32 --target cpu --set BM=3", "BM");
+  check_refused("compile gemm_f32 --target cpu --bogus", "--bogus");
+  check_refused("kernels surplus", "surplus");
+  check_refused("exec rmsnorm X=missing.npy W=missing.npy eps=1 --out O=o.npy", "missing.npy");
+  check_refused("exec rmsnorm Y=1 --out O=o.npy", "no parameter 'Y'");
+  check_refused("exec gemm_f32 --threads zero", "--threads");
+  check_refused("bench gemm_f32 --shape M", "--shape");
+  check_refused("bench gemm_f32 --shape M=4,N=4", "K");
+  check_refused("check", "--device");
+  check_refused("run missing.lua", "missing.lua");
+}
+
+static void test_help(void) {
+  const char *const commands[] = {"targets", "machines", "devices", "kernels", "compile", "exec", "tune", "bench", "check", "run", NULL};
+  CHECK(call("--help") == 0);
+  for (int i = 0; commands[i]; i++) {
+    CHECKF(strstr(out, commands[i]) || i, "the overview lacks %s", commands[i]);
+    char args[64];
+    snprintf(args, sizeof args, "%s --help", commands[i]);
+    CHECK(call(args) == 0);
+    CHECKF(strstr(out, "examples:"), "no examples in %s", args);
+  }
+  CHECK(call("completion | bash -n") == 0);
+}
+
+static void test_lists(void) {
+  const char *const list_keys[] = {"name", NULL};
+  const char *const lists[] = {"targets --json", "machines --json", "devices --json", "kernels --json", NULL};
+  for (int i = 0; lists[i]; i++) {
+    cJSON *document = check_json(lists[i]);
+    CHECKF(cJSON_GetArraySize(document) > 0, "%s is empty", lists[i]);
+    cJSON *item;
+    cJSON_ArrayForEach(item, document) check_keys(item, lists[i], list_keys);
+    cJSON_Delete(document);
+  }
+  const char *const kernels[] = {"gemm_f32", "gemm_bf16", "gemm_fp8", "pack_weights", "quantize_rows", "quantize_blocks", "rmsnorm", "swiglu", "swiglu_quantize", NULL};
+  CHECK(call("kernels") == 0);
+  for (int i = 0; kernels[i]; i++) CHECKF(strstr(out, kernels[i]), "no kernel %s", kernels[i]);
+}
+
+static tg_array *save(tg_context *ctx, const char *name, const char *dtype, int rank, int64_t d0, int64_t d1) {
+  tg_array *a;
+  CHECK(tg_array_new(ctx, tg_dtype_find(dtype), rank, (int64_t[]){d0, d1}, &a) == TG_OK);
+  for (int64_t i = 0; i < d0 * (rank > 1 ? d1 : 1); i++) tg_array_set(a, i, (double)(i * 7 % 13 - 6) / 8);
+  char path[128];
+  snprintf(path, sizeof path, "%s/%s", directory, name);
+  CHECK(tg_npy_write(ctx, path, a) == TG_OK);
+  return a;
+}
+
+static void check_product(tg_context *ctx, const tg_array *a, const tg_array *b, const char *file) {
+  char path[128];
+  tg_array *c;
+  snprintf(path, sizeof path, "%s/%s", directory, file);
+  CHECKF(tg_npy_read(ctx, path, tg_dtype_find("f32"), &c) == TG_OK, "%s", tg_error_message(ctx));
+  if (!c) return;
+  int64_t M = a->dim[0], N = b->dim[0], K = a->dim[1];
+  CHECK(c->rank == 2 && c->dim[0] == M && c->dim[1] == N);
+  for (int64_t m = 0; m < M; m++)
+    for (int64_t n = 0; n < N; n++) {
+      double want = 0; // small multiples of 1/64: exact in f32 in any order
+      for (int64_t k = 0; k < K; k++) want += tg_array_get(a, m * K + k) * tg_array_get(b, n * K + k);
+      CHECKF(tg_array_get(c, m * N + n) == want, "%s[%d,%d] = %g, not %g", file, (int)m, (int)n, tg_array_get(c, m * N + n), want);
+    }
+  tg_array_free(ctx, c);
+}
+
+static void test_exec(tg_context *ctx) {
+  tg_array *a = save(ctx, "a.npy", "f32", 2, 17, 29), *b = save(ctx, "b.npy", "f32", 2, 23, 29), *odd = save(ctx, "odd.npy", "f32", 2, 23, 28);
+  const char *const devices[] = {"interp", "cpu", NULL};
+  for (int i = 0; devices[i]; i++) {
+    char args[256];
+    snprintf(args, sizeof args, "exec gemm_f32 --device %s A=a.npy B=b.npy --out C=c.npy", devices[i]);
+    CHECKF(call(args) == 0, "%s: %s", args, err);
+    check_product(ctx, a, b, "c.npy");
+  }
+  check_refused("exec gemm_f32 A=a.npy B=odd.npy --out C=never.npy", "K");
+  char path[128];
+  struct stat file;
+  snprintf(path, sizeof path, "%s/never.npy", directory);
+  CHECK(stat(path, &file) != 0);
+  check_refused("exec gemm_f32 A=a.npy --out C=never.npy", "parameter B is missing");
+  check_refused("exec gemm_f32 A=a.npy B=b.npy", "--out");
+  check_refused("exec gemm_f32 A=a.npy B=b.npy --out C=c.npy --device gpu9", "gpu9");
+  check_refused("exec gemm_f32 A=a.npy B=b.npy --out C=no/such/place.npy", "no/such/place.npy");
+  tg_array_free(ctx, a), tg_array_free(ctx, b), tg_array_free(ctx, odd);
+}
+
+static void test_compile(void) {
+  const char *const meta_keys[] = {"kernel", "target", "config", "preconditions", "workspaces", "launches", NULL};
+  const char *const launch_keys[] = {"entry", "grid", "block", "cluster", "shared_bytes", "static_shared_bytes", "args", NULL};
+  const char *args = "compile gemm_f32 --target cpu --shape M=17,N=23,K=29 --emit meta";
+  cJSON *meta = check_json(args);
+  check_keys(meta, args, meta_keys);
+  const cJSON *launch = cJSON_GetArrayItem(cJSON_GetObjectItem(meta, "launches"), 0), *arg;
+  check_keys(launch, args, launch_keys);
+  cJSON_ArrayForEach(arg, cJSON_GetObjectItem(launch, "args")) {
+    const char *kind = cJSON_GetStringValue(cJSON_GetObjectItem(arg, "kind"));
+    CHECK(kind && (!strcmp(kind, "pointer") || cJSON_IsNumber(cJSON_GetObjectItem(arg, "value"))));
+  }
+  cJSON_Delete(meta);
+  const char *const forms[] = {"tile", "lane", "llvm", "asm", NULL};
+  for (int i = 0; forms[i]; i++) {
+    char line[128];
+    snprintf(line, sizeof line, "compile gemm_f32 --target cpu --emit %s", forms[i]);
+    CHECKF(call(line) == 0, "%s: %s", line, err);
+    CHECKF(strstr(out, "gemm_f32"), "%s does not name the kernel", line);
+  }
+  check_refused("compile gemm_f32 --target cpu --emit obj", "-o FILE");
+  CHECK(call("compile gemm_f32 --target cpu --emit obj -o k.so") == 0);
+}
+
+static void test_bench_and_tune(void) {
+  const char *const bench_keys[] = {"kernel", "device", "target", "shape", "config", "config_source", "threads", "runs", "seconds", "flops", "bytes", "gflops", "gbs", "peak_gflops", "stream_gbs", "packed", "pack_seconds", "compile_seconds", NULL};
+  const char *args = "bench gemm_f32 --shape M=17,N=64,K=64 --threads 1 --json";
+  cJSON *bench = check_json(args);
+  check_keys(bench, args, bench_keys);
+  const cJSON *flops = cJSON_GetObjectItem(bench, "flops");
+  CHECKF(flops && flops->valuedouble == 2.0 * 17 * 64 * 64, "flops %g", flops ? flops->valuedouble : 0);
+  cJSON_Delete(bench);
+  const char *const tune_keys[] = {"kernel", "device", "shape", "strategy", "seed", "best", "evaluated", "default", NULL};
+  args = "tune gemm_f32 --shape M=17,N=64,K=64 --trials 3 --threads 1 --json";
+  cJSON *tune = check_json(args);
+  check_keys(tune, args, tune_keys);
+  CHECK(cJSON_GetArraySize(cJSON_GetObjectItem(tune, "evaluated")) == 3);
+  cJSON_Delete(tune);
+  cJSON *again = check_json("bench gemm_f32 --shape M=17,N=64,K=64 --threads 1 --json");
+  CHECK_STR(cJSON_GetStringValue(cJSON_GetObjectItem(again, "config_source")), "database");
+  cJSON_Delete(again);
+}
+
+int main(void) {
+  strcpy(directory, "/tmp/tegula-cli-XXXXXX");
+  if (!mkdtemp(directory)) return 1;
+  char cache[128];
+  snprintf(cache, sizeof cache, "%s/cache", directory);
+  setenv("TEGULA_CACHE", cache, 1);
+  unsetenv("TEGULA_DATABASE");
+  tg_context *ctx;
+  if (tg_context_new(NULL, &ctx)) return 1;
+  test_wrong_calls();
+  test_help();
+  test_lists();
+  test_exec(ctx);
+  test_compile();
+  test_bench_and_tune();
+  tg_context_free(ctx);
+  char command[128];
+  snprintf(command, sizeof command, "rm -rf %s", directory);
+  return test_done() | system(command);
+}
