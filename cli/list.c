@@ -10,7 +10,7 @@ static int run_targets(cli *c) {
   if (json) printf("[");
   for (int i = 0; i < n; i++) {
     if (!json) {
-      printf("%-20s %-6s -> %-6s %s%s\n", t[i].name, t[i].lowering, t[i].emitter, t[i].doc, t[i].available ? "" : " (not in this build)");
+      printf("%-20s %-5s -> %-5s %s%s\n", t[i].name, t[i].lowering, t[i].emitter, t[i].doc, t[i].available ? "" : " (not in this build)");
       continue;
     }
     printf("%s\n {\"name\":", i ? "," : "");
@@ -68,8 +68,8 @@ static int run_devices(cli *c) {
   if (json) printf("[");
   for (int i = 0; i < n; i++) {
     if (!json) {
-      if (d[i].available) printf("%-12s %-16s %s\n", d[i].name, d[i].target, d[i].description);
-      else printf("%-12s %-16s not available: %s\n", d[i].name, d[i].target, d[i].why);
+      if (d[i].available) printf("%-12s %-16s %s\n", d[i].name, d[i].target ? d[i].target : "-", d[i].description);
+      else printf("%-12s %-16s not available: %s\n", d[i].name, d[i].target ? d[i].target : "-", d[i].why);
       continue;
     }
     printf("%s\n {\"name\":", i ? "," : "");

@@ -108,7 +108,7 @@ static tg_array *save(tg_context *ctx, const char *name, const char *dtype, int 
 
 static void check_product(tg_context *ctx, const tg_array *a, const tg_array *b, const char *file) {
   char path[128];
-  tg_array *c;
+  tg_array *c = NULL;
   snprintf(path, sizeof path, "%s/%s", directory, file);
   CHECKF(tg_npy_read(ctx, path, tg_dtype_find("f32"), &c) == TG_OK, "%s", tg_error_message(ctx));
   if (!c) return;
