@@ -300,7 +300,7 @@ static void open_part(write_args *a) {
   }
   if (a->fd < 0) {
     a->part[0] = 0;
-    tg_throw(ctx, TG_FAILED, "%s: cannot be created: %s", a->file, strerror(errno));
+    tg_throw(ctx, TG_INVALID, "%s: cannot be created: %s", a->file, strerror(errno));
   }
 }
 

@@ -33,7 +33,7 @@ static int call(const char *args) {
 static void check_refused(const char *args, const char *words) {
   int status = call(args);
   CHECKF(status == 2, "'%s' ended with %d: %s", args, status, err);
-  CHECKF(!strncmp(err, "tegula: error: ", 15) && strstr(err, words), "'%s' says '%s', not '%s'", args, err, words);
+  CHECKF(strstr(err, "tegula: error: ") && strstr(err, words), "'%s' says '%s', not '%s'", args, err, words);
   CHECKF(!out[0], "'%s' printed '%s'", args, out);
 }
 
@@ -78,7 +78,10 @@ static void test_help(void) {
     CHECK(call(args) == 0);
     CHECKF(strstr(out, "examples:"), "no examples in %s", args);
   }
-  CHECK(call("completion | bash -n") == 0);
+  CHECK(call("completion") == 0);
+  char command[128];
+  snprintf(command, sizeof command, "bash -n %s/out.txt", directory);
+  CHECK(system(command) == 0);
 }
 
 static void test_lists(void) {
