@@ -116,7 +116,7 @@ static void bind_tensor(reference_run *r, const tg_param *param) {
   tensor->bytes = tg_dtype_bytes(param->dtype, elements);
   if (param->kind == TG_INPUT) tensor->data = arg->array->data;
   else tensor->data = new_buffer(r, tensor->bytes);
-  if (param->kind == TG_INOUT) memcpy(tensor->data, arg->array->data, tensor->bytes);
+  if (param->kind == TG_INOUT && tensor->bytes) memcpy(tensor->data, arg->array->data, tensor->bytes);
 }
 
 static void bind_all(reference_run *r) {
@@ -212,7 +212,7 @@ static void make_absolute(reference_run *r) {
     uint64_t mask = sign_bits(tensor->dtype);
     if (param->kind != TG_INPUT || !mask) continue;
     uint64_t *copy = new_buffer(r, tensor->bytes);
-    memcpy(copy, tensor->data, tensor->bytes);
+    if (tensor->bytes) memcpy(copy, tensor->data, tensor->bytes);
     size_t header = param->flags & TG_PARAM_PACKED ? 8 : 0; // words that say what the packed bytes are
     for (size_t w = header; w < (tensor->bytes + 7) / 8; w++) copy[w] &= ~mask;
     tensor->data = copy;
@@ -237,7 +237,7 @@ static void store(reference_run *r, bool magnitudes) {
     const struct tg_reference_tensor *to = &reference.at[i];
     const tg_tensor *from = tensor_of(r, to->name);
     if (!magnitudes) {
-      memcpy((void *)(uintptr_t)to->values, from->data, from->bytes);
+      if (from->bytes) memcpy((void *)(uintptr_t)to->values, from->data, from->bytes);
       continue;
     }
     float *magnitude = (float *)(uintptr_t)to->magnitude;
