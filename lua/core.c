@@ -17,6 +17,10 @@ static tg_loc location(lua_State *L) {
 }
 
 static void check(lua_State *L, tg_status status) {
+  if (status == TG_NO_MEMORY) { // Lua's own words for it, which tg_lua_call knows again
+    lua_pushliteral(L, "not enough memory");
+    lua_error(L);
+  }
   if (status != TG_OK) tg_lua_raise(L);
 }
 

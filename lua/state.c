@@ -229,7 +229,7 @@ tg_status tg_lua_call(tg_lua *lua, lua_State *L, lua_CFunction body, void *arg, 
     status = TG_OK;
   } else if (lua->out_of_limit && is_memory_error(L, result)) {
     status = tg_error(lua->ctx, TG_INVALID, "%sthe Lua code wants more than its %zu MiB of memory", lua->where, lua->max_bytes >> 20);
-  } else if (result == LUA_ERRMEM) {
+  } else if (is_memory_error(L, result)) {
     status = tg_error(lua->ctx, TG_NO_MEMORY, "out of memory");
   } else {
     const char *message = lua_type(L, -1) == LUA_TSTRING ? lua_tostring(L, -1) : NULL;
