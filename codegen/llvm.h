@@ -99,15 +99,19 @@ LLVMValueRef tg_llvm_cast(tg_llvm *e, int from, int to, LLVMValueRef x, tg_round
 LLVMValueRef tg_llvm_load(tg_llvm *e, tg_type type, LLVMValueRef pointer, const tg_op *op);
 void tg_llvm_store(tg_llvm *e, tg_type type, LLVMValueRef v, LLVMValueRef pointer, const tg_op *op);
 
-// ---- integers (llvm_int.c)
+// ---- what is known of a value (llvm_known.c)
+bool tg_llvm_known_int(const tg_value *v, int64_t *k); // a constant, or a splat of one
+bool tg_llvm_never_nan(const tg_value *v);
 bool tg_llvm_known_nonnegative(const tg_value *v);
+
+// ---- integers (llvm_int.c)
 LLVMValueRef tg_llvm_int_div(tg_llvm *e, const tg_op *op);
 LLVMValueRef tg_llvm_int_rem(tg_llvm *e, const tg_op *op);
 LLVMValueRef tg_llvm_shift(tg_llvm *e, const tg_op *op); // shl and shr
 
 // ---- floats (llvm_arith.c)
-// Smaller or greater of two f32 or f64; NaN if either is (propagate), else the number if one is.
-LLVMValueRef tg_llvm_float_least(tg_llvm *e, LLVMValueRef x, LLVMValueRef y, bool greatest, bool propagate);
+// Smaller or greater of two f32 or f64; NaN if either is (propagate), else the number if one is; `numbers`: neither is NaN.
+LLVMValueRef tg_llvm_float_least(tg_llvm *e, LLVMValueRef x, LLVMValueRef y, bool greatest, bool propagate, bool numbers);
 
 // ---- memory (llvm_memory.c)
 LLVMValueRef tg_llvm_ptradd(tg_llvm *e, LLVMValueRef pointer, LLVMValueRef bytes);

@@ -172,16 +172,11 @@ static void emit_fma(tg_llvm *e, tg_op *op) {
 
 // ---- least and greatest
 
-static bool never_nan(const tg_value *v) {
-  while (v->def && v->def->code == TG_OP_SPLAT) v = v->def->in[0];
-  double k;
-  return tg_is_const(v) && tg_const_as_float(v, &k) && !isnan(k);
-}
-
 // Written as compare and select, which is one instruction on x86 that gives its second operand when either is NaN: so a NaN in the second
 // operand comes through by itself, and only the first needs a look.
-LLVMValueRef tg_llvm_float_least(tg_llvm *e, LLVMValueRef x, LLVMValueRef y, bool greatest, bool propagate) {
+LLVMValueRef tg_llvm_float_least(tg_llvm *e, LLVMValueRef x, LLVMValueRef y, bool greatest, bool propagate, bool numbers) {
   LLVMValueRef r = pick(e, LLVMBuildFCmp(B, greatest ? LLVMRealOGT : LLVMRealOLT, x, y, ""), x, y);
+  if (numbers) return r;
   return propagate ? pick(e, is_nan(e, x), x, r) : pick(e, is_nan(e, y), x, r);
 }
 
@@ -189,7 +184,7 @@ static LLVMValueRef least(tg_llvm *e, const tg_op *op, bool greatest, bool propa
   const int dtype = dtype_of(op);
   LLVMValueRef x = tg_llvm_in(op, 0), y = tg_llvm_in(op, 1);
   if (!is_float(dtype)) return tg_llvm_intrinsic2(e, greatest ? "llvm.smax" : "llvm.smin", x, y);
-  const bool x_safe = never_nan(op->in[0]), y_safe = never_nan(op->in[1]);
+  const bool x_safe = tg_llvm_never_nan(op->in[0]), y_safe = tg_llvm_never_nan(op->in[1]);
   if (propagate ? y_safe && !x_safe : x_safe && !y_safe) { // the operand that may be NaN goes second to propagate, first not to
     LLVMValueRef t = x;
     x = y, y = t;

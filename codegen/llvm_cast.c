@@ -127,30 +127,48 @@ static LLVMValueRef encode_e8m0(tg_llvm *e, LLVMValueRef x, tg_round_mode mode) 
   return cut_to(e, pick(e, positive, code, ki(code, 0xff)), e->i8);
 }
 
-// To an IEEE-like format of fewer than 8 exponent bits, in f32 and integers. Normals: round the mantissa in place, rebias. Below the
-// smallest normal: adding the power of two whose last mantissa bit weighs as much as the format's smallest subnormal leaves the code in the
-// low bits.
-static LLVMValueRef encode_by_integers(tg_llvm *e, int dtype, LLVMValueRef x, tg_round_mode mode) {
+static double power(int e) { return ldexp(1, e); }
+
+// Value of a code without sign, which may be the one above the largest, as though the format went on.
+static double value_of(int dtype, int code) {
+  const tg_dtype_row *row = &tg_dtypes[dtype];
+  const int exponent = code >> row->man, mantissa = code & ((1 << row->man) - 1);
+  return (1 + mantissa * power(-row->man)) * power(exponent - row->bias);
+}
+
+// To an IEEE-like format of fewer than 8 exponent bits. Magnitudes are first limited to the largest, or to the next, whose code is that of
+// Inf or NaN. Then one addition rounds: with e the exponent, at least that of the smallest normal, adding 2^(e + 23 - man) leaves |x| /
+// 2^(e - man), rounded to nearest even, in the low bits of the sum. The code is that count plus (e - smallest) << man; the constant part of
+// the latter is added through the low bits of the power of two, the rest is its exponent field.
+static LLVMValueRef encode_by_addition(tg_llvm *e, int dtype, LLVMValueRef x, tg_round_mode mode) {
   const tg_dtype_row *row = &tg_dtypes[dtype];
   const format_top top = top_of(dtype);
-  const int cut = 23 - row->man, smallest = 1 - row->bias;
-  LLVMTypeRef out = row->bits > 8 ? e->i16 : e->i8;
+  const int cut = 23 - row->man, smallest = 1 - row->bias, sign_bit = 1 << (row->bits - 1);
+  const bool saturate = !top.infinity && (mode == TG_ROUND_SAT || dtype == TG_E2M1 || dtype == TG_E4M3FNUZ);
   LLVMValueRef bits = tg_llvm_bitcast(e, x, e->i32);
-  LLVMValueRef magnitude = andk(e, bits, 0x7fffffff);
-  LLVMValueRef odd = andk(e, shrk(e, magnitude, cut), 1);
-  const int64_t rebias = (int64_t)(127 - row->bias) << 23;
-  LLVMValueRef normal = shrk(e, LLVMBuildAdd(B, addk(e, magnitude, (1 << (cut - 1)) - 1 - rebias), odd, ""), cut);
-  LLVMValueRef shifted = LLVMBuildFAdd(B, tg_llvm_bitcast(e, magnitude, e->f32), kf(x, ldexp(1, smallest - row->man + 23)), "");
-  LLVMValueRef subnormal = addk(e, tg_llvm_bitcast(e, shifted, e->i32), -((int64_t)(127 + smallest - row->man + 23) << 23));
-  LLVMValueRef code = pick(e, icmpk(e, LLVMIntULT, magnitude, (int64_t)(127 + smallest) << 23), subnormal, normal);
-  const bool clamp = !top.infinity && (mode == TG_ROUND_SAT || dtype == TG_E2M1);
-  const int beyond = top.infinity ? top.infinity : clamp ? top.largest : top.nan;
-  code = pick(e, icmpk(e, LLVMIntUGT, code, top.largest), ki(code, beyond), code);
-  code = pick(e, is_nan(e, x), ki(code, top.nan), code);
-  LLVMValueRef sign = andk(e, shrk(e, bits, 32 - row->bits), 1 << (row->bits - 1));
-  if (dtype == TG_E2M1) sign = pick(e, is_nan(e, x), ki(sign, 0), sign);
-  if (dtype == TG_E4M3FNUZ) sign = pick(e, icmpk(e, LLVMIntEQ, code, 0), ki(sign, 0), sign); // the code of -0 is NaN
-  return cut_to(e, LLVMBuildOr(B, code, sign, ""), out);
+  LLVMValueRef size = tg_llvm_bitcast(e, andk(e, bits, 0x7fffffff), e->f32);
+  LLVMValueRef limit = kf(x, value_of(dtype, saturate ? top.largest : top.largest + 1));
+  LLVMValueRef limited = pick(e, LLVMBuildFCmp(B, LLVMRealOLT, limit, size, ""), limit, size);
+  LLVMValueRef exponent = andk(e, tg_llvm_bitcast(e, limited, e->i32), 0x7f800000);
+  exponent = tg_llvm_intrinsic2(e, "llvm.umax", exponent, ki(exponent, (int64_t)(127 + smallest) << 23));
+  const int64_t constant = (int64_t)(127 + smallest + cut) << row->man;
+  LLVMValueRef magic = addk(e, exponent, ((int64_t)cut << 23) + (-constant & (sign_bit - 1)));
+  LLVMValueRef sum = LLVMBuildFAdd(B, limited, tg_llvm_bitcast(e, magic, e->f32), "");
+  LLVMValueRef code = LLVMBuildAdd(B, tg_llvm_bitcast(e, sum, e->i32), shrk(e, magic, cut), "");
+  LLVMValueRef nan = is_nan(e, x);
+  if (dtype == TG_E4M3) code = LLVMBuildOr(B, code, LLVMBuildSExt(B, nan, LLVMTypeOf(code), ""), ""); // its NaN has all bits set
+  else if (top.infinity) code = pick(e, nan, ki(code, top.nan), code);
+  // The code's low bits under the sign; what is above both is nothing, so that narrowing need not mask.
+  LLVMValueRef sign = shrk(e, bits, 32 - row->bits);
+  LLVMValueRef r = LLVMBuildXor(B, andk(e, LLVMBuildXor(B, code, sign, ""), sign_bit - 1), sign, "");
+  if (dtype == TG_E2M1) r = pick(e, nan, ki(r, top.nan), r);
+  if (dtype == TG_E4M3FNUZ) { // one zero, one NaN; from the middle between the largest and the next on, overflow
+    r = pick(e, icmpk(e, LLVMIntEQ, r, sign_bit), ki(r, 0), r);
+    if (mode == TG_ROUND_IEEE)
+      nan = LLVMBuildFCmp(B, LLVMRealUGE, size, kf(x, (value_of(dtype, top.largest) + value_of(dtype, top.largest + 1)) / 2), "");
+    r = pick(e, nan, ki(r, top.nan), r);
+  }
+  return cut_to(e, r, row->bits > 8 ? e->i16 : e->i8);
 }
 
 LLVMValueRef tg_llvm_from_f32(tg_llvm *e, int dtype, LLVMValueRef x, tg_round_mode mode) {
@@ -160,8 +178,8 @@ LLVMValueRef tg_llvm_from_f32(tg_llvm *e, int dtype, LLVMValueRef x, tg_round_mo
   case TG_E8M0: return encode_e8m0(e, x, mode);
   case TG_F16:
     if (e->f16c) return tg_llvm_bitcast(e, LLVMBuildFPTrunc(B, x, tg_llvm_like_value(x, e->half), ""), e->i16);
-    return encode_by_integers(e, dtype, x, mode);
-  default: return encode_by_integers(e, dtype, x, mode);
+    return encode_by_addition(e, dtype, x, mode);
+  default: return encode_by_addition(e, dtype, x, mode);
   }
 }
 

@@ -1,58 +1,5 @@
-// Integer division, remainder and shifts, which tegula defines where LLVM does not; and what is known about signs.
+// Integer division, remainder and shifts, which tegula defines where LLVM does not.
 #include "codegen/llvm_short.h"
-
-// ---- signs
-
-static bool nonnegative_expr(const tg_expr *x) { // dims and statics are never negative
-  if (!x) return false;
-  switch (x->op) {
-  case TG_EXPR_CONST: return x->value >= 0;
-  case TG_EXPR_SYM: return true;
-  case TG_EXPR_SUB: return false;
-  default: return nonnegative_expr(x->a) && nonnegative_expr(x->b);
-  }
-}
-
-static bool nonnegative(const tg_value *v, int depth) {
-  if (!depth || v->type.kind != TG_TILE || tg_dtypes[v->type.dtype].cls != 'i') return false;
-  if (!v->def) {
-    const tg_op *owner = v->region->owner;
-    if (!owner) return nonnegative_expr(v->region->launch->args[v->index].value);
-    return owner->code == TG_OP_FOR && v->index == 0 && nonnegative(owner->in[0], depth - 1);
-  }
-  const tg_op *op = v->def;
-  int64_t k;
-#define IN(i) nonnegative(op->in[i], depth - 1)
-  switch (op->code) {
-  case TG_OP_CONST: return tg_const_as_int(v, &k) && k >= 0;
-  case TG_OP_TID:
-  case TG_OP_CTAID:
-  case TG_OP_IOTA: return true;
-  case TG_OP_ADD:
-  case TG_OP_MUL: return v->type.dtype == TG_I64 && IN(0) && IN(1); // 64-bit sums and products of sizes do not wrap
-  case TG_OP_DIV:
-  case TG_OP_MIN:
-  case TG_OP_REM: return IN(0) && IN(1);
-  case TG_OP_AND:
-  case TG_OP_MAX: return IN(0) || IN(1);
-  case TG_OP_SHR:
-  case TG_OP_SPLAT: return IN(0);
-  case TG_OP_SELECT: return IN(1) && IN(2);
-  case TG_OP_CAST: {
-    const int from = op->in[0]->type.dtype;
-    return from == TG_I1 || (tg_dtypes[from].cls == 'i' && tg_dtypes[from].bits <= tg_dtypes[v->type.dtype].bits && IN(0));
-  }
-  default: return false;
-  }
-#undef IN
-}
-
-bool tg_llvm_known_nonnegative(const tg_value *v) { return nonnegative(v, 8); }
-
-static bool constant(const tg_value *v, int64_t *k) { // also of a splat
-  while (v->def && v->def->code == TG_OP_SPLAT) v = v->def->in[0];
-  return tg_is_const(v) && tg_const_as_int(v, k);
-}
 
 // ---- division
 
@@ -78,7 +25,7 @@ static quotient divide(tg_llvm *e, const tg_op *op) {
   LLVMValueRef x = tg_llvm_in(op, 0), y = tg_llvm_in(op, 1);
   const bool xn = tg_llvm_known_nonnegative(op->in[0]), yn = tg_llvm_known_nonnegative(op->in[1]);
   int64_t k;
-  if (constant(op->in[1], &k) && k > 0) return divide_positive(e, x, k, xn);
+  if (tg_llvm_known_int(op->in[1], &k) && k > 0) return divide_positive(e, x, k, xn);
   LLVMValueRef zero = icmpk(e, LLVMIntEQ, y, 0), nothing = ki(x, 0);
   if (xn && yn) {
     LLVMValueRef d = pick(e, zero, ki(y, 1), y);
@@ -110,8 +57,8 @@ LLVMValueRef tg_llvm_shift(tg_llvm *e, const tg_op *op) {
   if (op->in[0]->type.dtype == TG_I1) return LLVMBuildAnd(e->b, x, LLVMBuildNot(e->b, y, ""), ""); // only a shift by 0 keeps the bit
   const int width = tg_dtypes[op->in[0]->type.dtype].bits;
   int64_t k;
-  if (constant(op->in[1], &k) && (k < 0 || k >= width)) return ki(x, 0);
+  if (tg_llvm_known_int(op->in[1], &k) && (k < 0 || k >= width)) return ki(x, 0);
   LLVMValueRef r = left ? LLVMBuildShl(e->b, x, y, "") : LLVMBuildAShr(e->b, x, y, "");
-  if (constant(op->in[1], &k)) return r;
+  if (tg_llvm_known_int(op->in[1], &k)) return r;
   return pick(e, icmpk(e, LLVMIntULT, y, width), r, ki(x, 0)); // what is not picked may be poison
 }

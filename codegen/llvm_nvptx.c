@@ -39,7 +39,8 @@ static void emit_ctaid(tg_llvm *e, tg_op *op) {
 static void emit_scratch(tg_llvm *e, tg_op *op) {
   if (strcmp(tg_attr_str(op, "space", ""), "shared")) tg_llvm_fail(e, "scratch of a worker is not to be had on GPUs; shared scratch is");
   LLVMTypeRef type = LLVMArrayType2(e->i8, (uint64_t)tg_attr_int(op, "bytes", 1));
-  LLVMValueRef global = LLVMAddGlobalInAddressSpace(e->module, type, tg_arena_printf(e->arena, "%s_shared", e->launch->entry), e->family->address_space[TG_SHARED]);
+  LLVMValueRef global = LLVMAddGlobalInAddressSpace(e->module, type, tg_arena_printf(e->arena, "%s_shared", e->launch->entry),
+                                                    e->family->address_space[TG_SHARED]);
   LLVMSetLinkage(global, LLVMInternalLinkage);
   LLVMSetInitializer(global, LLVMGetPoison(type));
   LLVMSetAlignment(global, (unsigned)tg_attr_int(op, "align", 1));
@@ -96,7 +97,8 @@ static void emit_shfl(tg_llvm *e, tg_op *op) {
     if (!strcmp(kinds[i][0], kind)) name = kinds[i][1];
   if (!name || width > 32) tg_llvm_fail(e, "shuffles are idx, xor, up and down, within at most 32 lanes");
   const int64_t c = (32 - width) << 8 | (strcmp(name, "up") ? 31 : 0);
-  LLVMValueRef v = tg_llvm_in(op, 0), args[] = {LLVMConstInt(e->i32, 0xffffffff, 0), v, tg_llvm_in(op, 1), LLVMConstInt(e->i32, (unsigned long long)c, 0)};
+  LLVMValueRef v = tg_llvm_in(op, 0),
+               args[] = {LLVMConstInt(e->i32, 0xffffffff, 0), v, tg_llvm_in(op, 1), LLVMConstInt(e->i32, (unsigned long long)c, 0)};
   const char *type = LLVMTypeOf(v) == e->f32 ? "f32" : "i32";
   tg_llvm_set(op, tg_llvm_intrinsic(e, tg_arena_printf(e->arena, "llvm.nvvm.shfl.sync.%s.%s", name, type), 0, NULL, 4, args));
 }
@@ -110,8 +112,9 @@ static void emit_mma(tg_llvm *e, tg_op *op) {
     const tg_type *type = &op->in[i]->type;
     args[i] = tg_llvm_in(op, i);
     if (type->dtype != row->operands) continue;
-    if (row->operands == TG_F16) args[i] = LLVMBuildBitCast(B, args[i], LLVMVectorType(e->half, 2), ""); // intrinsics want pairs of halves here,
-    else args[i] = LLVMBuildBitCast(B, args[i], e->i32, "");                                              // and 32 bits elsewhere
+    if (row->operands == TG_F16)
+      args[i] = LLVMBuildBitCast(B, args[i], LLVMVectorType(e->half, 2), ""); // intrinsics want pairs of halves here,
+    else args[i] = LLVMBuildBitCast(B, args[i], e->i32, "");                  // and 32 bits elsewhere
   }
   LLVMValueRef d = tg_llvm_intrinsic(e, row->intrinsic, 0, NULL, op->nin, args);
   for (int i = 0; i < op->nout; i++) op->out[i]->note = LLVMBuildExtractValue(B, d, (unsigned)i, "");
@@ -120,7 +123,8 @@ static void emit_mma(tg_llvm *e, tg_op *op) {
 static void emit_ldmatrix(tg_llvm *e, tg_op *op) {
   LLVMValueRef pointer = tg_llvm_in(op, 0);
   LLVMTypeRef type = LLVMTypeOf(pointer);
-  const char *name = tg_arena_printf(e->arena, "llvm.nvvm.ldmatrix.sync.aligned.m8n8.x%d%s.b16", op->nout, tg_attr_int(op, "trans", 0) ? ".trans" : "");
+  const char *name =
+      tg_arena_printf(e->arena, "llvm.nvvm.ldmatrix.sync.aligned.m8n8.x%d%s.b16", op->nout, tg_attr_int(op, "trans", 0) ? ".trans" : "");
   LLVMValueRef d = tg_llvm_intrinsic(e, name, 1, &type, 1, &pointer);
   for (int i = 0; i < op->nout; i++) op->out[i]->note = op->nout == 1 ? d : LLVMBuildExtractValue(B, d, (unsigned)i, "");
 }
@@ -134,7 +138,8 @@ static void emit_cast(tg_llvm *e, tg_op *op) {
   if (from != TG_F32 || to != TG_BF16 || tg_llvm_lanes(LLVMTypeOf(x)) > 2) {
     tg_llvm_set(op, tg_llvm_cast(e, from, to, x, strcmp(tg_attr_str(op, "mode", "ieee"), "sat") ? TG_ROUND_IEEE : TG_ROUND_SAT));
   } else if (tg_llvm_lanes(LLVMTypeOf(x)) == 2) {
-    LLVMValueRef pair[] = {LLVMBuildExtractElement(B, x, LLVMConstInt(e->i32, 1, 0), ""), LLVMBuildExtractElement(B, x, LLVMConstInt(e->i32, 0, 0), "")};
+    LLVMValueRef pair[] = {LLVMBuildExtractElement(B, x, LLVMConstInt(e->i32, 1, 0), ""),
+                           LLVMBuildExtractElement(B, x, LLVMConstInt(e->i32, 0, 0), "")};
     tg_llvm_set(op, LLVMBuildBitCast(B, tg_llvm_intrinsic(e, "llvm.nvvm.ff2bf16x2.rn", 0, NULL, 2, pair), LLVMVectorType(e->i16, 2), ""));
   } else {
     tg_llvm_set(op, LLVMBuildBitCast(B, tg_llvm_intrinsic(e, "llvm.nvvm.f2bf16.rn", 0, NULL, 1, &x), e->i16, ""));
@@ -150,9 +155,10 @@ static void emit_trap(tg_llvm *e, tg_op *op) {
   LLVMPositionBuilderAtEnd(B, after);
 }
 
-static const tg_llvm_row rows[] = {{TG_OP_TID, emit_tid},         {TG_OP_CTAID, emit_ctaid},   {TG_OP_SCRATCH, emit_scratch}, {TG_OP_LOADM, emit_loadm},
-                                   {TG_OP_STOREM, emit_storem},   {TG_OP_BARRIER, emit_barrier}, {TG_OP_SHFL, emit_shfl},     {TG_OP_MMA, emit_mma},
-                                   {TG_OP_LDMATRIX, emit_ldmatrix}, {TG_OP_CAST, emit_cast},   {TG_OP_TRAP, emit_trap},       {0, NULL}};
+static const tg_llvm_row rows[] = {{TG_OP_TID, emit_tid},     {TG_OP_CTAID, emit_ctaid},   {TG_OP_SCRATCH, emit_scratch},
+                                   {TG_OP_LOADM, emit_loadm}, {TG_OP_STOREM, emit_storem}, {TG_OP_BARRIER, emit_barrier},
+                                   {TG_OP_SHFL, emit_shfl},   {TG_OP_MMA, emit_mma},       {TG_OP_LDMATRIX, emit_ldmatrix},
+                                   {TG_OP_CAST, emit_cast},   {TG_OP_TRAP, emit_trap},     {0, NULL}};
 
 const tg_llvm_family tg_llvm_nvptx = {.name = "nvptx",
                                       .address_space = {1, 3, 5},

@@ -1,0 +1,117 @@
+// What can be told about a value from the ops that make it.
+#include <math.h>
+
+#include "codegen/llvm.h"
+
+static const tg_value *splatted(const tg_value *v) {
+  while (v->def && v->def->code == TG_OP_SPLAT) v = v->def->in[0];
+  return v;
+}
+
+bool tg_llvm_known_int(const tg_value *v, int64_t *k) {
+  v = splatted(v);
+  return tg_is_const(v) && tg_const_as_int(v, k);
+}
+
+// ---- signs
+
+static bool nonnegative_expr(const tg_expr *x) { // dims and statics are never negative
+  if (!x) return false;
+  switch (x->op) {
+  case TG_EXPR_CONST: return x->value >= 0;
+  case TG_EXPR_SYM: return true;
+  case TG_EXPR_SUB: return false;
+  default: return nonnegative_expr(x->a) && nonnegative_expr(x->b);
+  }
+}
+
+static bool nonnegative(const tg_value *v, int depth) {
+  if (!depth || v->type.kind != TG_TILE || tg_dtypes[v->type.dtype].cls != 'i') return false;
+  if (!v->def) {
+    const tg_op *owner = v->region->owner;
+    if (!owner) return nonnegative_expr(v->region->launch->args[v->index].value);
+    return owner->code == TG_OP_FOR && v->index == 0 && nonnegative(owner->in[0], depth - 1);
+  }
+  const tg_op *op = v->def;
+  int64_t k;
+#define IN(i) nonnegative(op->in[i], depth - 1)
+  switch (op->code) {
+  case TG_OP_CONST: return tg_const_as_int(v, &k) && k >= 0;
+  case TG_OP_TID:
+  case TG_OP_CTAID:
+  case TG_OP_IOTA: return true;
+  case TG_OP_ADD:
+  case TG_OP_MUL: return v->type.dtype == TG_I64 && IN(0) && IN(1); // 64-bit sums and products of sizes do not wrap
+  case TG_OP_DIV:
+  case TG_OP_MIN:
+  case TG_OP_REM: return IN(0) && IN(1);
+  case TG_OP_AND:
+  case TG_OP_MAX: return IN(0) || IN(1);
+  case TG_OP_SHR:
+  case TG_OP_SPLAT: return IN(0);
+  case TG_OP_SELECT: return IN(1) && IN(2);
+  case TG_OP_CAST: {
+    const int from = op->in[0]->type.dtype;
+    return from == TG_I1 || (tg_dtypes[from].cls == 'i' && tg_dtypes[from].bits <= tg_dtypes[v->type.dtype].bits && IN(0));
+  }
+  default: return false;
+  }
+#undef IN
+}
+
+bool tg_llvm_known_nonnegative(const tg_value *v) { return nonnegative(v, 8); }
+
+// ---- NaN
+
+enum { DEPTH = 8 };
+
+typedef struct assumption { // carried values of loops that are under examination: not NaN by induction
+  const tg_value *value[DEPTH];
+  int n;
+} assumption;
+
+static bool number(const tg_value *v, int depth, assumption *a);
+
+// A carried value is a number if it starts as one and each trip makes one of one.
+static bool carried_number(const tg_op *loop, int index, int depth, assumption *a) {
+  const tg_region *body = loop->regions[0];
+  const tg_value *arg = body->args[index + 1];
+  for (int i = 0; i < a->n; i++) {
+    if (a->value[i] == arg) return true;
+  }
+  if (a->n == DEPTH || !number(loop->in[index + 2], depth - 1, a)) return false;
+  a->value[a->n++] = arg;
+  const bool kept = number(body->last->in[index], depth - 1, a);
+  a->n--;
+  return kept;
+}
+
+static bool number(const tg_value *v, int depth, assumption *a) {
+  double k;
+  if (!depth) return false;
+  if (!v->def) {
+    const tg_op *owner = v->region->owner;
+    return owner && owner->code == TG_OP_FOR && v->index > 0 && carried_number(owner, (int)v->index - 1, depth, a);
+  }
+  const tg_op *op = v->def;
+  switch (op->code) {
+  case TG_OP_CONST: return tg_const_as_float(v, &k) && !isnan(k);
+  case TG_OP_ABS:
+  case TG_OP_NEG:
+  case TG_OP_SPLAT: return number(op->in[0], depth - 1, a);
+  case TG_OP_VREDUCE: return strncmp(tg_attr_str(op, "kind", ""), "m", 1) == 0 && number(op->in[0], depth - 1, a); // min and max alone
+  case TG_OP_MINNUM:
+  case TG_OP_MAXNUM: return number(op->in[0], depth - 1, a) || number(op->in[1], depth - 1, a);
+  case TG_OP_MIN:
+  case TG_OP_MAX: return number(op->in[0], depth - 1, a) && number(op->in[1], depth - 1, a);
+  case TG_OP_SELECT: return number(op->in[1], depth - 1, a) && number(op->in[2], depth - 1, a);
+  case TG_OP_CAST: return tg_dtypes[op->in[0]->type.dtype].cls == 'i';
+  case TG_OP_FOR: return carried_number(op, (int)v->index, depth, a);
+  default: return false;
+  }
+}
+
+bool tg_llvm_never_nan(const tg_value *v) {
+  assumption a = {.n = 0};
+  return number(v, DEPTH, &a);
+}
