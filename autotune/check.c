@@ -1,5 +1,5 @@
-// `tegula check`: conformance. A device runs every library kernel over awkward shapes and must agree with the interpreter; a target compiles
-// every library kernel under every value of every setting.
+// `tegula check`: conformance. A device runs every library kernel over awkward shapes and must agree with the interpreter; a target
+// compiles every library kernel under every value of every setting.
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -31,13 +31,16 @@ typedef struct one_case {
 
 // ---- a device: shapes around the edges of tiles, scales and vectors, and empty ones
 
-// Extents by letter; the i-th shape takes the i-th of each, so that unlike lists meet in many ways. K is what fp8 weights are packed along: a
-// multiple of 16, as the kernel's row in the documentation says.
+// Extents by letter; the i-th shape takes the i-th of each, so that unlike lists meet in many ways. K is what fp8 weights are packed along:
+// a multiple of 16, as the kernel's row in the documentation says.
 static const struct {
   const char *letter;
   int n;
   int values[9];
-} extents[] = {{"M", 9, {1, 3, 17, 0, 64, 65, 129, 2, 5}}, {"N", 8, {33, 24, 1, 129, 160, 32, 7, 0}}, {"K", 7, {144, 16, 128, 272, 0, 64, 400}}, {"H", 6, {300, 1, 128, 72, 513, 0}},
+} extents[] = {{"M", 9, {1, 3, 17, 0, 64, 65, 129, 2, 5}},
+               {"N", 8, {33, 24, 1, 129, 160, 32, 7, 0}},
+               {"K", 7, {144, 16, 128, 272, 0, 64, 400}},
+               {"H", 6, {300, 1, 128, 72, 513, 0}},
                {"I", 5, {100, 128, 300, 1, 64}}};
 static const int other_extents[] = {3, 17, 1, 64, 0, 33, 2};
 enum { SHAPES = 9 };
@@ -114,8 +117,8 @@ static bool one(checking *c, tg_source *source, const char *kernel, tg_bindings 
   tg_status status = tg_protect(c->ctx, c->device ? run_case : compile_case, &k);
   const char *verdict = status != TG_OK ? tg_error_message(c->ctx) : k.verdict;
   const char *what = listed(&k.arena, settings), *where = listed(&k.arena, shape);
-  const char *line = tg_arena_printf(&k.arena, "%s%s%s%s%s%s%s", kernel, *where ? " " : "", where, *what ? " --set " : "", what, verdict ? ": " : "",
-                                     verdict ? verdict : "");
+  const char *line = tg_arena_printf(&k.arena, "%s%s%s%s%s%s%s", kernel, *where ? " " : "", where, *what ? " --set " : "", what,
+                                     verdict ? ": " : "", verdict ? verdict : "");
   c->done++;
   c->failed += verdict != NULL;
   if (c->report) c->report(c->user, line, !verdict);
@@ -123,12 +126,13 @@ static bool one(checking *c, tg_source *source, const char *kernel, tg_bindings 
   return !verdict;
 }
 
-static void every_shape(checking *c, tg_arena *arena, tg_source *source, const char *kernel, const tg_kernel *signature, tg_bindings settings) {
+static void every_shape(checking *c, tg_arena *arena, tg_source *source, const char *kernel, const tg_kernel *signature,
+                        tg_bindings settings) {
   for (int i = 0; i < SHAPES; i++) one(c, source, kernel, shape_of(arena, signature, i), settings);
 }
 
-// The default, and every other value of every setting by itself: what each is there for. Only options change what a kernel means, so a device
-// is checked under those.
+// The default, and every other value of every setting by itself: what each is there for. Only options change what a kernel means, so a
+// device is checked under those.
 static void every_setting(checking *c, tg_arena *arena, tg_source *source, const char *kernel) {
   tg_kernel *signature;
   tg_check_status(c->ctx, tg_source_signature(source, NULL, &signature));
@@ -192,7 +196,8 @@ static void check_body(void *arg) {
   if (c->failed) tg_throw(c->ctx, TG_FAILED, "%d of %d checks failed on %s", c->failed, c->done, c->device ? c->device : c->target);
 }
 
-tg_status tg_check(tg_context *ctx, const char *device, const char *target, void (*report)(void *user, const char *line, bool ok), void *user) {
+tg_status tg_check(tg_context *ctx, const char *device, const char *target, void (*report)(void *user, const char *line, bool ok),
+                   void *user) {
   checking c = {.ctx = ctx, .report = report, .user = user, .device = device, .target = target};
   return tg_protect(ctx, check_body, &c);
 }

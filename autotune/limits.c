@@ -89,14 +89,14 @@ static fma_fn *best_fma(double *flops_per_round) {
 // ---- reading: every thread sums its own part, 64 bytes a step in eight chains
 
 static int64_t read_words(const int64_t *words, size_t n) {
-  typedef int64_t vector8 __attribute__((vector_size(32), aligned(32)));
-  const vector8 *v = (const vector8 *)words;
-  vector8 sum[8] = {{0}};
+  typedef uint64_t vector4u __attribute__((vector_size(32), aligned(32)));
+  const vector4u *v = (const vector4u *)words;
+  vector4u sum[8] = {{0}};
   for (size_t i = 0; i + 8 <= n / 4; i += 8)
 #pragma GCC unroll 8
     for (int k = 0; k < 8; k++) sum[k] += v[i + (size_t)k];
   for (int k = 1; k < 8; k++) sum[0] += sum[k];
-  return sum[0][0] + sum[0][1] + sum[0][2] + sum[0][3];
+  return (int64_t)(sum[0][0] + sum[0][1] + sum[0][2] + sum[0][3]);
 }
 
 #if defined(__x86_64__)
@@ -108,9 +108,9 @@ __attribute__((target("avx2"))) static int64_t read_words_avx2(const int64_t *wo
 #pragma GCC unroll 8
     for (int k = 0; k < 8; k++) sum[k] = _mm256_add_epi64(sum[k], _mm256_load_si256(v + i + k));
   for (int k = 1; k < 8; k++) sum[0] = _mm256_add_epi64(sum[0], sum[k]);
-  int64_t lanes[4];
+  uint64_t lanes[4];
   _mm256_storeu_si256((__m256i *)lanes, sum[0]);
-  return lanes[0] + lanes[1] + lanes[2] + lanes[3];
+  return (int64_t)(lanes[0] + lanes[1] + lanes[2] + lanes[3]);
 }
 #endif
 

@@ -201,11 +201,18 @@ static double number_of(const cJSON *reply, const char *name) {
   return cJSON_IsNumber(item) ? item->valuedouble : 0;
 }
 
-static void request(tg_measurer *m, tg_arena *arena, const tg_text *text, double limit, tg_trial *out) {
-  *out = (tg_trial){0};
-  if (m->fd < 0) start(m, arena);
-  cJSON *reply = converse(m, text->data, text->size, limit, out->reason, sizeof out->reason);
-  if (!reply) return;
+// ---- requests
+
+typedef struct request {
+  tg_measurer *m;
+  tg_arena arena;
+  tg_bindings config;
+  const tg_pace *pace; // NULL: the lane IR's hash alone
+  double limit;
+  tg_trial *out;
+} request;
+
+static void read_reply(const cJSON *reply, tg_trial *out) {
   const cJSON *why = cJSON_GetObjectItemCaseSensitive(reply, "reason"), *lane = cJSON_GetObjectItemCaseSensitive(reply, "lane");
   out->ok = cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(reply, "ok"));
   out->seconds = number_of(reply, "seconds");
@@ -214,31 +221,38 @@ static void request(tg_measurer *m, tg_arena *arena, const tg_text *text, double
   out->runs = (int)number_of(reply, "runs");
   if (cJSON_IsString(why)) snprintf(out->reason, sizeof out->reason, "%s", why->valuestring);
   if (cJSON_IsString(lane)) snprintf(out->lane, sizeof out->lane, "%s", lane->valuestring);
+}
+
+static void request_body(void *arg) {
+  request *r = arg;
+  tg_text text = {.arena = &r->arena};
+  if (r->m->fd < 0) start(r->m, &r->arena);
+  tg_text_add(&text, "{\"do\":\"%s\",\"config\":", r->pace ? "measure" : "lane");
+  tg_doc_bindings(&text, r->config);
+  if (r->pace) {
+    tg_text_add(&text, ",\"gate\":%s,\"best\":", r->pace->gate ? "true" : "false");
+    tg_doc_number(&text, r->pace->best);
+    tg_text_add(&text, ",\"settle\":");
+    tg_doc_number(&text, r->pace->settle);
+  }
+  tg_text_add(&text, "}\n");
+  cJSON *reply = converse(r->m, text.data, text.size, r->limit, r->out->reason, sizeof r->out->reason);
+  if (reply) read_reply(reply, r->out);
   cJSON_Delete(reply);
 }
 
+static void ask(request *r) {
+  *r->out = (tg_trial){0};
+  tg_arena_init(&r->arena, r->m->ctx);
+  tg_status status = tg_protect(r->m->ctx, request_body, r);
+  tg_arena_free(&r->arena);
+  if (status != TG_OK) tg_rethrow(r->m->ctx);
+}
+
 void tg_measurer_lane(tg_measurer *m, tg_bindings config, double limit, tg_trial *out) {
-  tg_arena arena;
-  tg_arena_init(&arena, m->ctx);
-  tg_text text = {.arena = &arena};
-  tg_text_add(&text, "{\"do\":\"lane\",\"config\":");
-  tg_doc_bindings(&text, config);
-  tg_text_add(&text, "}\n");
-  request(m, &arena, &text, limit, out);
-  tg_arena_free(&arena);
+  ask(&(request){.m = m, .config = config, .limit = limit, .out = out});
 }
 
 void tg_measurer_run(tg_measurer *m, tg_bindings config, const tg_pace *pace, tg_trial *out) {
-  tg_arena arena;
-  tg_arena_init(&arena, m->ctx);
-  tg_text text = {.arena = &arena};
-  tg_text_add(&text, "{\"do\":\"measure\",\"gate\":%s,\"best\":", pace->gate ? "true" : "false");
-  tg_doc_number(&text, pace->best);
-  tg_text_add(&text, ",\"settle\":");
-  tg_doc_number(&text, pace->settle);
-  tg_text_add(&text, ",\"config\":");
-  tg_doc_bindings(&text, config);
-  tg_text_add(&text, "}\n");
-  request(m, &arena, &text, pace->limit, out);
-  tg_arena_free(&arena);
+  ask(&(request){.m = m, .config = config, .pace = pace, .limit = pace->limit, .out = out});
 }

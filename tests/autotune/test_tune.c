@@ -1,4 +1,5 @@
-// The tuner on the host's own processor, through the worker program: two tuners on one database, a run killed from outside, bench from the database.
+// The tuner on the host's own processor, through the worker program: two tuners on one database, a run killed from outside, bench from the
+// database.
 #include <cjson/cJSON.h>
 #include <signal.h>
 #include <sys/wait.h>
@@ -13,7 +14,8 @@ static const tg_bindings shape = {3, shape_at};
 
 static tg_context *context_new(void) {
   tg_context *ctx;
-  CHECK(tg_context_new(&(tg_config){.root = ROOT_DIR, .cache_dir = directory, .database = database, .worker = BUILD_DIR "/tegula-worker"}, &ctx) == TG_OK);
+  CHECK(tg_context_new(&(tg_config){.root = ROOT_DIR, .cache_dir = directory, .database = database, .worker = BUILD_DIR "/tegula-worker"},
+                       &ctx) == TG_OK);
   return ctx;
 }
 
