@@ -40,21 +40,25 @@ typedef struct job {
   void *user;
 } job;
 
-static inline void run_job_body(void *arg) {
-  job *j = arg;
-  tg_kernel *kernel = NULL;
-  if (tg_kernel_parse(ctx, j->text, strlen(j->text), "test.tile", &kernel)) tg_rethrow(ctx);
+typedef struct interpretation {
+  tg_kernel *kernel;
+  job *job;
+} interpretation;
+
+static inline void interpret(void *arg) {
+  const interpretation *i = arg;
+  job *j = i->job;
   tg_interp_options all = {.only_launch = -1};
-  struct protected_run {
-    tg_kernel *kernel;
-    job *j;
-    const tg_interp_options *options;
-  };
-  tg_interpret(kernel, j->ntensors, j->tensors, j->lookup ? j->lookup : no_symbol, j->user, j->scalar, j->user, j->options ? j->options : &all);
-  tg_kernel_free(kernel);
+  tg_interpret(i->kernel, j->ntensors, j->tensors, j->lookup ? j->lookup : no_symbol, j->user, j->scalar, j->user, j->options ? j->options : &all);
 }
 
-static inline tg_status run_job(job *j) { return tg_protect(ctx, run_job_body, j); }
+static inline tg_status run_job(job *j) {
+  tg_kernel *kernel = NULL;
+  if (tg_kernel_parse(ctx, j->text, strlen(j->text), "test.tile", &kernel)) return ctx->status;
+  const tg_status status = tg_protect(ctx, interpret, &(interpretation){kernel, j});
+  tg_kernel_free(kernel);
+  return status;
+}
 
 static inline void bind(job *j, int n, const io *tensors) {
   j->ntensors = n;
