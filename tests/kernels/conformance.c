@@ -428,6 +428,28 @@ static const struct {
   const char *kernel, *settings;
 } gemms[] = {{"gemm_f32", ""}, {"gemm_bf16", ""}, {"gemm_fp8", ""}, {"gemm_fp8", "packed=1"}};
 
+static int64_t pick(int64_t below) { return (int64_t)(oracle_next(&randomness) >> 16) % below; }
+
+// Shapes and tiles that nobody thought of.
+static void conform_random(int count) {
+  static const char *const rows[] = {"1", "2", "4", "8", "16", "32", "64", "128", "192", "256"}, *const columns[] = {"32", "64", "128", "256"};
+  for (int i = 0; i < count; i++) {
+    for (size_t g = 0; g < sizeof gemms / sizeof *gemms; g++) {
+      const bool fp8 = !strcmp(gemms[g].kernel, "gemm_fp8");
+      const shape s = {1 + pick(140), 1 + pick(300), fp8 ? 16 * (1 + pick(40)) : 1 + pick(640)};
+      char settings[64];
+      snprintf(settings, sizeof settings, "%s%sBM=%s,BN=%s", gemms[g].settings, *gemms[g].settings ? "," : "", rows[pick(10)], columns[pick(4)]);
+      if (!fp8) snprintf(settings + strlen(settings), 16, ",BK=%d", 16 << pick(4));
+      if (!strcmp(device_name, "cpu")) snprintf(settings + strlen(settings), 16, ",kc=%d", (int)(128 * (1 + pick(4))));
+      conform_gemm(gemms[g].kernel, settings, s);
+    }
+    const int64_t r = 1 + pick(140), c = 1 + pick(700);
+    conform_quantize("quantize_rows", i % 2 ? "ue8m0=1" : "", r, c), conform_quantize("quantize_blocks", "", 1 + pick(300), c);
+    conform_rmsnorm("", r, c), conform_swiglu("swiglu", "", r, c), conform_swiglu("swiglu_quantize", i % 2 ? "clamp=2" : "", r, c);
+    conform_pack(1 + pick(200), 16 * (1 + pick(20)));
+  }
+}
+
 void conform_some(void) {
   const shape shapes[] = {{0, 24, 16}, {1, 1, 16}, {1, 576, 144}, {2, 24, 0}, {2, 129, 128}, {3, 129, 144}, {17, 24, 144}, {64, 129, 16}, {129, 129, 144}, {257, 24, 128}, {3, 576, 2048}};
   for (size_t g = 0; g < sizeof gemms / sizeof *gemms; g++) {
@@ -450,9 +472,11 @@ void conform_some(void) {
   conform_quantize("quantize_rows", "BM=1", 17, 144), conform_quantize("quantize_rows", "BM=32", 17, 144);
   conform_rmsnorm("BM=4,BH=64", 17, 576), conform_rmsnorm("BM=16,BH=1024", 17, 576);
   conform_swiglu("swiglu", "BM=8,BI=64", 17, 144), conform_swiglu("swiglu_quantize", "BM=32", 17, 144);
+  conform_random(3);
 }
 
 void conform_all(void) {
+  conform_random(60);
   for (size_t g = 0; g < sizeof gemms / sizeof *gemms; g++)
     for (int m = 0; m < NM; m++)
       for (int n = 0; n < NN; n++)
