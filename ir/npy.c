@@ -300,7 +300,8 @@ static void open_part(write_args *a) {
   }
   if (a->fd < 0) {
     a->part[0] = 0;
-    tg_throw(ctx, TG_INVALID, "%s: cannot be created: %s", a->file, strerror(errno));
+    const bool full = errno == ENOSPC || errno == EDQUOT || errno == EIO; // any other reason lies in the name
+    tg_throw(ctx, full ? TG_FAILED : TG_INVALID, "%s: cannot be created: %s", a->file, strerror(errno));
   }
 }
 
