@@ -29,12 +29,14 @@ static void copy_attr(tg_arena *arena, const tg_attr_spec *spec, const tg_attr *
 
 static const char *const kind_names[] = {"an integer", "a float", "a string", "a list of integers", "a type", "an expression"};
 
-// Constants of a float dtype are floats, rounded to f32 where that is the dtype, so that equal constants look equal.
+// Constants of a float dtype are floats, rounded to the dtype where it has arithmetic, so that equal constants look equal.
 static void normalise_const(int n, tg_attr *attrs) {
   if (n != 2 || attrs[0].type.kind != TG_TILE || !tg_dtype_is_float(attrs[0].type.dtype)) return;
   tg_attr *v = &attrs[1];
   if (v->kind == TG_ATTR_INT) *v = (tg_attr){.key = v->key, .kind = TG_ATTR_FLOAT, .f = (double)v->i};
-  if (attrs[0].type.dtype == TG_F32) v->f = (double)(float)v->f;
+  int d = attrs[0].type.dtype;
+  if (d == TG_F32 || d == TG_F16 || d == TG_BF16) v->f = tg_decode(d, tg_encode(d, v->f, TG_ROUND_IEEE));
+  if (isnan(v->f)) v->f = (double)NAN;
 }
 
 bool tg_match_attrs(tg_arena *arena, int code, int nattrs, const tg_attr *attrs, int *nout, tg_attr **out, const char **complaint) {

@@ -26,41 +26,67 @@ static void verify_after(tg_kernel *kernel, const char *pass) {
 #endif
 }
 
+static _Noreturn void unknown_pass(tg_kernel *kernel, const char *name, size_t length) {
+  tg_text list = {.arena = &kernel->arena};
+  for (const tg_pass *p = tg_passes; p->name; p++) tg_text_add(&list, "%s%s", p == tg_passes ? "" : ", ", p->name);
+  tg_throw(kernel->ctx, TG_INVALID, "no pass '%.*s'; there are %s", (int)length, name, list.data);
+}
+
+// The pass that the list begins with; moves on to the next.
+static const tg_pass *next_pass(tg_kernel *kernel, const char **names) {
+  size_t length = strcspn(*names, ",");
+  const tg_pass *pass = find_pass(*names, length);
+  if (!pass) unknown_pass(kernel, *names, length);
+  *names += length + ((*names)[length] == ',');
+  return pass;
+}
+
 void tg_run_passes(tg_kernel *kernel, const char *names) {
-  for (const char *at = names; *at;) {
-    size_t length = strcspn(at, ",");
-    const tg_pass *pass = find_pass(at, length);
-    if (!pass) {
-      tg_text list = {.arena = &kernel->arena};
-      for (const tg_pass *p = tg_passes; p->name; p++) tg_text_add(&list, "%s%s", p == tg_passes ? "" : ", ", p->name);
-      tg_throw(kernel->ctx, TG_INVALID, "no pass '%.*s'; there are %s", (int)length, at, list.data);
-    }
+  for (const char *at = names; *at;) next_pass(kernel, &at); // all names are looked at before anything is done
+  while (*names) {
+    const tg_pass *pass = next_pass(kernel, &names);
     pass->run(kernel);
     verify_after(kernel, pass->name);
     tg_dump(kernel, pass->name);
-    at += length;
-    if (*at == ',') at++;
   }
 }
 
-void tg_dump_text(tg_context *ctx, const char *name, const char *extension, const void *data, size_t size) {
-  if (!ctx->config.dump_dir) return;
+typedef struct dump {
+  tg_context *ctx;
+  const tg_kernel *kernel; // NULL: data is what to write
+  const char *name, *extension;
+  const void *data;
+  size_t size;
   tg_arena arena;
-  tg_arena_init(&arena, ctx);
+} dump;
+
+static void write_dump(void *arg) {
+  dump *d = arg;
+  tg_context *ctx = d->ctx;
+  if (d->kernel) {
+    d->name = tg_arena_printf(&d->arena, "%s-%s", d->kernel->name, d->name);
+    d->data = tg_print(&d->arena, d->kernel, &d->size);
+  }
+  char *path = tg_arena_printf(&d->arena, "%s/%03d-%s.%s", ctx->config.dump_dir, ctx->dump_count++, d->name, d->extension);
   mkdir(ctx->config.dump_dir, 0777);
-  char *path = tg_arena_printf(&arena, "%s/%03d-%s.%s", ctx->config.dump_dir, ctx->dump_count++, name, extension);
   FILE *out = fopen(path, "wb");
-  if (!out || fwrite(data, 1, size, out) != size) tg_log(ctx, TG_LOG_WARNING, "%s: cannot write the dump: %s", path, strerror(errno));
-  if (out) fclose(out);
-  tg_arena_free(&arena);
+  bool written = out && fwrite(d->data, 1, d->size, out) == d->size;
+  if (out && fclose(out)) written = false;
+  if (!written) tg_log(ctx, TG_LOG_WARNING, "%s: cannot write the dump: %s", path, strerror(errno));
+}
+
+static void run_dump(dump *d) {
+  if (!d->ctx->config.dump_dir) return;
+  tg_arena_init(&d->arena, d->ctx);
+  tg_status status = tg_protect(d->ctx, write_dump, d);
+  tg_arena_free(&d->arena);
+  if (status) tg_rethrow(d->ctx);
+}
+
+void tg_dump_text(tg_context *ctx, const char *name, const char *extension, const void *data, size_t size) {
+  run_dump(&(dump){.ctx = ctx, .name = name, .extension = extension, .data = data, .size = size});
 }
 
 void tg_dump(tg_kernel *kernel, const char *stage) {
-  if (!kernel->ctx->config.dump_dir) return;
-  tg_arena arena;
-  tg_arena_init(&arena, kernel->ctx);
-  size_t size;
-  const char *text = tg_print(&arena, kernel, &size);
-  tg_dump_text(kernel->ctx, tg_arena_printf(&arena, "%s-%s", kernel->name, stage), kernel->level == TG_LEVEL_TILE ? "tile" : "lane", text, size);
-  tg_arena_free(&arena);
+  run_dump(&(dump){.ctx = kernel->ctx, .kernel = kernel, .name = stage, .extension = kernel->level == TG_LEVEL_TILE ? "tile" : "lane"});
 }
