@@ -1,4 +1,4 @@
-// Which layout each tile of a launch gets. Dots fix the layouts of their operands and results; then the largest loads get blocked layouts; each
+// Which layout each tile of a launch gets. Dots fix the layouts of their operands and results; then the largest tiles get blocked layouts; each
 // choice spreads along ops that compute element by element or only rename coordinates, until all tiles have one. Where two choices meet, simt_get
 // converts.
 #include "codegen/simt.h"
@@ -90,8 +90,7 @@ static bool result_layout(const tg_op *op, const tg_layout *operand, tg_layout *
 typedef struct plan {
   simt *s;
   bool changed;
-  const tg_value *largest; // load without a layout that has most elements
-  const tg_value *first;   // other tile without one
+  const tg_value *next; // tile without a layout that has most elements; of equals a load, then the first
 } plan;
 
 static bool planned(plan *p, const tg_value *v) { return simt_note_of(p->s, v)->planned; }
@@ -196,11 +195,9 @@ static void find_unplanned(tg_op *op, void *user) {
   for (int i = 0; i < op->nout; i++) {
     const tg_value *v = op->out[i];
     if (v->type.kind != TG_TILE || v->type.rank == 0 || planned(p, v) || simt_is_lazy(v)) continue;
-    if (op->code == TG_OP_LOAD) {
-      if (!p->largest || tg_type_elements(v->type) > tg_type_elements(p->largest->type)) p->largest = v;
-    } else if (!p->first) {
-      p->first = v;
-    }
+    int64_t n = tg_type_elements(v->type), most = p->next ? tg_type_elements(p->next->type) : -1;
+    bool load = op->code == TG_OP_LOAD, held = p->next && p->next->def->code == TG_OP_LOAD;
+    if (n > most || (n == most && load && !held)) p->next = v;
   }
 }
 
@@ -217,12 +214,11 @@ void simt_plan(simt *s, tg_launch *launch) {
   tg_walk(launch->body, seed_dot, &p);
   for (;;) {
     spread(&p, launch);
-    p.largest = p.first = NULL;
+    p.next = NULL;
     tg_walk(launch->body, find_unplanned, &p);
-    const tg_value *next = p.largest ? p.largest : p.first;
-    if (!next) return;
-    tg_layout l = default_layout(s, next->type);
-    set(&p, next, &l);
+    if (!p.next) return;
+    tg_layout l = default_layout(s, p.next->type);
+    set(&p, p.next, &l);
   }
 }
 

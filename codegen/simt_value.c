@@ -421,8 +421,23 @@ static simt_tile *make_lazy(simt *s, const tg_value *v, const tg_layout *layout)
   return t;
 }
 
+// The same registers, with those added that hold nothing of their own.
+static simt_tile *widen(simt *s, const simt_tile *compact, const tg_layout *layout) {
+  simt_tile *t = simt_new_tile(s, layout);
+  int regs = layout->in[TG_REGISTER], held = compact->layout.in[TG_REGISTER];
+  for (int i = 0, n = tg_layout_registers(layout); i < n; i++) {
+    int from = 0, at = 0;
+    for (int b = 0; b < regs; b++)
+      if (tg_layout_image(layout, TG_REGISTER, b)) from |= (i >> b & 1) << at++;
+    t->reg[i] = compact->reg[from | i >> regs << held];
+  }
+  return t;
+}
+
 simt_tile *simt_get(simt *s, const tg_value *v, const tg_layout *layout) {
   if (simt_is_lazy(v)) return make_lazy(s, v, layout);
+  tg_layout compact = tg_layout_compact(layout);
+  if (compact.in[TG_REGISTER] != layout->in[TG_REGISTER]) return widen(s, simt_get(s, v, &compact), layout);
   if (v->type.rank == 0) {
     simt_tile *t = simt_new_tile(s, layout);
     for (int i = 0, n = tg_layout_registers(layout); i < n; i++) t->reg[i] = simt_scalar(s, v);
