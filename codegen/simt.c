@@ -5,6 +5,8 @@
 
 #include "codegen/math.h"
 
+enum { MOST_WARP_BITS = 3 };
+
 void simt_fail(simt *s, const tg_op *op, const char *format, ...) {
   char text[1024];
   va_list args;
@@ -95,8 +97,7 @@ static flat *emit_loop(simt *s, tg_op *op, const carried *c, tg_value *lb, tg_va
   s->b = outer;
   fill_region(s, op, body, loop->regions[0], c);
   flat *out = TG_NEW(s->arena, flat);
-  out->n = init->n;
-  memcpy(out->at, loop->out, sizeof(tg_value *) * (size_t)out->n);
+  for (; out->n < init->n; out->n++) out->at[out->n] = loop->out[out->n];
   return out;
 }
 
@@ -118,8 +119,7 @@ static flat *last_trip(simt *s, tg_op *op, const carried *c, tg_value *i, tg_val
   tg_build_yield(&s->b, before->n, before->at);
   s->b = outer;
   flat *out = TG_NEW(s->arena, flat);
-  out->n = before->n;
-  memcpy(out->at, branch->out, sizeof(tg_value *) * (size_t)out->n);
+  for (; out->n < before->n; out->n++) out->at[out->n] = branch->out[out->n];
   return out;
 }
 
@@ -384,12 +384,13 @@ static void check_registers(tg_op *op, void *user) {
   for (int i = 0; i < op->nout; i++) {
     const tg_type *t = &op->out[i]->type;
     int64_t n = t->kind == TG_TILE && t->rank ? tg_type_elements(*t) >> (s->lane_bits + s->warp_bits) : 0;
-    if (n > 1024) simt_fail(s, op, "a tile of %lld elements is too large for %d threads; choose smaller tiles, or more warps with warps=", (long long)tg_type_elements(*t), s->warps << s->lane_bits);
+    if (n > 1024) simt_fail(s, op, "a tile of %lld elements is too large for %d threads; choose smaller tiles%s", (long long)tg_type_elements(*t), s->warps << s->lane_bits,
+                            s->warp_bits < MOST_WARP_BITS ? ", or more warps with warps=" : "");
   }
   int most = s->machine->max_registers > 0 ? (int)s->machine->max_registers : 255, spare = 40; // addresses, masks, counters
   if (op->code == TG_OP_DOT && simt_dot_registers(op, s->warp_bits) > most - spare)
-    simt_fail(s, op, "this dot needs about %d registers of a thread and %d can be had; choose smaller tiles, or more warps than %d with warps=",
-              simt_dot_registers(op, s->warp_bits), most - spare, s->warps);
+    simt_fail(s, op, "this dot needs about %d registers of each thread and %d can be had with %d warps; choose smaller tiles%s",
+              simt_dot_registers(op, s->warp_bits), most - spare, s->warps, s->warp_bits < MOST_WARP_BITS ? ", or more warps with warps=" : "");
 }
 
 static void lower_launch(simt *s, tg_launch *launch) {
@@ -439,8 +440,6 @@ static void add_need(tg_op *op, void *user) {
     if (each > n->registers) n->registers = each > 4096 ? 4096 : (int)each;
   }
 }
-
-enum { MOST_WARP_BITS = 3 };
 
 // The fewest warps whose threads hold the kernel's largest dot, or largest load, in half of their registers.
 static int default_warp_bits(const tg_kernel *tile, const tg_machine *machine) {

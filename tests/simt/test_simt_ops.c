@@ -10,20 +10,27 @@ static const tg_machine *machine;
 typedef struct lowering_job {
   const char *text;
   int warps, variant;
-  tg_kernel *lane;
+  tg_kernel *tile, *lane;
 } lowering_job;
 
 static void lower_body(void *arg) {
   lowering_job *j = arg;
-  tg_kernel *tile = tg_parse(ctx, j->text, strlen(j->text), "test.tile");
-  if (tg_verify(tile)) tg_rethrow(ctx);
+  j->tile = tg_parse(ctx, j->text, strlen(j->text), "test.tile");
+  if (tg_verify(j->tile)) tg_rethrow(ctx);
   char warps[8];
   snprintf(warps, sizeof warps, "%d", j->warps);
   tg_binding binding = {"warps", warps};
   tg_lower_options options = {.machine = machine, .settings = {1, &binding}, .variant = j->variant};
-  j->lane = tg_lowering_simt.lower(tile, &options);
-  tg_kernel_free(tile);
+  j->lane = tg_lowering_simt.lower(j->tile, &options);
   if (tg_verify(j->lane)) tg_rethrow(ctx);
+}
+
+// TG_OK and j->lane, or what it failed with.
+static tg_status lower(lowering_job *j) {
+  tg_status status = tg_protect(ctx, lower_body, j);
+  if (j->tile) tg_kernel_free(j->tile);
+  j->tile = NULL;
+  return status;
 }
 
 static double number(const tg_tensor *t, int64_t i) {
@@ -67,7 +74,7 @@ static void compare(const char *what, const char *text, int n, const io *tensors
   memcpy(reference.tensors, a, sizeof a);
   CHECKF(run_job(&reference) == TG_OK, "%s: %s\n%s", what, tg_error_message(ctx), text);
   lowering_job l = {.text = text, .warps = warps, .variant = variant};
-  CHECKF(tg_protect(ctx, lower_body, &l) == TG_OK, "%s: %s\n%s", what, tg_error_message(ctx), text);
+  CHECKF(lower(&l) == TG_OK, "%s: %s\n%s", what, tg_error_message(ctx), text);
   if (l.lane) {
     warp_job w = {.ntensors = n, .tensors = b, .lookup = no_symbol, .scalar = odd_scalar};
     CHECKF(warp_run(l.lane, &w), "%s, %d warps, variant %d: %s", what, warps, variant, w.error);
@@ -238,20 +245,20 @@ static void test_refusals(void) {
   for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
     wrap(text, sizeof text, 2, tensors, cases[i].body);
     lowering_job l = {.text = text, .warps = 1};
-    CHECK(tg_protect(ctx, lower_body, &l) == TG_INVALID);
+    CHECK(lower(&l) == TG_INVALID);
     CHECKF(strstr(tg_error_message(ctx), cases[i].want), "%s", tg_error_message(ctx));
   }
   const io f32s[] = {X("f32", 16, 16), Y("f32", 16, 16), O("f32", 16, 16)};
   wrap(text, sizeof text, 3, f32s, ZERO(16, 16) "%oO = dot %X, %Y, %z : f32[16x16]");
   lowering_job l = {.text = text, .warps = 1};
-  CHECK(tg_protect(ctx, lower_body, &l) == TG_INVALID && strstr(tg_error_message(ctx), "there are bf16 x bf16 + f32"));
+  CHECK(lower(&l) == TG_INVALID && strstr(tg_error_message(ctx), "there are bf16 x bf16 + f32"));
   const io big[] = {X("bf16", 128, 64), Y("bf16", 64, 128), O("f32", 128, 128)};
   wrap(text, sizeof text, 3, big, ZERO(128, 128) "%oO = dot %X, %Y, %z : f32[128x128]");
-  CHECK(tg_protect(ctx, lower_body, &l) == TG_INVALID);
-  CHECKF(strstr(tg_error_message(ctx), "registers of a thread") && strstr(tg_error_message(ctx), "warps="), "%s", tg_error_message(ctx));
+  CHECK(lower(&l) == TG_INVALID);
+  CHECKF(strstr(tg_error_message(ctx), "registers of each thread") && strstr(tg_error_message(ctx), "warps="), "%s", tg_error_message(ctx));
   const io short_k[] = {X("bf16", 16, 8), Y("bf16", 8, 16), O("f32", 16, 16)};
   wrap(text, sizeof text, 3, short_k, ZERO(16, 16) "%oO = dot %X, %Y, %z : f32[16x16]");
-  CHECK(tg_protect(ctx, lower_body, &l) == TG_INVALID && strstr(tg_error_message(ctx), "k tiles of 8"));
+  CHECK(lower(&l) == TG_INVALID && strstr(tg_error_message(ctx), "k tiles of 8"));
 }
 
 int main(void) {
