@@ -154,6 +154,7 @@ tg_value *loops_ceilc(lower *L, tg_value *a, int64_t c); // of a non-negative va
 tg_value *loops_down(lower *L, tg_value *a, int64_t c); // largest multiple of c not above a >= 0
 tg_value *loops_cast(lower *L, tg_value *v, int dtype);
 tg_value *loops_splat(lower *L, tg_value *v, int lanes); // vectors pass
+tg_value *loops_part(lower *L, tg_value *v, int part, int lanes); // lanes part*lanes …
 tg_value *loops_fma(lower *L, tg_value *a, tg_value *b, tg_value *c); // fused where the machine is, else mul and add
 int64_t loops_multiple(const tg_value *v); // v is a multiple of this; 0 for the constant 0
 bool loops_nonneg(lower *L, const tg_value *v);

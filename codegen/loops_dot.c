@@ -63,7 +63,7 @@ static void describe(lower *L, dot_job *J, tg_op *dot, tg_op *fold) {
   J->cols = loops_need(L, &f->needs[1], J->N);
 }
 
-static buffer *matrix(lower *L, int dtype, int64_t rows, int64_t stride, const char *name) {
+buffer *loops_dot_matrix(lower *L, int dtype, int64_t rows, int64_t stride, const char *name) {
   buffer *b = TG_NEW(L->arena, buffer);
   *b = (buffer){.dtype = dtype, .rank = 2, .stride = {stride, 1}, .level = L->top};
   b->ptr = loops_scratch(L, rows * stride * tg_dtypes[dtype].bits / 8, name);
@@ -73,19 +73,19 @@ static buffer *matrix(lower *L, int dtype, int64_t rows, int64_t stride, const c
 // ---- trips of the fold within a strip
 
 // Opens the loop over the strip's trips and binds the fold's variable; gives how far into the strip the trip starts.
-static tg_value *open_trips(lower *L, dot_job *J) {
+tg_value *loops_dot_open_trips(lower *L, dot_job *J) {
   if (!J->fold) return loops_int(L, 0);
   tg_value *iv = loops_open(L, J->strip, J->strip_end, J->K, 0, NULL);
   loops_bind(L, J->fold->regions[0]->args[0], iv);
   return loops_sub(L, iv, J->strip);
 }
 
-static void close_trips(lower *L, dot_job *J) {
+void loops_dot_close_trips(lower *L, dot_job *J) {
   if (J->fold) loops_close(L, 0, NULL);
 }
 
 // Elements of the reduced axis in this trip that can be other than zero.
-static tg_value *trip_length(lower *L, dot_job *J) {
+tg_value *loops_dot_trip_length(lower *L, dot_job *J) {
   if (!J->fold || !J->exact) return loops_int(L, J->K);
   tg_value *iv = loops_info(L, J->fold->regions[0]->args[0])->ssa;
   return loops_min(L, loops_sub(L, J->end, iv), loops_int(L, J->K));
@@ -93,7 +93,7 @@ static tg_value *trip_length(lower *L, dot_job *J) {
 
 // ---- packing
 
-static lane_index scaled_index(lower *L, dot_job *J, const lane_index *x, int lanes, int64_t extent, int64_t scales) {
+lane_index loops_dot_scale_index(lower *L, dot_job *J, const lane_index *x, int lanes, int64_t extent, int64_t scales) {
   lane_index q = loops_zero(), r;
   if (scales == 1) return q;
   if (!loops_index_div(L, x, lanes, extent / scales, &q, &r)) loops_refuse(L, J->dot, "scales that change within a vector cannot be lowered");
@@ -101,12 +101,12 @@ static lane_index scaled_index(lower *L, dot_job *J, const lane_index *x, int la
 }
 
 // a * sa at (row, k)
-static tg_value *a_element(lower *L, dot_job *J, const pos *p) {
+tg_value *loops_dot_a(lower *L, dot_job *J, const pos *p) {
   tg_value *x = loops_cast(L, loops_eval(L, J->a, p), J->dtype);
   if (J->sa) {
     pos q = {.rank = 2, .lanes = p->lanes};
-    q.at[0] = scaled_index(L, J, &p->at[0], p->lanes, J->M, J->sa->type.dim[0]);
-    q.at[1] = scaled_index(L, J, &p->at[1], p->lanes, J->K, J->sa->type.dim[1]);
+    q.at[0] = loops_dot_scale_index(L, J, &p->at[0], p->lanes, J->M, J->sa->type.dim[0]);
+    q.at[1] = loops_dot_scale_index(L, J, &p->at[1], p->lanes, J->K, J->sa->type.dim[1]);
     x = loops_bin(L, TG_OP_MUL, x, loops_eval(L, J->sa, &q));
   }
   return loops_splat(L, x, p->lanes);
@@ -117,8 +117,8 @@ static tg_value *b_element(lower *L, dot_job *J, const pos *p) {
   tg_value *x = loops_cast(L, loops_eval(L, J->b, p), J->dtype);
   if (J->sb) {
     pos q = {.rank = 2, .lanes = p->lanes};
-    q.at[0] = scaled_index(L, J, &p->at[1], p->lanes, J->N, J->sb->type.dim[0]);
-    q.at[1] = scaled_index(L, J, &p->at[0], p->lanes, J->K, J->sb->type.dim[1]);
+    q.at[0] = loops_dot_scale_index(L, J, &p->at[1], p->lanes, J->N, J->sb->type.dim[0]);
+    q.at[1] = loops_dot_scale_index(L, J, &p->at[0], p->lanes, J->K, J->sb->type.dim[1]);
     x = loops_bin(L, TG_OP_MUL, x, loops_eval(L, J->sb, &q));
   }
   return loops_splat(L, x, p->lanes);
@@ -129,17 +129,17 @@ static void pack_a_body(lower *L, nest *N, const pos *p) {
   pos to = *p;
   lane_index start = loops_var(J->offset);
   loops_add_index(&to.at[1], &start, p->lanes, 1);
-  loops_write_buffer(L, J->apack, &to, a_element(L, J, p), J->dtype);
+  loops_write_buffer(L, J->apack, &to, loops_dot_a(L, J, p), J->dtype);
 }
 
 static void pack_a(lower *L, dot_job *J) {
-  J->offset = open_trips(L, J);
+  J->offset = loops_dot_open_trips(L, J);
   nest N;
   loops_nest_init(L, &N, 2, J->a->type.dim);
-  N.need[0] = J->rows, N.need[1] = trip_length(L, J);
+  N.need[0] = J->rows, N.need[1] = loops_dot_trip_length(L, J);
   N.body = pack_a_body, N.user = J;
   loops_nest_run(L, &N);
-  close_trips(L, J);
+  loops_dot_close_trips(L, J);
 }
 
 static void b_probe(lower *L, nest *N, const pos *p) { b_element(L, N->user, p); }
@@ -156,12 +156,11 @@ static void pack_b_body(lower *L, nest *N, const pos *p) {
 }
 
 // Finds at how many columns every access to b is inside, before any loop over the panel is open.
-static tg_value *columns_inside(lower *L, dot_job *J, nest *N) {
+tg_value *loops_dot_columns_inside(lower *L, dot_job *J, nest *N) {
   loops_nest_init(L, N, 2, J->b->type.dim);
   N->nloops = 0;
   if (J->N > 1) N->order[N->nloops++] = 1;
   if (J->K > 1) N->order[N->nloops++] = 0;
-  N->need[1] = J->cols;
   N->body = b_probe, N->user = J;
   tg_region *r = NULL;
   if (J->fold) { // a stand-in for the fold's variable
@@ -181,12 +180,12 @@ static void whole_panel(lower *L, dot_job *J, nest *columns) {
     columns->vars[0] = J->panel;
     loops_nest_facts(L, columns, 0);
   }
-  J->offset = open_trips(L, J);
+  J->offset = loops_dot_open_trips(L, J);
   nest N;
   loops_nest_init(L, &N, 2, J->b->type.dim);
   N.nloops = 0;
   if (J->K > 1) N.order[N.nloops++] = 0;
-  N.need[0] = trip_length(L, J);
+  N.need[0] = loops_dot_trip_length(L, J);
   N.lanes = 1, N.fixed_lanes = J->nr;
   N.unroll = columns->probe.unit_bytes ? 16 / columns->probe.unit_bytes : 4;
   N.start.at[1] = loops_var(J->panel);
@@ -194,7 +193,7 @@ static void whole_panel(lower *L, dot_job *J, nest *columns) {
   N.start.lanes = J->nr;
   N.body = pack_b_body, N.user = J;
   loops_nest_run(L, &N);
-  close_trips(L, J);
+  loops_dot_close_trips(L, J);
 }
 
 // The last panel of a tile that ends within it: column by column, the missing ones 0.
@@ -206,8 +205,8 @@ static void edge_panel(lower *L, dot_job *J) {
   for (int l = 0; l < J->nr; l++) to.at[1].c[l] = l;
   loops_write_buffer(L, J->bpack, &to, loops_splat(L, loops_const(L, J->dtype, 0), J->nr), J->dtype);
   loops_close(L, 0, NULL);
-  J->offset = open_trips(L, J);
-  tg_value *length = trip_length(L, J);
+  J->offset = loops_dot_open_trips(L, J);
+  tg_value *length = loops_dot_trip_length(L, J);
   tg_value *last = loops_min(L, J->cols, loops_addc(L, J->panel, J->nr));
   tg_value *n = loops_open(L, J->panel, last, 1, 0, NULL);
   k = loops_open(L, loops_int(L, 0), length, 1, 0, NULL);
@@ -218,7 +217,7 @@ static void edge_panel(lower *L, dot_job *J) {
   pack_b_body(L, &N, &p);
   loops_close(L, 0, NULL);
   loops_close(L, 0, NULL);
-  close_trips(L, J);
+  loops_dot_close_trips(L, J);
 }
 
 // Zeros behind the last element, up to a whole number of unrolled steps.
@@ -297,7 +296,7 @@ static void strip(lower *L, dot_job *J) {
   pack_a(L, J);
   pad_depth(L, J, true);
   nest columns;
-  tg_value *inside = columns_inside(L, J, &columns);
+  tg_value *inside = loops_dot_columns_inside(L, J, &columns);
   J->panel = loops_open(L, loops_int(L, 0), J->cols, J->nr, 0, NULL);
   int64_t n;
   if (tg_const_as_int(inside, &n) && n == J->N && J->N % J->nr == 0) {
@@ -316,9 +315,9 @@ static void strip(lower *L, dot_job *J) {
 }
 
 static void begin(lower *L, dot_job *J, tg_value *init) {
-  J->c = matrix(L, J->dtype, J->M + J->mr, J->ldc, "c");
-  J->apack = matrix(L, J->dtype, J->M + J->mr, J->lda, "a");
-  J->bpack = matrix(L, J->dtype, J->kc, J->nr, "b");
+  J->c = loops_dot_matrix(L, J->dtype, J->M + J->mr, J->ldc, "c");
+  J->apack = loops_dot_matrix(L, J->dtype, J->M + J->mr, J->lda, "a");
+  J->bpack = loops_dot_matrix(L, J->dtype, J->kc, J->nr, "b");
   loops_materialise(L, init, J->c);
 }
 
@@ -356,6 +355,10 @@ bool loops_dot_fold(lower *L, tg_op *op) {
   describe(L, &J, dot, op);
   tg_value *lb = loops_cast(L, loops_scalar(L, op->in[0]), TG_I64);
   J.end = loops_cast(L, loops_scalar(L, op->in[1]), TG_I64);
+  if (loops_dot_small(L, &J, lb, op->in[2])) {
+    loops_bind_buffer(L, op->out[0], J.c);
+    return true;
+  }
   begin(L, &J, op->in[2]);
   J.strip = loops_open(L, lb, J.end, J.kc / J.K * J.K, 0, NULL);
   J.strip_end = loops_min(L, loops_addc(L, J.strip, J.kc / J.K * J.K), J.end);

@@ -21,4 +21,17 @@ typedef struct dot_job {
   tg_value *panel;               // first column
 } dot_job;
 
+// Opens the loop over the strip's trips and binds the fold's variable; gives how far into the strip the trip starts.
+tg_value *loops_dot_open_trips(lower *L, dot_job *J);
+void loops_dot_close_trips(lower *L, dot_job *J);
+tg_value *loops_dot_trip_length(lower *L, dot_job *J); // elements of the reduced axis in this trip that can be other than zero
+lane_index loops_dot_scale_index(lower *L, dot_job *J, const lane_index *x, int lanes, int64_t extent, int64_t scales);
+tg_value *loops_dot_a(lower *L, dot_job *J, const pos *p); // a * sa at (row, k)
+// At how many columns every access to b is inside, and the probe that says so, before any loop over columns is open.
+tg_value *loops_dot_columns_inside(lower *L, dot_job *J, nest *N);
+buffer *loops_dot_matrix(lower *L, int dtype, int64_t rows, int64_t stride, const char *name);
+
+// ---- loops_small.c: few rows; false when it does not serve. Leaves the result in J->c.
+bool loops_dot_small(lower *L, dot_job *J, tg_value *lb, tg_value *init);
+
 #endif

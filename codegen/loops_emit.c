@@ -126,6 +126,13 @@ tg_value *loops_cast(lower *L, tg_value *v, int dtype) {
   return loops_pure(L, TG_OP_CAST, 1, &v, 1, (tg_attr[]){TG_ASTR("to", tg_dtypes[dtype].name)});
 }
 
+tg_value *loops_part(lower *L, tg_value *v, int part, int lanes) {
+  int64_t *mask = TG_NEWN(&L->lane->arena, int64_t, lanes);
+  for (int i = 0; i < lanes; i++) mask[i] = part * lanes + i;
+  tg_value *in[] = {v, v};
+  return loops_pure(L, TG_OP_SHUFFLE, 2, in, 1, (tg_attr[]){TG_AINTS("mask", mask, lanes)});
+}
+
 tg_value *loops_fma(lower *L, tg_value *a, tg_value *b, tg_value *c) {
   int lanes = loops_lanes(c);
   if (loops_lanes(b) > lanes) lanes = loops_lanes(b);

@@ -1,0 +1,313 @@
+// dot for a handful of rows: b is used where it is read, never staged. What bounds it is the stream of b, so e4m3 is decoded in the fewest
+// instructions, scales go into a, and the NaN codes that this decoding does not know are looked for on the side; columns that have one are done again.
+//
+//   for each strip of the reduced axis, for each group of columns that share a scale
+//     pack A rows x kc, both scales folded in
+//     lanes along the columns (b contiguous there): per nr columns, acc[row][nr] += a[row][k] * b[k][nr]
+//     lanes along the reduced axis:                 per few columns, acc[row][column][lanes] += a[row][k…] * b[k…][column], summed at the end
+#include <math.h>
+
+#include "codegen/loops_dot.h"
+
+enum { SMALL_ROWS = 4, SMALL_STRIP = 8192 };
+
+typedef struct small_job {
+  dot_job *J;
+  bool along;   // lanes run along the reduced axis
+  bool raw;     // b is e4m3, decoded without its NaN codes
+  int scale, before; // b comes out times 2^-scale: a is packed times 2^before, sums are multiplied by what is left
+  int rows, columns, lanes; // of a group; the group is columns * lanes wide when the lanes run along the columns
+  int piece;                // lanes decoded at a time
+  tg_value *group;          // number of the scale's group of columns
+  int64_t group_columns;
+} small_job;
+
+// ---- packing a
+
+static void pack_body(lower *L, nest *N, const pos *p) {
+  small_job *S = N->user;
+  dot_job *J = S->J;
+  tg_value *x = loops_dot_a(L, J, p);
+  if (J->sb) {
+    pos q = {.rank = 2, .lanes = p->lanes};
+    q.at[0] = loops_var(S->group);
+    q.at[1] = loops_dot_scale_index(L, J, &p->at[1], p->lanes, J->K, J->sb->type.dim[1]);
+    x = loops_bin(L, TG_OP_MUL, x, loops_eval(L, J->sb, &q));
+  }
+  if (S->raw) x = loops_bin(L, TG_OP_MUL, x, loops_const(L, TG_F32, ldexp(1, S->before)));
+  pos to = *p;
+  lane_index start = loops_var(J->offset);
+  loops_add_index(&to.at[1], &start, p->lanes, 1);
+  loops_write_buffer(L, J->apack, &to, loops_splat(L, x, p->lanes), TG_F32);
+}
+
+static void pack(lower *L, small_job *S) {
+  dot_job *J = S->J;
+  J->offset = loops_dot_open_trips(L, J);
+  nest N;
+  loops_nest_init(L, &N, 2, J->a->type.dim);
+  N.need[0] = J->rows, N.need[1] = loops_dot_trip_length(L, J);
+  N.body = pack_body, N.user = S;
+  loops_nest_run(L, &N);
+  loops_dot_close_trips(L, J);
+}
+
+// ---- products
+
+// b at a position as f32, times 2^-scale when raw, times 2^-before in the exact form of raw.
+static tg_value *b_value(lower *L, small_job *S, const pos *p, bool raw) {
+  tg_value *x = loops_eval(L, S->J->b, p);
+  if (raw) {
+    tg_type type = p->lanes > 1 ? tg_vector_type(TG_F32, p->lanes) : tg_scalar_type(TG_F32);
+    return loops_pure(L, TG_OP_DECODE, 1, &x, 2, (tg_attr[]){TG_ATYPE("type", type), TG_AINT("scale", S->scale)});
+  }
+  x = loops_splat(L, loops_cast(L, x, TG_F32), p->lanes);
+  return S->raw ? loops_bin(L, TG_OP_MUL, x, loops_const(L, TG_F32, ldexp(1, -S->before))) : x;
+}
+
+static tg_value *b_codes(lower *L, small_job *S, const pos *p, tg_value *seen) {
+  tg_value *x = loops_eval(L, S->J->b, p);
+  tg_value *bits = loops_pure(L, TG_OP_BITCAST, 1, &x, 1, (tg_attr[]){TG_ASTR("to", "i8")});
+  return loops_bin(L, TG_OP_MAX, seen, loops_bin(L, TG_OP_AND, bits, loops_const(L, TG_I8, 0x7f)));
+}
+
+typedef struct sums {
+  int n;
+  tg_value *acc[2 * SMALL_ROWS * 4 + 1]; // row by row, column by column; then `seen`
+  tg_value *column;
+  int columns, lanes;
+  bool along, raw;
+} sums;
+
+static pos sub_lanes(const pos *p, int first, int lanes) {
+  pos q = *p;
+  q.lanes = lanes;
+  for (int a = 0; a < p->rank; a++) memmove(q.at[a].c, p->at[a].c + first, sizeof(int32_t) * (size_t)lanes);
+  return q;
+}
+
+static void accumulate(lower *L, tg_value **acc, tg_value *x, tg_value *y) {
+  int lanes = loops_lanes(*acc), parts = loops_lanes(x) / lanes;
+  if (parts == 0) { // a single element goes to the first lane
+    tg_value *in[] = {*acc, loops_fma(L, y, x, loops_pure(L, TG_OP_EXTRACT, 1, acc, 1, (tg_attr[]){TG_AINT("i", 0)}))};
+    *acc = loops_pure(L, TG_OP_INSERT, 2, in, 1, (tg_attr[]){TG_AINT("i", 0)});
+    return;
+  }
+  for (int i = 0; i < parts; i++) { // longer vectors than accumulators: halves, quarters … in turn
+    tg_value *xi = parts > 1 ? loops_part(L, x, i, lanes) : x, *yi = parts > 1 && y->type.rank ? loops_part(L, y, i, lanes) : y;
+    *acc = loops_fma(L, yi, xi, *acc);
+  }
+}
+
+// One step of the reduced axis: a vector of it, or one element against vectors of columns.
+static void step(lower *L, nest *N, const pos *k) {
+  small_job *S = ((void **)N->user)[0];
+  sums *s = ((void **)N->user)[1];
+  dot_job *J = S->J;
+  lane_index start = loops_var(J->offset);
+  pos a = {.rank = 2, .lanes = k->lanes};
+  a.at[1] = k->at[0];
+  loops_add_index(&a.at[1], &start, k->lanes, 1);
+  tg_value *seen = s->acc[s->n];
+  for (int c = 0; c < s->columns; c++) {
+    pos b = *k;
+    b.at[1] = loops_var(s->column);
+    for (int l = 0; l < LOOPS_LANES; l++) b.at[1].c[l] += s->along ? c : c * s->lanes + l;
+    if (!s->along) b.lanes = s->lanes;
+    if (s->raw && s->along) seen = b_codes(L, S, &b, seen);
+    for (int i = 0; i < b.lanes; i += S->piece) {
+      pos bi = sub_lanes(&b, i, b.lanes < S->piece ? b.lanes : S->piece), ai = s->along ? sub_lanes(&a, i, bi.lanes) : a;
+      tg_value *x = b_value(L, S, &bi, s->raw);
+      for (int r = 0; r < S->rows; r++) {
+        for (int l = 0; l < LOOPS_LANES; l++) ai.at[0].c[l] = r;
+        accumulate(L, &s->acc[r * s->columns + c], x, loops_read_buffer(L, J->apack, &ai, TG_F32));
+      }
+    }
+  }
+  if (s->raw && !s->along) { // all columns' codes at once
+    pos b = *k;
+    b.lanes = s->columns * s->lanes;
+    b.at[1] = loops_var(s->column);
+    for (int l = 0; l < LOOPS_LANES; l++) b.at[1].c[l] += l;
+    seen = b_codes(L, S, &b, seen);
+  }
+  s->acc[s->n] = seen;
+}
+
+static void no_step(lower *L, nest *N, const pos *k) {
+  small_job *S = ((void **)N->user)[0];
+  sums *s = ((void **)N->user)[1];
+  pos b = *k;
+  b.at[1] = loops_var(s->column);
+  loops_eval(L, S->J->b, &b);
+}
+
+static void trip_part(lower *L, nest *N, tg_value *from, tg_value *to, int lanes, int unroll, sums *s) {
+  int64_t a, b;
+  if (from == to || (tg_const_as_int(from, &a) && tg_const_as_int(to, &b) && a >= b)) return;
+  int ncarry = s->n + (s->raw ? 1 : 0);
+  tg_value *seen = s->acc[s->n];
+  bool narrow = s->raw && seen && loops_lanes(seen) != lanes && s->along; // single elements: their codes go to the first lane
+  tg_value *k = loops_open(L, from, to, lanes * unroll, ncarry, s->acc);
+  N->vars[0] = k;
+  loops_nest_facts(L, N, 0);
+  for (int u = 0; u < unroll; u++) {
+    pos p = {.rank = 2, .lanes = lanes};
+    p.at[0] = loops_var(k);
+    for (int l = 0; l < LOOPS_LANES; l++) p.at[0].c[l] += u * lanes + (s->along && lanes > 1 ? l : 0);
+    tg_value *whole = s->acc[s->n];
+    if (narrow) s->acc[s->n] = loops_pure(L, TG_OP_EXTRACT, 1, &whole, 1, (tg_attr[]){TG_AINT("i", 0)});
+    step(L, N, &p);
+    if (narrow) {
+      tg_value *in[] = {whole, s->acc[s->n]};
+      s->acc[s->n] = loops_pure(L, TG_OP_INSERT, 2, in, 1, (tg_attr[]){TG_AINT("i", 0)});
+    }
+  }
+  loops_close(L, ncarry, s->acc);
+}
+
+// Sums of the strip for s->columns columns from s->column on.
+static void products(lower *L, small_job *S, sums *s) {
+  dot_job *J = S->J;
+  int ncarry = s->n + (s->raw ? 1 : 0);
+  J->offset = loops_int(L, 0);
+  tg_value *iv = loops_open(L, J->strip, J->strip_end, J->K, ncarry, s->acc);
+  loops_bind(L, J->fold->regions[0]->args[0], iv);
+  J->offset = loops_sub(L, iv, J->strip);
+  nest N;
+  loops_nest_init(L, &N, 2, J->b->type.dim);
+  N.nloops = 1, N.order[0] = 0;
+  N.need[0] = loops_dot_trip_length(L, J);
+  void *user[] = {S, s};
+  N.body = no_step, N.user = user;
+  loops_nest_probe(L, &N);
+  tg_value *inside = loops_nest_inside(L, &N, 0), *done = loops_int(L, 0);
+  int lanes = s->along ? s->lanes : 1, unroll = s->along || s->lanes == 1 ? 1 : 4;
+  for (int part = 0; part < 3; part++) {
+    int w = part < 2 ? lanes : 1, u = part < 1 ? unroll : 1;
+    if ((part == 0 && unroll == 1) || (part == 1 && lanes == 1)) continue;
+    tg_value *to = loops_down(L, inside, w * u);
+    trip_part(L, &N, done, to, w, u, s);
+    done = to;
+  }
+  loops_close(L, ncarry, s->acc);
+}
+
+static sums fresh(lower *L, small_job *S, int columns, int lanes, int width, bool along, bool raw) {
+  sums s = {.n = S->rows * columns, .columns = columns, .lanes = lanes, .along = along, .raw = raw};
+  for (int i = 0; i < s.n; i++) s.acc[i] = loops_splat(L, loops_const(L, TG_F32, 0), width);
+  if (raw) s.acc[s.n] = loops_splat(L, loops_const(L, TG_I8, 0), along ? lanes : columns * lanes);
+  return s;
+}
+
+static void add_to_c(lower *L, small_job *S, sums *s) {
+  dot_job *J = S->J;
+  for (int r = 0; r < S->rows; r++)
+    for (int c = 0; c < s->columns; c++) {
+      tg_value *x = s->acc[r * s->columns + c];
+      pos p = {.rank = 2, .lanes = s->along ? 1 : s->lanes};
+      p.at[1] = loops_var(s->column);
+      for (int l = 0; l < LOOPS_LANES; l++) p.at[0].c[l] = r, p.at[1].c[l] += s->along ? c : c * s->lanes + l;
+      if (s->along && x->type.rank) x = loops_pure(L, TG_OP_VREDUCE, 1, &x, 1, (tg_attr[]){TG_ASTR("kind", "sum")});
+      if (s->raw && S->scale > S->before) x = loops_bin(L, TG_OP_MUL, x, loops_const(L, TG_F32, ldexp(1, S->scale - S->before)));
+      loops_write_buffer(L, J->c, &p, loops_bin(L, TG_OP_ADD, loops_read_buffer(L, J->c, &p, TG_F32), x), TG_F32);
+    }
+}
+
+// ---- columns
+
+static void one_column(lower *L, small_job *S, tg_value *column) {
+  int lanes = S->along ? 8 : 1;
+  sums s = fresh(L, S, 1, lanes, lanes, S->along, false);
+  s.along = true;
+  s.column = column;
+  products(L, S, &s);
+  add_to_c(L, S, &s);
+}
+
+static void group_of_columns(lower *L, small_job *S, nest *columns, tg_value *inside) {
+  dot_job *J = S->J;
+  int wide = S->along ? S->columns : S->lanes * S->columns;
+  tg_value *first = S->group ? loops_mulc(L, S->group, S->group_columns) : loops_int(L, 0);
+  tg_value *last = loops_min(L, loops_min(L, loops_addc(L, first, S->group_columns), J->cols), inside);
+  tg_value *n = loops_open(L, first, last, wide, 0, NULL);
+  tg_value *whole = loops_multiple(inside) % wide == 0 ? NULL : loops_bin(L, TG_OP_LE, loops_addc(L, n, wide), inside);
+  tg_type bit = tg_scalar_type(TG_I1);
+  tg_op *branch = whole ? loops_open_if(L, whole, 1, &bit) : NULL;
+  int nfacts = L->nfacts;
+  columns->vars[0] = n;
+  loops_nest_facts(L, columns, 0);
+  int most = L->machine->vector_bits >= 512 ? 16 : 8, width = S->along && S->lanes > most && S->columns > 1 ? most : S->lanes;
+  sums s = fresh(L, S, S->columns, S->lanes, width, S->along, S->raw);
+  s.column = n;
+  products(L, S, &s);
+  tg_value *again = loops_const(L, TG_I1, 0);
+  if (S->raw) {
+    tg_value *seen = loops_pure(L, TG_OP_VREDUCE, 1, &s.acc[s.n], 1, (tg_attr[]){TG_ASTR("kind", "max")});
+    again = loops_bin(L, TG_OP_EQ, seen, loops_const(L, TG_I8, 0x7f));
+    tg_op *fine = loops_open_if(L, loops_un(L, TG_OP_NOT, again), 0, NULL);
+    add_to_c(L, S, &s);
+    loops_else(L, fine, 0, NULL);
+    loops_close_if(L, fine, 0, NULL);
+  } else {
+    add_to_c(L, S, &s);
+  }
+  L->nfacts = nfacts;
+  if (branch) {
+    loops_else(L, branch, 1, &again);
+    again = loops_const(L, TG_I1, 1);
+    loops_close_if(L, branch, 1, &again);
+  }
+  if (branch || S->raw) {
+    tg_op *slow = loops_open_if(L, again, 0, NULL);
+    tg_value *end = loops_min(L, loops_addc(L, n, wide), last);
+    tg_value *column = loops_open(L, n, end, 1, 0, NULL);
+    columns->vars[0] = column;
+    loops_nest_facts(L, columns, 0);
+    one_column(L, S, column);
+    loops_close(L, 0, NULL);
+    loops_else(L, slow, 0, NULL);
+    loops_close_if(L, slow, 0, NULL);
+  }
+  loops_close(L, 0, NULL);
+}
+
+bool loops_dot_small(lower *L, dot_job *J, tg_value *lb, tg_value *init) {
+  if (!J->fold || J->M > SMALL_ROWS || J->dtype != TG_F32 || !J->exact || J->N < 4) return false;
+  nest columns;
+  tg_value *inside = loops_dot_columns_inside(L, J, &columns);
+  small_job S = {.J = J, .rows = J->M, .along = columns.probe.unit_bytes != 0, .raw = J->b->type.dtype == TG_E4M3};
+  int vector = L->machine && L->machine->vector_bits >= 512 ? 32 : 16;
+  // 2^64 * a * scales and sums * 2^-56 stay far from both ends of f32.
+  S.scale = S.raw && L->machine->vector_bits == 256 ? 120 : 8;
+  S.before = S.scale == 120 ? 64 : 8;
+  S.piece = S.scale == 120 ? 16 : LOOPS_LANES;
+  if (S.along) {
+    S.columns = J->M <= 2 ? 4 : 2;
+    S.lanes = S.raw ? LOOPS_LANES : vector;
+    while (S.lanes > J->K) S.lanes /= 2;
+  } else {
+    S.lanes = vector;
+    S.columns = J->M <= 2 && vector == 16 ? 2 : 1;
+    while (S.lanes > J->N) S.lanes /= 2;
+  }
+  int wide = S.along ? S.columns : S.columns * S.lanes;
+  if (J->N % wide) return false;
+  S.group_columns = J->sb ? J->N / J->sb->type.dim[0] : J->N;
+  if (S.group_columns % wide) return false;
+  int64_t trips = SMALL_STRIP / J->M / J->K;
+  J->kc = (trips < 1 ? 1 : trips) * J->K;
+  J->lda = J->kc + 16;
+  J->c = loops_dot_matrix(L, TG_F32, J->M, J->ldc, "c");
+  J->apack = loops_dot_matrix(L, TG_F32, J->M, J->lda, "a");
+  loops_materialise(L, init, J->c);
+  J->strip = loops_open(L, lb, J->end, J->kc, 0, NULL);
+  J->strip_end = loops_min(L, loops_addc(L, J->strip, J->kc), J->end);
+  bool groups = S.group_columns < J->N;
+  S.group = groups ? loops_open(L, loops_int(L, 0), loops_ceilc(L, J->cols, S.group_columns), 1, 0, NULL) : loops_int(L, 0);
+  pack(L, &S);
+  group_of_columns(L, &S, &columns, inside);
+  if (groups) loops_close(L, 0, NULL);
+  loops_close(L, 0, NULL);
+  return true;
+}
