@@ -127,6 +127,8 @@ struct lower {
     int rows, row;
     struct blockmemo *memos;
   } *block;
+  int64_t prefetch;     // bytes ahead of what vector loads read that they also ask for; 0 = none
+  bool prefetch_only;   // loads ask for their line instead of reading it
   const char **written; // parameters that this launch writes
   int nwritten;
 };
@@ -195,6 +197,7 @@ info *loops_info(lower *L, tg_value *v);
 tg_value *loops_eval(lower *L, tg_value *v, const pos *p); // scalar when all lanes agree
 tg_value *loops_eval_lanes(lower *L, tg_value *v, const pos *p); // always p->lanes wide
 tg_value *loops_scalar(lower *L, tg_value *v); // of a one-element tile
+void loops_prefetch(lower *L, tg_value *v, const pos *p); // asks for what an evaluation would read; the position must be inside
 void loops_bind(lower *L, tg_value *v, tg_value *ssa);
 void loops_bind_buffer(lower *L, tg_value *v, const buffer *b);
 _Noreturn void loops_refuse(lower *L, const tg_op *op, const char *format, ...) __attribute__((format(printf, 3, 4)));

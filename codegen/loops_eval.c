@@ -231,11 +231,18 @@ tg_value *loops_eval(lower *L, tg_value *v, const pos *p) {
   uint64_t h = hash_pos(p);
   tg_value *x = recall(L, f, h, p);
   if (x) return x;
+  if (L->prefetch_only) return f->buf ? loops_read_buffer(L, f->buf, p, v->type.dtype) : eval_op(L, v, p); // nothing that may be used again
   x = f->buf ? loops_read_buffer(L, f->buf, p, v->type.dtype) : eval_op(L, v, p);
   memo *m = TG_NEW(L->arena, memo);
   m->next = f->memos, m->hash = h, m->at = *p, m->value = x;
   f->memos = m;
   return x;
+}
+
+void loops_prefetch(lower *L, tg_value *v, const pos *p) {
+  L->prefetch_only = true;
+  loops_eval(L, v, p);
+  L->prefetch_only = false;
 }
 
 tg_value *loops_eval_lanes(lower *L, tg_value *v, const pos *p) { return loops_splat(L, loops_eval(L, v, p), p->lanes); }

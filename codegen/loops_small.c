@@ -9,7 +9,7 @@
 
 #include "codegen/loops_dot.h"
 
-enum { SMALL_ROWS = 4, SMALL_STRIP = 8192 };
+enum { SMALL_ROWS = 4, SMALL_STRIP = 8192, PREFETCH = 4096 };
 
 typedef struct small_job {
   dot_job *J;
@@ -66,16 +66,19 @@ static tg_value *b_value(lower *L, small_job *S, const pos *p, bool raw) {
 }
 
 static tg_value *b_codes(lower *L, small_job *S, const pos *p, tg_value *seen) {
+  L->prefetch = S->along ? 0 : PREFETCH;
   tg_value *x = loops_eval(L, S->J->b, p);
+  L->prefetch = 0;
   tg_value *bits = loops_pure(L, TG_OP_BITCAST, 1, &x, 1, (tg_attr[]){TG_ASTR("to", "i8")});
   return loops_bin(L, TG_OP_MAX, seen, loops_bin(L, TG_OP_AND, bits, loops_const(L, TG_I8, 0x7f)));
 }
 
 typedef struct sums {
   int n;
-  tg_value *acc[2 * SMALL_ROWS * 4 + 1]; // row by row, column by column; then `seen`
+  tg_value *acc[2 * SMALL_ROWS * 4 + 1]; // set by set, row by row, column by column; then `seen`
   tg_value *column;
   int columns, lanes;
+  int sets, set; // steps of the reduced axis take turns, so that additions overlap
   bool along, raw;
 } sums;
 
@@ -114,13 +117,18 @@ static void step(lower *L, nest *N, const pos *k) {
     b.at[1] = loops_var(s->column);
     for (int l = 0; l < LOOPS_LANES; l++) b.at[1].c[l] += s->along ? c : c * s->lanes + l;
     if (!s->along) b.lanes = s->lanes;
-    if (s->raw && s->along) seen = b_codes(L, S, &b, seen);
+    if (s->raw && s->along) {
+      seen = b_codes(L, S, &b, seen);
+      pos next = b; // the same of the next group of columns: read now, thrown away, so that only its prefetch stays
+      for (int l = 0; l < LOOPS_LANES; l++) next.at[1].c[l] += s->columns;
+      loops_prefetch(L, J->b, &next);
+    }
     for (int i = 0; i < b.lanes; i += S->piece) {
       pos bi = sub_lanes(&b, i, b.lanes < S->piece ? b.lanes : S->piece), ai = s->along ? sub_lanes(&a, i, bi.lanes) : a;
       tg_value *x = b_value(L, S, &bi, s->raw);
       for (int r = 0; r < S->rows; r++) {
         for (int l = 0; l < LOOPS_LANES; l++) ai.at[0].c[l] = r;
-        accumulate(L, &s->acc[r * s->columns + c], x, loops_read_buffer(L, J->apack, &ai, TG_F32));
+        accumulate(L, &s->acc[(s->set * S->rows + r) * s->columns + c], x, loops_read_buffer(L, J->apack, &ai, TG_F32));
       }
     }
   }
@@ -156,6 +164,7 @@ static void trip_part(lower *L, nest *N, tg_value *from, tg_value *to, int lanes
     p.at[0] = loops_var(k);
     for (int l = 0; l < LOOPS_LANES; l++) p.at[0].c[l] += u * lanes + (s->along && lanes > 1 ? l : 0);
     tg_value *whole = s->acc[s->n];
+    s->set = u % s->sets;
     if (narrow) s->acc[s->n] = loops_pure(L, TG_OP_EXTRACT, 1, &whole, 1, (tg_attr[]){TG_AINT("i", 0)});
     step(L, N, &p);
     if (narrow) {
@@ -191,10 +200,14 @@ static void products(lower *L, small_job *S, sums *s) {
     done = to;
   }
   loops_close(L, ncarry, s->acc);
+  int n = s->n / s->sets;
+  for (int i = 0; i < n; i++)
+    if (s->sets == 2) s->acc[i] = loops_bin(L, TG_OP_ADD, s->acc[i], s->acc[n + i]);
 }
 
 static sums fresh(lower *L, small_job *S, int columns, int lanes, int width, bool along, bool raw) {
-  sums s = {.n = S->rows * columns, .columns = columns, .lanes = lanes, .along = along, .raw = raw};
+  int sets = !along && S->rows == 1 ? 2 : 1;
+  sums s = {.n = sets * S->rows * columns, .columns = columns, .lanes = lanes, .sets = sets, .along = along, .raw = raw};
   for (int i = 0; i < s.n; i++) s.acc[i] = loops_splat(L, loops_const(L, TG_F32, 0), width);
   if (raw) s.acc[s.n] = loops_splat(L, loops_const(L, TG_I8, 0), along ? lanes : columns * lanes);
   return s;
