@@ -26,6 +26,7 @@ void loops_nest_probe(lower *L, nest *N) {
   int nfacts = L->nfacts;
   N->probe = (struct probe){.nvars = N->nloops, .outer = outer};
   pos p = N->start;
+  if (N->nloops == 0) return;
   for (int k = 0; k < N->nloops; k++) {
     tg_region *r = TG_NEW(L->arena, tg_region);
     tg_value *v = TG_NEW(L->arena, tg_value);

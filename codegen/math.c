@@ -26,23 +26,33 @@ static tg_value *polynomial(tg_builder *b, tg_value *x, int n, const double *c) 
   return p;
 }
 
-// x limited to [low, high]; NaN becomes low, the caller puts it back.
+// x limited to [low, high]; written so that NaN stays, and so that each side is one instruction on x86.
 static tg_value *limit(tg_builder *b, tg_value *x, double low, double high) {
-  tg_value *t = tg_build2(b, TG_OP_MAXNUM, x, f32_const(b, x, low));
-  return tg_build2(b, TG_OP_MINNUM, t, f32_const(b, x, high));
+  tg_value *l = f32_const(b, x, low), *h = f32_const(b, x, high);
+  tg_value *t = select(b, tg_build2(b, TG_OP_GT, l, x), l, x);
+  return select(b, tg_build2(b, TG_OP_LT, h, t), h, t);
 }
 
 static tg_value *keep_nan(tg_builder *b, tg_value *x, tg_value *result) { return select(b, tg_build1(b, TG_OP_ISNAN, x), x, result); }
 
-// 2^k of an integer k in [-126, 127]
+// 2^k of an integer k in [-126, 127]; of k only its low 9 bits count.
 static tg_value *power_of_two(tg_builder *b, tg_value *k) {
-  tg_value *biased = add(b, k, i32_const(b, k, 127));
-  return float_of(b, tg_build2(b, TG_OP_SHL, biased, i32_const(b, k, 23)));
+  tg_value *exponent = tg_build2(b, TG_OP_SHL, k, i32_const(b, k, 23));
+  return float_of(b, add(b, exponent, i32_const(b, k, 0x3f800000)));
 }
 
-// m * 2^n for an integral float n in [-252, 254], in two steps so that subnormal results round once and overflow gives inf.
-static tg_value *scale(tg_builder *b, tg_value *m, tg_value *n) {
-  tg_value *k = tg_cast_to(b, n, TG_I32, NULL);
+// The integer nearest to x, |x| < 2^22: in the low bits of `whole`, and as a float. Adding 1.5 * 2^23 leaves no bits behind the point.
+typedef struct {
+  tg_value *bits, *n;
+} nearest;
+static nearest round_to_int(tg_builder *b, tg_value *x) {
+  tg_value *shifted = add_c(b, x, 0x1.8p23);
+  return (nearest){bits_of(b, shifted), add_c(b, shifted, -0x1.8p23)};
+}
+
+// m * 2^n, n in [-252, 254], in two steps so that subnormal results round once and overflow gives inf.
+static tg_value *scale(tg_builder *b, tg_value *m, nearest n) {
+  tg_value *k = sub(b, n.bits, i32_const(b, n.bits, 0x4b400000));
   tg_value *half = tg_build2(b, TG_OP_SHR, k, i32_const(b, k, 1));
   return mul(b, mul(b, m, power_of_two(b, half)), power_of_two(b, sub(b, k, half)));
 }
@@ -54,19 +64,23 @@ static tg_value *exp_reduced(tg_builder *b, tg_value *r) {
   return add_c(b, add(b, mul(b, p, mul(b, r, r)), r), 1);
 }
 
+// y - n ln 2 with ln 2 in two parts; the first has 9 bits, so n times it is exact.
+static tg_value *reduce_exp(tg_builder *b, tg_value *y, tg_value *n) {
+  tg_value *r = add(b, y, mul_c(b, n, -0.693359375));
+  return add(b, r, mul_c(b, n, 2.12194440e-4));
+}
+
 static tg_value *expand_exp(tg_builder *b, tg_value *x) {
   tg_value *y = limit(b, x, -104, 89); // e^-104 rounds to 0, e^89 to inf
-  tg_value *n = tg_build1(b, TG_OP_RINT, mul_c(b, y, 1.44269504088896341));
-  tg_value *r = add(b, y, mul_c(b, n, -0.693359375)); // ln 2 in two parts; the first has 9 bits, so n times it is exact
-  r = add(b, r, mul_c(b, n, 2.12194440e-4));
-  return keep_nan(b, x, scale(b, exp_reduced(b, r), n));
+  nearest n = round_to_int(b, mul_c(b, y, 1.44269504088896341));
+  return scale(b, exp_reduced(b, reduce_exp(b, y, n.n)), n);
 }
 
 static tg_value *expand_exp2(tg_builder *b, tg_value *x) {
   tg_value *y = limit(b, x, -151, 129);
-  tg_value *n = tg_build1(b, TG_OP_RINT, y);
-  tg_value *r = mul_c(b, sub(b, y, n), 0.69314718055994531);
-  return keep_nan(b, x, scale(b, exp_reduced(b, r), n));
+  nearest n = round_to_int(b, y);
+  tg_value *r = mul_c(b, sub(b, y, n.n), 0.69314718055994531);
+  return scale(b, exp_reduced(b, r), n);
 }
 
 typedef struct {
@@ -114,9 +128,14 @@ static tg_value *expand_log2(tg_builder *b, tg_value *x) {
 
 static tg_value *expand_rsqrt(tg_builder *b, tg_value *x) { return tg_build2(b, TG_OP_DIV, f32_const(b, x, 1), tg_build1(b, TG_OP_SQRT, x)); }
 
-// With t = e^-|x|: 1/(1+t) for x >= 0, t/(1+t) below, which keeps its precision down to the smallest results.
+// With t = e^-|x|: 1/(1+t) for x >= 0, t/(1+t) below, which keeps its precision down to the smallest results. t is the square of e^-|x/2|, which
+// needs no second step to reach the subnormals; squaring doubles its error, which 4 ulp leave room for.
 static tg_value *expand_sigmoid(tg_builder *b, tg_value *x) {
-  tg_value *t = expand_exp(b, tg_build1(b, TG_OP_NEG, tg_build1(b, TG_OP_ABS, x)));
+  tg_value *y = mul_c(b, tg_build1(b, TG_OP_ABS, x), -0.5), *low = f32_const(b, x, -52);
+  y = select(b, tg_build2(b, TG_OP_GT, low, y), low, y);
+  nearest n = round_to_int(b, mul_c(b, y, 1.44269504088896341));
+  tg_value *u = mul(b, exp_reduced(b, reduce_exp(b, y, n.n)), power_of_two(b, n.bits));
+  tg_value *t = mul(b, u, u);
   tg_value *top = select(b, less_c(b, x, 0), t, f32_const(b, x, 1));
   return tg_build2(b, TG_OP_DIV, top, add_c(b, t, 1));
 }

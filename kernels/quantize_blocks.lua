@@ -8,7 +8,7 @@ return tg.kernel("quantize_blocks", function(k)
   local X = k.input("X", bf16, N, K)
   local Q, S = k.output("Q", e4m3, N, K), k.output("S", f32, N:cdiv(128), K:cdiv(128))
 
-  k.blocks(N:by(128), K:by(128), function(n, c)
+  k.blocks(K:by(128), N:by(128), function(c, n) -- along a row first: neighbours in memory
     local x = X[{n, c}]:to(f32)
     local s = x:abs():rmaxnum(2):rmaxnum(1):maxnum(1e-4) / 448
     Q[{n, c}] = (x / s):to(e4m3, "sat")

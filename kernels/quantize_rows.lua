@@ -11,7 +11,7 @@ return tg.kernel("quantize_rows", function(k)
   local bm = k.tune("BM", 1, 2, 4, 8, 16, 32, { default = 1 })
   local bk = k.tune("BK", 128, 256, 512, 1024, 2048, 4096, { default = 1024 })
 
-  k.blocks(M:by(bm), K:by(bk), function(m, columns)
+  k.blocks(K:by(bk), M:by(bm), function(columns, m) -- along a row first: neighbours in memory
     columns:by(128):each(function(c)
       local x = X[{m, c}]:to(f32)
       local s = x:abs():rmaxnum(2):maxnum(1e-4) / 448

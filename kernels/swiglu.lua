@@ -11,7 +11,7 @@ return tg.kernel("swiglu", function(k)
   local bi = k.tune("BI", 64, 128, 256, 512, 1024, { default = 1024 })
   local up = G:slice(2, I, I)
 
-  k.blocks(T:by(bm), I:by(bi), function(t, i)
+  k.blocks(I:by(bi), T:by(bm), function(i, t) -- along a row first: neighbours in memory
     local g, u = G[{t, i}]:to(f32), up[{t, i}]:to(f32)
     if clamp > 0 then g, u = g:min(clamp), u:min(clamp):max(-clamp) end
     O[{t, i}] = (g * g:sigmoid() * u):to(bf16)

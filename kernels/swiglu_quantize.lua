@@ -12,7 +12,7 @@ return tg.kernel("swiglu_quantize", function(k)
   local bi = k.tune("BI", 128, 256, 512, 1024, 2048, { default = 1024 })
   local up = G:slice(2, I, I)
 
-  k.blocks(T:by(bm), I:by(bi), function(t, columns)
+  k.blocks(I:by(bi), T:by(bm), function(columns, t) -- along a row first: neighbours in memory
     columns:by(128):each(function(i)
       local g, u = G[{t, i}]:to(f32), up[{t, i}]:to(f32)
       if clamp > 0 then g, u = g:min(clamp), u:min(clamp):max(-clamp) end
