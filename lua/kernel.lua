@@ -258,6 +258,9 @@ function M.trace(kernel, signature, settings, statics)
       end
     end
   end
+  if type(err) == "string" and not err:find("in kernel '", 1, true) then -- Lua's own words
+    err = err:gsub("^([^:\n]+:%d+: )", ("%%1in kernel '%s': "):format(kernel.name), 1)
+  end
   t.root.open = false
   for _, r in ipairs(t.open) do r.open = false end
   S.trace = outer

@@ -139,21 +139,22 @@ Range.__concat, Range.__len = no("..", "ranges have no text"), no("#", "its leng
 local function type_text(t) return t.dtype .. S.shape_text(t.shape) end
 
 -- The values a body returned, checked against the carried ones.
-local function returned(who, carried, out, n)
+local function returned(who, carried, out, n, word)
   if n ~= #carried then
-    fail("%s carries %d value%s, its function returned %d", who, #carried, #carried == 1 and "" or "s", n)
+    local verb = word and "must return" or "carries"
+    fail("%s %s %d value%s, its function returned %d", who, verb, #carried, #carried == 1 and "" or "s", n)
   end
   for i = 1, n do
     local want, got = carried[i], out[i]
     if kind(got) == "number" then
       out[i] = S.literal(got, want.dtype, want.shape, who)
     else
-      S.a_tile(got, ("%s: value %d that its function returned:"):format(who, i))
+      S.a_tile(got, ("%s: value %d of what its function returned:"):format(who, i))
       if got.dtype ~= want.dtype then
-        fail("%s: carried value %d changes from %s to %s; convert it with :to(tg.%s)", who, i, type_text(want), type_text(got), want.dtype)
+        fail("%s: %s %d changes from %s to %s; convert it with :to(tg.%s)", who, word or "carried value", i, type_text(want), type_text(got), want.dtype)
       end
       if not S.same_shape(got.shape, want.shape) then
-        fail("%s: carried value %d changes its shape from %s to %s", who, i, type_text(want), type_text(got))
+        fail("%s: %s %d changes its shape from %s to %s", who, word or "carried value", i, type_text(want), type_text(got))
       end
     end
   end
@@ -244,7 +245,7 @@ function S.when(c, yes, no_body)
   local op = S.emit_op("if", { c })
   local types
   local function finish(out, n)
-    if types then return returned("tg.when: the second function", types, out, n) end
+    if types then return returned("tg.when: the second function", types, out, n, "value") end
     for i = 1, n do S.a_tile(out[i], ("tg.when: value %d of the first function:"):format(i)) end
     if n > 0 and not no_body then fail("tg.when: a function that returns values needs a second one for the other case") end
     types = out
@@ -277,5 +278,5 @@ function S.loop(...)
   return wrap_results(op)
 end
 
-S.range_methods = methods
+S.guard(methods, "range", "r")
 return methods

@@ -41,6 +41,16 @@ function S.describe(x)
   return k == "nil" and "nil" or "a " .. k
 end
 
+-- Makes every method say so when it is called with a dot instead of a colon.
+function S.guard(methods, want, letter)
+  for name, f in pairs(methods) do
+    methods[name] = function(self, ...)
+      if kind(self) ~= want then fail("'%s' is a method of %ss: write %s:%s(…), with a colon", name, want, letter, name) end
+      return f(self, ...)
+    end
+  end
+end
+
 function S.check_dtype(dtype, who)
   if type(dtype) ~= "string" or not core.dtypes[dtype] then
     fail("%s: %s is not a dtype; dtypes are tg.f32, tg.bf16, tg.e4m3, tg.i32 and so on", who, S.describe(dtype))

@@ -3,7 +3,7 @@ local S = ...
 local core, fail, kind, Tile, D = S.core, S.fail, S.kind, S.Tile, S.D
 
 local methods = {}
-S.tile_methods = methods
+local max_extent = 1 << 24 -- elements of a tile that the IR allows
 
 -- ---- checks of arguments
 
@@ -14,6 +14,7 @@ function S.extent(n, who)
     fail("%s: an extent must be an integer, not %s", who, S.describe(n))
   end
   if i < 1 then fail("%s: an extent must be at least 1, not %d", who, i) end
+  if i > max_extent then fail("%s: the extent %d is too large for a tile; a longer axis is walked in parts: M:by(n):fold or :each", who, i) end
   return i
 end
 
@@ -301,16 +302,21 @@ end
 
 -- ---- methods generated from the op table
 
+local function exactly(n, name, list)
+  if list.n ~= n then fail(":%s takes %s, %d were given", name, n == 1 and "no arguments" or n == 2 and "one argument" or (n - 1) .. " arguments", list.n - 1) end
+  return table.unpack(list, 1, n)
+end
+
 local rename = { ["and"] = "band", ["or"] = "bor", ["not"] = "bnot" }
 for _, op in ipairs(core.ops) do
   local name = rename[op.name] or op.name
   if op.elementwise and op.attrs == "" then
     if op.in_hi == 1 then
-      methods[name] = function(x) return unary(op.name, x, ":" .. name) end
+      methods[name] = function(...) return unary(op.name, exactly(1, name, table.pack(...)), ":" .. name) end
     elseif op.in_hi == 2 then
-      methods[name] = function(a, b) return binary(op.name, a, b) end
+      methods[name] = function(...) return binary(op.name, exactly(2, name, table.pack(...))) end
     elseif op.name ~= "select" then
-      methods[name] = function(...) return elementwise(op.name, ":" .. name, { ... }) end
+      methods[name] = function(...) return elementwise(op.name, ":" .. name, { exactly(op.in_hi, name, table.pack(...)) }) end
     end
   end
 end
@@ -471,6 +477,9 @@ end
 function methods.assume(t, o)
   o = options(o, ":assume", { divisible = true, min = true, max = true })
   if not S.is_int(t.dtype) then fail(":assume is for integers, not %s", t.dtype) end
+  for key, value in pairs(o) do
+    if math.type(value) ~= "integer" then fail(":assume: %s must be an integer, not %s", key, S.describe(value)) end
+  end
   local r = S.emit("assume", { t }, { divisible = o.divisible, min = o.min, max = o.max })
   r.align = o.divisible
   return r
@@ -539,6 +548,8 @@ function S.dot(a, b, o)
   if (a.axes and a.axes[1]) or (b.axes and b.axes[2]) then r.axes = { a.axes and a.axes[1] or nil, b.axes and b.axes[2] or nil } end
   return r
 end
+
+S.guard(methods, "tile", "t")
 
 -- ---- makers
 

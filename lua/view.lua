@@ -265,7 +265,7 @@ local function masked(mask, shape, who)
 end
 
 -- V:store({…}, tile [, mask]); V[{…}] = tile is the form without mask.
-function methods.store(v, list, tile, mask)
+local function store(v, list, tile, mask)
   local who = ("store to '%s'"):format(v.name)
   index_list(v, list, who)
   if list.fill ~= nil then fail("%s: fill= is for loads", who) end
@@ -275,6 +275,8 @@ function methods.store(v, list, tile, mask)
   if mask ~= nil then operands[#operands + 1] = masked(mask, shape, who) end
   S.emit_op(vector and "scatter" or "store", operands, mask ~= nil and { mask = 1 } or {})
 end
+
+methods.store = store
 
 local atomic_kinds = { add = true, min = true, max = true, ["and"] = true, ["or"] = true, xor = true, exch = true }
 -- V:atomic(kind, {…}, tile [, {mask, order, scope}]) gives the old values.
@@ -290,6 +292,8 @@ function methods.atomic(v, what, list, tile, o)
   return S.emit("atomic", operands, { kind = what, order = o.order, scope = o.scope, mask = o.mask ~= nil and 1 or nil })
 end
 
+S.guard(methods, "view", "V")
+
 View.__index = function(v, key)
   if type(key) == "string" then
     local m = methods[key]
@@ -301,7 +305,7 @@ View.__index = function(v, key)
 end
 View.__newindex = function(v, key, tile)
   if type(key) == "string" then fail("view '%s': cannot set '%s'; store with %s[{…}] = tile", v.name, key, v.name) end
-  methods.store(v, key, tile)
+  store(v, key, tile)
 end
 View.__name = "view"
 View.__tostring = function(v) return S.describe(v) end
