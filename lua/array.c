@@ -8,10 +8,6 @@
 
 #define TENSOR TG_LUA_TENSOR
 
-static void check(lua_State *L, tg_status status) {
-  if (status != TG_OK) tg_lua_raise(L);
-}
-
 static tg_array **box_at(lua_State *L, int index) { return luaL_checkudata(L, index, TENSOR); }
 
 tg_array *tg_lua_array_at(lua_State *L, int index) {
@@ -69,7 +65,7 @@ static int make(lua_State *L) {
     lua_pop(L, 1);
   }
   tg_array **box = tg_lua_push_array(L);
-  check(L, tg_array_new(tg_lua_of(L)->ctx, dtype, rank, dim, box));
+  tg_lua_check(L, tg_array_new(tg_lua_of(L)->ctx, dtype, rank, dim, box));
   charge(L, *box);
   if (!list || !lua_istable(L, 3)) return 1;
   int64_t n = elements(*box);
@@ -87,20 +83,20 @@ static int read_npy(lua_State *L) {
   const char *file = luaL_checkstring(L, 1);
   tg_dtype dtype = lua_isnoneornil(L, 2) ? -1 : dtype_at(L, 2);
   tg_array **box = tg_lua_push_array(L);
-  check(L, tg_npy_read(tg_lua_of(L)->ctx, file, dtype, box));
+  tg_lua_check(L, tg_npy_read(tg_lua_of(L)->ctx, file, dtype, box));
   charge(L, *box);
   return 1;
 }
 
 static int write_npy(lua_State *L) {
-  check(L, tg_npy_write(tg_lua_of(L)->ctx, luaL_checkstring(L, 2), array_at(L, 1)));
+  tg_lua_check(L, tg_npy_write(tg_lua_of(L)->ctx, luaL_checkstring(L, 2), array_at(L, 1)));
   lua_settop(L, 1);
   return 1;
 }
 
 static tg_array *push_like(lua_State *L, const tg_array *a, tg_dtype dtype) {
   tg_array **box = tg_lua_push_array(L);
-  check(L, tg_array_new(tg_lua_of(L)->ctx, dtype, a->rank, a->dim, box));
+  tg_lua_check(L, tg_array_new(tg_lua_of(L)->ctx, dtype, a->rank, a->dim, box));
   charge(L, *box);
   return *box;
 }

@@ -36,8 +36,8 @@ int tg_lua_handler(lua_State *L);                         // message handler: us
 
 // Innermost line of user code: file as the chunk was named and 1-based line; false outside user code.
 bool tg_lua_where(lua_State *L, const char **file, int *line);
-// Raises the context's last error, with the user's line in front unless it has one already.
-int tg_lua_raise(lua_State *L);
+// Unless the status is TG_OK: raises the context's last error, with the user's line in front unless it has one already.
+void tg_lua_check(lua_State *L, tg_status status);
 
 void tg_lua_open_core(lua_State *L); // pushes the table of core functions (core.c)
 

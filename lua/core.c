@@ -16,14 +16,6 @@ static tg_loc location(lua_State *L) {
   return loc;
 }
 
-static void check(lua_State *L, tg_status status) {
-  if (status == TG_NO_MEMORY) { // Lua's own words for it, which tg_lua_call knows again
-    lua_pushliteral(L, "not enough memory");
-    lua_error(L);
-  }
-  if (status != TG_OK) tg_lua_raise(L);
-}
-
 // ---- kernels
 
 static tg_kernel **kernel_box(lua_State *L) { return luaL_checkudata(L, 1, KERNEL); }
@@ -48,17 +40,17 @@ static int kernel_new(lua_State *L) {
   tg_kernel **box = lua_newuserdatauv(L, sizeof *box, 0);
   *box = NULL;
   luaL_setmetatable(L, KERNEL);
-  check(L, tg_kernel_new(tg_lua_of(L)->ctx, name, loc, box));
+  tg_lua_check(L, tg_kernel_new(tg_lua_of(L)->ctx, name, loc, box));
   return 1;
 }
 
 static int declare_dim(lua_State *L) {
-  check(L, tg_kernel_dim(kernel_at(L), luaL_checkstring(L, 2), location(L)));
+  tg_lua_check(L, tg_kernel_dim(kernel_at(L), luaL_checkstring(L, 2), location(L)));
   return 0;
 }
 
 static int declare_static(lua_State *L) {
-  check(L, tg_kernel_static(kernel_at(L), luaL_checkstring(L, 2), luaL_checkinteger(L, 3), location(L)));
+  tg_lua_check(L, tg_kernel_static(kernel_at(L), luaL_checkstring(L, 2), luaL_checkinteger(L, 3), location(L)));
   return 0;
 }
 
@@ -83,7 +75,7 @@ static int declare_setting(lua_State *L) {
   }
   s.nallowed = n;
   s.allowed = allowed;
-  check(L, tg_kernel_setting(kernel, &s, location(L)));
+  tg_lua_check(L, tg_kernel_setting(kernel, &s, location(L)));
   return 0;
 }
 
@@ -127,19 +119,19 @@ static int declare_param(lua_State *L) {
       p.packed[i] = expr_at(L, -1);
     }
   }
-  check(L, tg_kernel_param(kernel, &p, p.loc));
+  tg_lua_check(L, tg_kernel_param(kernel, &p, p.loc));
   return 0;
 }
 
 static int verify(lua_State *L) {
-  check(L, tg_kernel_verify(kernel_at(L)));
+  tg_lua_check(L, tg_kernel_verify(kernel_at(L)));
   return 0;
 }
 
 // ---- expressions
 
 static int push_expr(lua_State *L, tg_status status, const tg_expr *e) {
-  check(L, status);
+  tg_lua_check(L, status);
   lua_pushlightuserdata(L, (void *)e);
   return 1;
 }
@@ -176,12 +168,12 @@ static int launch_begin(lua_State *L) {
     lua_rawgeti(L, 2, i + 1);
     grid[i] = expr_at(L, -1);
   }
-  check(L, tg_launch_begin(kernel, n, grid, location(L)));
+  tg_lua_check(L, tg_launch_begin(kernel, n, grid, location(L)));
   return 0;
 }
 
 static int launch_end(lua_State *L) {
-  check(L, tg_launch_end(kernel_at(L), location(L)));
+  tg_lua_check(L, tg_launch_end(kernel_at(L), location(L)));
   return 0;
 }
 
@@ -315,7 +307,7 @@ static int emit(lua_State *L) {
   luaL_checkstack(L, 64, "attributes");
   if (lua_istable(L, 4)) nattrs = attributes(L, 4, info->attrs, attrs, names, ints);
   tg_op *op = NULL;
-  check(L, tg_emit(kernel, code, n, operands, nattrs, attrs, location(L), &op));
+  tg_lua_check(L, tg_emit(kernel, code, n, operands, nattrs, attrs, location(L), &op));
   tg_value *const *results;
   int count = tg_op_results(op, &results);
   lua_pushlightuserdata(L, op);
@@ -335,7 +327,7 @@ static int region_begin(lua_State *L) {
   tg_value *const *args;
   int n = 0;
   luaL_checktype(L, 2, LUA_TLIGHTUSERDATA);
-  check(L, tg_region_begin(kernel_at(L), lua_touserdata(L, 2), (int)luaL_checkinteger(L, 3), &n, &args));
+  tg_lua_check(L, tg_region_begin(kernel_at(L), lua_touserdata(L, 2), (int)luaL_checkinteger(L, 3), &n, &args));
   push_values(L, n, args);
   return 1;
 }
@@ -343,7 +335,7 @@ static int region_begin(lua_State *L) {
 static int region_end(lua_State *L) {
   tg_value *values[MAX_OPERANDS];
   int n = values_at(L, 2, values);
-  check(L, tg_region_end(kernel_at(L), n, values, location(L)));
+  tg_lua_check(L, tg_region_end(kernel_at(L), n, values, location(L)));
   return 0;
 }
 

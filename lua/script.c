@@ -9,10 +9,6 @@
 #define SCRIPT_BYTES (16u << 20)
 #define MAX_ARGUMENTS 64
 
-static void check(lua_State *L, tg_status status) {
-  if (status != TG_OK) tg_lua_raise(L);
-}
-
 // ---- name = value tables as bindings
 
 // The table's entries as text; everything stays alive on the stack until the caller returns.
@@ -112,7 +108,7 @@ static tg_source *source_at(lua_State *L, int index) {
   if (lua_rawget(L, index) == LUA_TNIL) {
     lua_pop(L, 1);
     tg_source **box = push_source(L);
-    check(L, tg_source_of_script(tg_lua_of(L), L, index, box));
+    tg_lua_check(L, tg_source_of_script(tg_lua_of(L), L, index, box));
     lua_pushliteral(L, "source");
     lua_pushvalue(L, -2);
     lua_rawset(L, index);
@@ -125,13 +121,13 @@ static tg_source *source_at(lua_State *L, int index) {
 static int load(lua_State *L) {
   const char *name = luaL_checkstring(L, 1);
   tg_source **box = push_source(L);
-  check(L, tg_source_load(tg_lua_of(L)->ctx, name, box));
+  tg_lua_check(L, tg_source_load(tg_lua_of(L)->ctx, name, box));
   return 1;
 }
 
 static tg_kernel *signature_of(lua_State *L, tg_source *source, const tg_bindings *settings) {
   tg_kernel *kernel = NULL;
-  check(L, tg_source_signature(source, settings, &kernel));
+  tg_lua_check(L, tg_source_signature(source, settings, &kernel));
   return kernel;
 }
 
@@ -171,10 +167,10 @@ static int kernel_ir(lua_State *L) {
   check_options(L, 2, allowed);
   tg_bindings settings = option_bindings(L, 2, "set"), statics = option_bindings(L, 2, "fix");
   text_box *box = push_text_box(L);
-  check(L, tg_source_trace(source_at(L, 1), &settings, &statics, &box->kernel));
+  tg_lua_check(L, tg_source_trace(source_at(L, 1), &settings, &statics, &box->kernel));
   const char *text;
   size_t size;
-  check(L, tg_kernel_print(box->kernel, &text, &size));
+  tg_lua_check(L, tg_kernel_print(box->kernel, &text, &size));
   lua_pushlstring(L, text, size);
   tg_kernel_free(box->kernel);
   box->kernel = NULL;
@@ -189,10 +185,10 @@ static int kernel_compile(lua_State *L) {
   const char *what = option_string(L, 2, "emit", "asm");
   tg_bindings shape = option_bindings(L, 2, "shape");
   text_box *box = push_text_box(L);
-  check(L, tg_compile(tg_lua_of(L)->ctx, source_at(L, 1), &options, &box->artifact));
+  tg_lua_check(L, tg_compile(tg_lua_of(L)->ctx, source_at(L, 1), &options, &box->artifact));
   const void *data;
   size_t size;
-  check(L, tg_artifact_emit(box->artifact, what, shape.n ? &shape : NULL, &data, &size));
+  tg_lua_check(L, tg_artifact_emit(box->artifact, what, shape.n ? &shape : NULL, &data, &size));
   lua_pushlstring(L, data, size);
   tg_artifact_free(box->artifact);
   box->artifact = NULL;
@@ -215,7 +211,7 @@ static int open_device(lua_State *L) {
   tg_device **box = lua_newuserdatauv(L, sizeof *box, 0);
   *box = NULL;
   luaL_setmetatable(L, DEVICE);
-  check(L, tg_device_open(tg_lua_of(L)->ctx, name, box));
+  tg_lua_check(L, tg_device_open(tg_lua_of(L)->ctx, name, box));
   return 1;
 }
 
@@ -306,7 +302,7 @@ static void run_call(lua_State *L, call *c) {
   for (int i = 0; i < c->n; i++) {
     if (boxes[i]) *boxes[i] = c->at[i].array;
   }
-  check(L, status);
+  tg_lua_check(L, status);
   for (int i = 0; i < c->n; i++) {
     if (c->made[i] || !c->at[i].array) continue;
     lua_getfield(L, 3, c->at[i].name);
@@ -347,9 +343,9 @@ static int device_time(lua_State *L) {
   lua_pushcfunction(L, launchable_gc);
   lua_setfield(L, -2, "__gc");
   lua_setmetatable(L, -2);
-  check(L, tg_prepare(c->device, c->source, &c->options, c->n, c->at, box));
+  tg_lua_check(L, tg_prepare(c->device, c->source, &c->options, c->n, c->at, box));
   double *seconds = lua_newuserdatauv(L, sizeof *seconds * (size_t)runs, 0);
-  check(L, tg_launchable_run(*box, (int)runs, seconds));
+  tg_lua_check(L, tg_launchable_run(*box, (int)runs, seconds));
   tg_launchable_free(*box);
   *box = NULL;
   lua_createtable(L, 0, 3);

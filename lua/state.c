@@ -30,19 +30,24 @@ bool tg_lua_where(lua_State *L, const char **file, int *line) {
   return false;
 }
 
-int tg_lua_raise(lua_State *L) {
+void tg_lua_check(lua_State *L, tg_status status) {
+  if (status == TG_OK) return;
   const char *file, *message = tg_error_message(tg_lua_of(L)->ctx);
   int line;
+  if (status == TG_NO_MEMORY) { // Lua's own words for it, which tg_lua_call knows again
+    lua_pushliteral(L, "not enough memory");
+    lua_error(L);
+  }
   if (tg_lua_where(L, &file, &line)) {
     const char *slash = strrchr(file, '/'), *name = slash ? slash + 1 : file;
     size_t n = strlen(name);
     if (strncmp(message, name, n) != 0 || message[n] != ':') {
       lua_pushfstring(L, "%s:%d: %s", file, line, message);
-      return lua_error(L);
+      lua_error(L);
     }
   }
   lua_pushstring(L, message);
-  return lua_error(L);
+  lua_error(L);
 }
 
 int tg_lua_handler(lua_State *L) {
