@@ -133,7 +133,7 @@ static int load_module(lua_State *L) {
   const char *chunk = lua_pushfstring(L, "=[tegula.%s]", name);
   char *text;
   size_t size;
-  if (tg_lua_read_file(lua->ctx, path, MODULE_BYTES, &text, &size) != TG_OK) return luaL_error(L, "%s", tg_error_message(lua->ctx));
+  tg_lua_check(L, tg_lua_read_file(lua->ctx, path, MODULE_BYTES, &text, &size));
   int status = luaL_loadbufferx(L, text, size, chunk, "t");
   tg_context_allocate(lua->ctx, text, 0);
   if (status != LUA_OK) return lua_error(L);
