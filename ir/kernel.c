@@ -125,6 +125,12 @@ void tg_declare_param(tg_kernel *kernel, const tg_param *param, tg_loc loc) {
   if ((p.flags & TG_PARAM_PACKED) && p.kind != TG_INPUT) tg_complain(kernel, loc, "%s %s cannot be packed; only an input can", kinds[p.kind], p.name);
   for (int i = 0; i < p.rank; i++) p.dims[i] = copy_declared(kernel, "a dim", p.name, param->dims[i], loc);
   for (int i = 0; i < 2 && (p.flags & TG_PARAM_PACKED); i++) p.packed[i] = copy_declared(kernel, "a packed dim", p.name, param->packed[i], loc);
+  if (p.flags & (TG_PARAM_INDEX | TG_PARAM_OFFSETS)) {
+    if (p.kind != TG_INPUT || tg_dtypes[p.dtype].cls != 'i') tg_complain(kernel, loc, "%s %s cannot hold indices; an integer input can", kinds[p.kind], p.name);
+    if ((p.flags & TG_PARAM_OFFSETS) && (p.rank != 1 || p.flags & TG_PARAM_INDEX))
+      tg_complain(kernel, loc, "%s cannot be offsets: they have one axis, and are no indices at the same time", p.name);
+    p.below = copy_declared(kernel, "the bound", p.name, param->below, loc);
+  }
   kernel->params = tg_arena_grow(&kernel->arena, kernel->params, (size_t)kernel->nparams, sizeof p);
   kernel->params[kernel->nparams++] = p;
 }

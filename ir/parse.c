@@ -458,6 +458,13 @@ static void parse_param(parser *s, tg_param_kind kind) {
     q.packed[1] = expect_expr(s);
     expect(s, ')');
   }
+  for (int i = 0; i < 2; i++) {
+    if (!accept_word(s, i ? "offsets" : "index")) continue;
+    q.flags |= i ? TG_PARAM_OFFSETS : TG_PARAM_INDEX;
+    expect(s, '(');
+    q.below = expect_expr(s);
+    expect(s, ')');
+  }
   tg_declare_param(s->kernel, &q, accept_loc(s));
 }
 

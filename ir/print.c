@@ -194,6 +194,11 @@ static void put_param(printer *p, const tg_param *q) {
     put_expr(p, q->packed[1]);
     put(p, ")");
   }
+  if (q->below) {
+    put(p, q->flags & TG_PARAM_INDEX ? " index(" : " offsets(");
+    put_expr(p, q->below);
+    put(p, ")");
+  }
   put_loc(p, q->loc);
   put(p, "\n");
 }

@@ -91,7 +91,7 @@ static bool field_true(lua_State *L, int table, const char *key) {
   return yes;
 }
 
-// param(kernel, {name, kind, dtype, dims, packed, flags})
+// param(kernel, {name, kind, dtype, dims, packed, index, offsets, flags})
 static int declare_param(lua_State *L) {
   static const char *const kinds[] = {"input", "output", "inout", "workspace", "scalar", NULL};
   tg_kernel *kernel = kernel_at(L);
@@ -118,6 +118,12 @@ static int declare_param(lua_State *L) {
       lua_rawgeti(L, packed, i + 1);
       p.packed[i] = expr_at(L, -1);
     }
+  }
+  static const char *const bounds[] = {"index", "offsets"};
+  for (int i = 0; i < 2; i++) {
+    if (lua_getfield(L, 2, bounds[i]) == LUA_TNIL) continue;
+    p.flags |= i ? TG_PARAM_OFFSETS : TG_PARAM_INDEX;
+    p.below = expr_at(L, -1);
   }
   tg_lua_check(L, tg_kernel_param(kernel, &p, p.loc));
   return 0;

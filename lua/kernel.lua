@@ -139,7 +139,7 @@ local function dim_expr(d, who)
 end
 
 local allowed_options = {
-  input = { optional = true, packed = true },
+  input = { optional = true, packed = true, index = true, offsets = true },
   output = { optional = true },
   inout = { optional = true },
   workspace = { zero = true },
@@ -162,7 +162,8 @@ local function tensor(param_kind)
       if #o.packed ~= 2 then fail("%s: packed = {N, K} names the logical dims", who) end
       packed = { dim_expr(o.packed[1], who), dim_expr(o.packed[2], who) }
     end
-    core.param(t.handle, { name = name, kind = param_kind, dtype = dtype, dims = exprs, packed = packed, flags = { optional = o.optional, zero = o.zero } })
+    local index, offsets = o.index and dim_expr(o.index, who), o.offsets and dim_expr(o.offsets, who)
+    core.param(t.handle, { name = name, kind = param_kind, dtype = dtype, dims = exprs, packed = packed, index = index, offsets = offsets, flags = { optional = o.optional, zero = o.zero } })
     local v = S.param_view(name, dtype, dims)
     v.param.readonly = param_kind == "input"
     return v

@@ -121,6 +121,7 @@ static void solve(struct call *call) {
     if (arg && arg->array) tensors[n++] = tensor_of(call, &record->params[i], arg->array);
   }
   tg_dims_solve(call->ctx, record, n, tensors, &call->options->shape, &call->l->dims);
+  if (call->options->check_indices) tg_check_indices(call->ctx, &call->l->arena, record, n, tensors, &call->l->dims);
 }
 
 // ---- config

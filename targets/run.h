@@ -23,6 +23,9 @@ double tg_seconds(void);                                 // CLOCK_MONOTONIC
 const tg_record *tg_artifact_variant(tg_artifact *artifact, int variant, tg_bytes *object);
 const tg_record *tg_artifact_choose(tg_artifact *artifact, const tg_dims *dims, int ntensors, const tg_tensor *tensors, tg_bytes *object);
 
+// Throws TG_INVALID naming the first element that is not what the parameter's declaration promises; tensors in host memory, dims solved.
+void tg_check_indices(tg_context *ctx, tg_arena *arena, const tg_record *record, int ntensors, const tg_tensor *tensors, const tg_dims *dims);
+
 // Of a prepared launch, borrowed. `source`: "set", "database" or "default"; seconds: compiling, the cache included.
 const tg_record *tg_launchable_record(const tg_launchable *launchable);
 const tg_dims *tg_launchable_dims(const tg_launchable *launchable);

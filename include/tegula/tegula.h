@@ -131,7 +131,13 @@ size_t tg_expr_print(const tg_expr *e, char *buffer, size_t size);
 /* ---- building a kernel (what the Lua frontend uses) --------------------------------------------------------------- */
 
 typedef enum tg_param_kind { TG_INPUT, TG_OUTPUT, TG_INOUT, TG_WORKSPACE, TG_SCALAR_PARAM } tg_param_kind;
-enum { TG_PARAM_OPTIONAL = 1, TG_PARAM_ZERO = 2 /* workspace zeroed before the first launch */, TG_PARAM_PACKED = 4 /* weights in the layout of pack_weights: see `packed` */ };
+enum {
+  TG_PARAM_OPTIONAL = 1,
+  TG_PARAM_ZERO = 2,   /* workspace zeroed before the first launch */
+  TG_PARAM_PACKED = 4, /* weights in the layout of pack_weights: see `packed` */
+  TG_PARAM_INDEX = 8,  /* integer input whose elements are 0 ... below-1 */
+  TG_PARAM_OFFSETS = 16 /* integer input of one axis whose elements never decrease and are 0 ... below */
+};
 
 typedef struct tg_param {
   const char *name;
@@ -141,6 +147,7 @@ typedef struct tg_param {
   unsigned flags;
   const tg_expr *dims[TG_MAX_RANK];
   const tg_expr *packed[2]; /* TG_PARAM_PACKED: the logical N and K, read from the buffer's header */
+  const tg_expr *below;     /* TG_PARAM_INDEX, TG_PARAM_OFFSETS: kernels stay in bounds on any content; tg_run_options.check_indices looks */
   tg_loc loc;
 } tg_param;
 

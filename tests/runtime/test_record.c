@@ -35,6 +35,9 @@ static tg_kernel *make_kernel(tg_context *ctx) {
   CHECK(tg_kernel_setting(kernel, &(tg_setting){.name = "mode", .kind = TG_OPTION, .value = "a\"b", .fallback = "x"}, nowhere) == TG_OK);
   add_param(kernel, "A", TG_INPUT, TG_E4M3, 0, 2, "M", "N");
   add_param(kernel, "C", TG_OUTPUT, TG_F32, 0, 2, "M", "N");
+  const tg_param index = {.name = "I", .kind = TG_INPUT, .dtype = TG_I32, .rank = 1, .flags = TG_PARAM_INDEX, .dims = {expr(kernel, "M")},
+                          .below = expr(kernel, "N + 1")};
+  CHECK(tg_kernel_param(kernel, &index, nowhere) == TG_OK);
   add_param(kernel, "P", TG_WORKSPACE, TG_F32, TG_PARAM_ZERO, 2, "E", "ceildiv(M, 64)");
   add_param(kernel, "Q", TG_WORKSPACE, TG_E2M1, 0, 2, "M", "3");
   add_param(kernel, "eps", TG_SCALAR_PARAM, TG_F32, 0, 0, NULL, NULL);
@@ -83,7 +86,8 @@ static void round_trip(tg_context *ctx, tg_arena *arena, const tg_record *record
   struct protected p = {.ctx = ctx, .arena = arena, .json = json, .size = size};
   CHECK(attempt(&p, read_record) == TG_OK);
   CHECK_STR(tg_record_to_json(arena, p.out, &again), json);
-  CHECK(p.out->nparams == 5 && p.out->params[2].flags == TG_PARAM_ZERO && p.out->params[4].kind == TG_SCALAR_PARAM);
+  CHECK(p.out->nparams == 6 && p.out->params[3].flags == TG_PARAM_ZERO && p.out->params[5].kind == TG_SCALAR_PARAM);
+  CHECK(p.out->params[2].flags == TG_PARAM_INDEX && p.out->params[2].below && p.out->params[2].below->op == TG_EXPR_ADD);
   CHECK(p.out->launches[0].args[4].value == NULL && p.out->launches[0].args[4].dtype == TG_F32);
   CHECK_STR(p.out->config.at[1].value, "a\"b");
 }

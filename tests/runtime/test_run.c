@@ -15,7 +15,8 @@ static const char script[] =
     "  local E = k.static 'E'\n"
     "  local twice = k.option('twice', 0, 0, 1)\n"
     "  local bm = k.tune('BM', 4, 2, 8)\n"
-    "  local X, table_of = k.input('X', f32, M, N), k.input('offsets', i32, E + 1)\n"
+    "  local X = k.input('X', f32, M, N)\n"
+    "  local offsets, rows = k.input('offsets', i32, E + 1, { offsets = M }), k.input('rows', i32, E, 2, { index = M + 1 })\n"
     "  local a = k.scalar('a', f32)\n"
     "  local Y = k.inout('Y', f32, M)\n"
     "  local O = k.output('O', f32, M, N)\n"
@@ -40,7 +41,7 @@ static tg_context *ctx;
 static tg_source *source;
 static tg_device *device;
 
-enum { X, OFFSETS, A, Y, O, D, NARGS };
+enum { X, OFFSETS, ROWS, A, Y, O, D, NARGS };
 typedef struct arguments {
   tg_argument at[NARGS];
 } arguments;
@@ -55,6 +56,7 @@ static arguments make(int64_t m, int64_t n, int64_t e) {
   tg_dtype f32 = tg_dtype_find("f32");
   arguments a = {{{.name = "X", .array = array(f32, 2, m, n)},
                   {.name = "offsets", .array = array(tg_dtype_find("i32"), 1, e + 1, 0)},
+                  {.name = "rows", .array = array(tg_dtype_find("i32"), 2, e, 2)},
                   {.name = "a", .number = 0.5},
                   {.name = "Y", .array = array(f32, 1, m, 0)},
                   {.name = "O"},
@@ -131,7 +133,7 @@ static void wrong_calls(void) {
   const tg_run_options plain = {0};
   arguments a = make(5, 33, 3), b = a;
   b.at[X].name = "Z";
-  refuse(&b, NARGS, &plain, true, "no parameter 'Z'", "X, offsets, a, Y, O, D", "sums");
+  refuse(&b, NARGS, &plain, true, "no parameter 'Z'", "X, offsets, rows, a, Y, O, D", "sums");
   b = a, b.at[D] = b.at[X];
   refuse(&b, NARGS, &plain, true, "X is given twice", "", "");
   b = a, b.at[X].array = NULL;
@@ -174,11 +176,32 @@ static void wrong_calls(void) {
   release(&a);
 }
 
+static void indices(void) {
+  const tg_run_options plain = {0}, look = {.check_indices = true};
+  arguments a = make(5, 33, 3);
+  tg_array *offsets = a.at[OFFSETS].array, *rows = a.at[ROWS].array;
+  for (int i = 0; i < 4; i++) tg_array_set(offsets, i, (double[]){0, 2, 2, 5}[i]);
+  tg_array_set(rows, 3, 5); // M + 1 are allowed: 0 ... 5
+  CHECKF(tg_run(device, source, &look, NARGS, a.at, true) == TG_OK, "%s", tg_error_message(ctx));
+  tg_array_set(rows, 3, 6);
+  refuse(&a, NARGS, &look, true, "rows[1, 1] is 6", "0 ... 5", "M + 1");
+  tg_array_set(rows, 3, -1);
+  refuse(&a, NARGS, &look, true, "rows[1, 1] is -1", "0 ... 5", "");
+  CHECKF(tg_run(device, source, &plain, NARGS, a.at, true) == TG_OK, "%s", tg_error_message(ctx)); // who does not ask is not told
+  tg_array_set(rows, 3, 0);
+  tg_array_set(offsets, 3, 6);
+  refuse(&a, NARGS, &look, true, "offsets[3] is 6", "0 ... 5", "M");
+  tg_array_set(offsets, 3, 1);
+  refuse(&a, NARGS, &look, true, "offsets[3] is 1", "less than the 2 before it", "");
+  release(&a);
+}
+
 static void on(const char *name) {
   CHECKF(tg_device_open(ctx, name, &device) == TG_OK, "%s", tg_error_message(ctx));
   results();
   repeated();
   wrong_calls();
+  indices();
   tg_device_close(device);
 }
 
