@@ -9,16 +9,11 @@ static void emit_undef(tg_llvm *e, tg_op *op) { tg_llvm_set(op, LLVMGetUndef(tg_
 
 static void emit_iota(tg_llvm *e, tg_op *op) {
   const tg_type type = op->out[0]->type;
-  const unsigned n = type.rank ? (unsigned)type.dim[0] : 1;
+  const unsigned n = (unsigned)type.dim[0];
   LLVMTypeRef element = tg_llvm_element(e, type.dtype);
   LLVMValueRef *values = TG_NEWN(e->arena, LLVMValueRef, n);
-  for (unsigned i = 0; i < n; i++) {
-    const char cls = tg_dtypes[type.dtype].cls;
-    if (type.dtype == TG_F32 || type.dtype == TG_F64) values[i] = LLVMConstReal(element, i);
-    else if (cls == 'f' || cls == 'e') values[i] = tg_llvm_int(element, (int64_t)tg_encode(type.dtype, i, TG_ROUND_IEEE));
-    else values[i] = tg_llvm_int(element, i);
-  }
-  tg_llvm_set(op, type.rank ? LLVMConstVector(values, n) : values[0]);
+  for (unsigned i = 0; i < n; i++) values[i] = LLVMConstInt(element, i, 0);
+  tg_llvm_set(op, LLVMConstVector(values, n));
 }
 
 static void emit_extract(tg_llvm *e, tg_op *op) {
