@@ -1,5 +1,5 @@
-// Host arrays for scripts: tg.tensor(dtype, shape [, values]), tg.read(file [, dtype]) and their methods. Indices count from 0, like those of
-// kernels; axes and Lua lists from 1.
+// Host arrays for scripts: tg.tensor(dtype, shape [, values]), tg.read(file [, dtype]) and their methods. Indices count from 0, like those
+// of kernels; axes and Lua lists from 1.
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -60,7 +60,8 @@ static int make(lua_State *L) {
   for (int i = 0; i < rank; i++) {
     if (list) lua_rawgeti(L, 2, i + 1);
     else lua_pushvalue(L, 2 + i);
-    if (!lua_isinteger(L, -1) || lua_tointeger(L, -1) < 0) return luaL_error(L, "dim %d of the tensor is not an integer of 0 or more", i + 1);
+    if (!lua_isinteger(L, -1) || lua_tointeger(L, -1) < 0)
+      return luaL_error(L, "dim %d of the tensor is not an integer of 0 or more", i + 1);
     dim[i] = lua_tointeger(L, -1);
     lua_pop(L, 1);
   }
@@ -139,7 +140,8 @@ static int get(lua_State *L) {
 
 static int set(lua_State *L) {
   tg_array *a = array_at(L, 1);
-  if (lua_gettop(L) != 2 + a->rank) return luaL_error(L, "set wants %d indices and a value, %d arguments were given", a->rank, lua_gettop(L) - 1);
+  if (lua_gettop(L) != 2 + a->rank)
+    return luaL_error(L, "set wants %d indices and a value, %d arguments were given", a->rank, lua_gettop(L) - 1);
   tg_array_set(a, flat_index(L, a, 2), luaL_checknumber(L, 2 + a->rank));
   return 0;
 }
@@ -152,7 +154,8 @@ static int fill(lua_State *L) {
   return 1;
 }
 
-// splitmix64 (Steele, Lea, Flood: Fast splittable pseudorandom number generators, 2014), by counter: element i of a seed is always the same.
+// splitmix64 (Steele, Lea, Flood: Fast splittable pseudorandom number generators, 2014), by counter: element i of a seed is always the
+// same.
 static uint64_t random_bits(uint64_t seed, uint64_t i) {
   uint64_t z = seed * 0xd1342543de82ef95u + (i + 1) * 0x9e3779b97f4a7c15u;
   z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
@@ -296,15 +299,17 @@ static int index_of(lua_State *L) {
   }
   lua_pushvalue(L, 2);
   if (lua_type(L, 2) == LUA_TSTRING && lua_rawget(L, lua_upvalueindex(1)) != LUA_TNIL) return 1;
-  return luaL_error(L, "tensors have no '%s'; elements are t:get(i, …) and t:set(i, …, value), indices count from 0", luaL_tolstring(L, 2, NULL));
+  return luaL_error(L, "tensors have no '%s'; elements are t:get(i, …) and t:set(i, …, value), indices count from 0",
+                    luaL_tolstring(L, 2, NULL));
 }
 
 static int no_assignment(lua_State *L) { return luaL_error(L, "elements of a tensor are set with t:set(i, …, value)"); }
 
 void tg_lua_open_arrays(lua_State *L) {
-  static const luaL_Reg methods[] = {{"get", get},         {"set", set},       {"fill", fill},       {"uniform", uniform}, {"normal", normal},
+  static const luaL_Reg methods[] = {{"get", get},         {"set", set},         {"fill", fill}, {"uniform", uniform}, {"normal", normal},
                                      {"compare", compare}, {"write", write_npy}, {"copy", copy}, {"to", convert},      {NULL, NULL}};
-  static const luaL_Reg meta[] = {{"__gc", array_gc}, {"__tostring", to_string}, {"__len", length}, {"__newindex", no_assignment}, {NULL, NULL}};
+  static const luaL_Reg meta[] = {
+      {"__gc", array_gc}, {"__tostring", to_string}, {"__len", length}, {"__newindex", no_assignment}, {NULL, NULL}};
   luaL_newmetatable(L, TENSOR);
   luaL_setfuncs(L, meta, 0);
   luaL_newlib(L, methods);

@@ -14,7 +14,7 @@
 typedef struct tg_lua {
   tg_context *ctx;
   lua_State *L;
-  size_t used, max_bytes; // of Lua's own memory
+  size_t used, max_bytes;   // of Lua's own memory
   int64_t steps, max_steps; // VM instructions since the last entry; max_steps 0 = no limit
   bool out_of_limit;        // an allocation would have passed max_bytes
   char where[256];          // user code at that moment
@@ -43,9 +43,9 @@ void tg_lua_open_core(lua_State *L); // pushes the table of core functions (core
 
 // Host arrays of scripts (array.c).
 #define TG_LUA_TENSOR "tegula.tensor"
-void tg_lua_open_arrays(lua_State *L);                 // adds `tensor` and `read` to the table at the top
-tg_array *tg_lua_array_at(lua_State *L, int index);    // raises when it is none
-tg_array **tg_lua_push_array(lua_State *L);            // pushes a tensor that has no array yet
+void tg_lua_open_arrays(lua_State *L);              // adds `tensor` and `read` to the table at the top
+tg_array *tg_lua_array_at(lua_State *L, int index); // raises when it is none
+tg_array **tg_lua_push_array(lua_State *L);         // pushes a tensor that has no array yet
 
 // Reads a whole file of at most max_bytes; the caller frees *text with tg_context_allocate(ctx, text, 0).
 tg_status tg_lua_read_file(tg_context *ctx, const char *file, size_t max_bytes, char **text, size_t *size);

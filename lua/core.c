@@ -3,7 +3,7 @@
 
 #include "lua/binding.h"
 
-#define KERNEL "tegula.core.kernel"
+#define KERNEL       "tegula.core.kernel"
 #define MAX_OPERANDS 64
 
 static tg_loc location(lua_State *L) {
@@ -440,13 +440,28 @@ static void push_dtypes(lua_State *L) {
 }
 
 void tg_lua_open_core(lua_State *L) {
-  static const luaL_Reg functions[] = {
-      {"kernel_new", kernel_new},     {"dim", declare_dim},           {"static", declare_static}, {"setting", declare_setting},
-      {"param", declare_param},       {"verify", verify},             {"expr_const", expr_const}, {"expr_sym", expr_sym},
-      {"expr_binary", expr_binary},   {"launch_begin", launch_begin}, {"launch_end", launch_end}, {"emit", emit},
-      {"results", results},           {"region_begin", region_begin}, {"region_end", region_end}, {"where", where},
-      {"pcall", protected_call},      {"load", load_text},            {"log", log_line},          {"number_methods", number_methods},
-      {"string_methods", string_methods}, {NULL, NULL}};
+  static const luaL_Reg functions[] = {{"kernel_new", kernel_new},
+                                       {"dim", declare_dim},
+                                       {"static", declare_static},
+                                       {"setting", declare_setting},
+                                       {"param", declare_param},
+                                       {"verify", verify},
+                                       {"expr_const", expr_const},
+                                       {"expr_sym", expr_sym},
+                                       {"expr_binary", expr_binary},
+                                       {"launch_begin", launch_begin},
+                                       {"launch_end", launch_end},
+                                       {"emit", emit},
+                                       {"results", results},
+                                       {"region_begin", region_begin},
+                                       {"region_end", region_end},
+                                       {"where", where},
+                                       {"pcall", protected_call},
+                                       {"load", load_text},
+                                       {"log", log_line},
+                                       {"number_methods", number_methods},
+                                       {"string_methods", string_methods},
+                                       {NULL, NULL}};
   luaL_newmetatable(L, KERNEL);
   lua_pushcfunction(L, kernel_gc);
   lua_setfield(L, -2, "__gc");

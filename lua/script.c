@@ -4,9 +4,9 @@
 
 #include "lua/binding.h"
 
-#define SOURCE "tegula.kernel source"
-#define DEVICE "tegula.device"
-#define SCRIPT_BYTES (16u << 20)
+#define SOURCE        "tegula.kernel source"
+#define DEVICE        "tegula.device"
+#define SCRIPT_BYTES  (16u << 20)
 #define MAX_ARGUMENTS 64
 
 // ---- name = value tables as bindings
@@ -181,7 +181,8 @@ static int kernel_ir(lua_State *L) {
 static int kernel_compile(lua_State *L) {
   static const char *const allowed[] = {"target", "emit", "set", "fix", "shape", NULL};
   check_options(L, 2, allowed);
-  tg_compile_options options = {.target = option_string(L, 2, "target", "cpu"), .settings = option_bindings(L, 2, "set"), .statics = option_bindings(L, 2, "fix")};
+  tg_compile_options options = {
+      .target = option_string(L, 2, "target", "cpu"), .settings = option_bindings(L, 2, "set"), .statics = option_bindings(L, 2, "fix")};
   const char *what = option_string(L, 2, "emit", "asm");
   tg_bindings shape = option_bindings(L, 2, "shape");
   text_box *box = push_text_box(L);
@@ -193,6 +194,57 @@ static int kernel_compile(lua_State *L) {
   tg_artifact_free(box->artifact);
   box->artifact = NULL;
   return 1;
+}
+
+// ---- measuring: documents in the schemas of the command line's --json, as Lua tables
+
+static int push_document(lua_State *L, tg_status status, char *json) {
+  tg_lua_check(L, status);
+  tg_lua_push_module(L, "json");
+  lua_pushstring(L, json);
+  tg_string_free(tg_lua_of(L)->ctx, json);
+  lua_call(L, 1, 1);
+  return 1;
+}
+
+static double option_number(lua_State *L, int options, const char *key) {
+  if (!lua_istable(L, options)) return 0;
+  lua_getfield(L, options, key);
+  double x = luaL_optnumber(L, -1, 0);
+  lua_pop(L, 1);
+  return x;
+}
+
+// kernel:bench{device =, shape =, set =, threads =, runs =, seed =}
+static int kernel_bench(lua_State *L) {
+  static const char *const allowed[] = {"device", "shape", "set", "threads", "runs", "seed", NULL};
+  check_options(L, 2, allowed);
+  tg_bench_options options = {
+      .device = option_string(L, 2, "device", "cpu"), .shape = option_bindings(L, 2, "shape"), .settings = option_bindings(L, 2, "set")};
+  options.threads = (int)option_integer(L, 2, "threads", 0);
+  options.runs = (int)option_integer(L, 2, "runs", 0);
+  options.seed = (uint64_t)option_integer(L, 2, "seed", 0);
+  char *json = NULL;
+  tg_source *source = source_at(L, 1);
+  tg_status status = tg_bench(tg_lua_of(L)->ctx, source, &options, &json);
+  return push_document(L, status, json);
+}
+
+// kernel:tune{device =, shape =, set =, strategy =, trials =, budget =, threads =, seed =}
+static int kernel_tune(lua_State *L) {
+  static const char *const allowed[] = {"device", "shape", "set", "strategy", "trials", "budget", "threads", "seed", NULL};
+  check_options(L, 2, allowed);
+  tg_tune_options options = {
+      .device = option_string(L, 2, "device", "cpu"), .shape = option_bindings(L, 2, "shape"), .settings = option_bindings(L, 2, "set")};
+  options.strategy = option_string(L, 2, "strategy", NULL);
+  options.trials = (int)option_integer(L, 2, "trials", 0);
+  options.budget = option_number(L, 2, "budget");
+  options.threads = (int)option_integer(L, 2, "threads", 0);
+  options.seed = (uint64_t)option_integer(L, 2, "seed", 0);
+  char *json = NULL;
+  tg_source *source = source_at(L, 1);
+  tg_status status = tg_tune(tg_lua_of(L)->ctx, source, &options, &json);
+  return push_document(L, status, json);
 }
 
 // ---- devices
@@ -256,7 +308,8 @@ static void add_argument(lua_State *L, call *c, const tg_param *p) {
     if (p->kind != TG_OUTPUT) luaL_error(L, "argument %s is missing", p->name);
     c->made[c->n] = true;
   } else {
-    if (!luaL_testudata(L, -1, TG_LUA_TENSOR)) luaL_error(L, "argument %s must be a tensor: tg.tensor(dtype, {dims}) or tg.read(file)", p->name);
+    if (!luaL_testudata(L, -1, TG_LUA_TENSOR))
+      luaL_error(L, "argument %s must be a tensor: tg.tensor(dtype, {dims}) or tg.read(file)", p->name);
     a->array = tg_lua_array_at(L, -1);
   }
   lua_pop(L, 1); // the arguments' table keeps it
@@ -376,7 +429,8 @@ static void new_class(lua_State *L, const char *name, const luaL_Reg *meta, cons
 
 static int open_host(lua_State *L) {
   static const luaL_Reg source_meta[] = {{"__gc", source_gc}, {"__tostring", source_to_string}, {NULL, NULL}};
-  static const luaL_Reg kernel_methods[] = {{"ir", kernel_ir}, {"compile", kernel_compile}, {NULL, NULL}};
+  static const luaL_Reg kernel_methods[] = {
+      {"ir", kernel_ir}, {"compile", kernel_compile}, {"bench", kernel_bench}, {"tune", kernel_tune}, {NULL, NULL}};
   static const luaL_Reg device_meta[] = {{"__gc", device_close}, {"__close", device_close}, {NULL, NULL}};
   static const luaL_Reg device_methods[] = {{"run", device_run}, {"time", device_time}, {"close", device_close}, {NULL, NULL}};
   new_class(L, SOURCE, source_meta, kernel_methods);

@@ -18,7 +18,7 @@ struct tg_source {
   tg_context *ctx;
   tg_lua *lua;
   bool owns_lua;
-  lua_State *L; // a thread of lua's, anchored in the registry when the state is a script's
+  lua_State *L;       // a thread of lua's, anchored in the registry when the state is a script's
   int thread, kernel; // registry references
   signature *signatures;
   char *file; // NULL when the kernel is a script's
@@ -92,8 +92,10 @@ static tg_status unknown_kernel(tg_context *ctx, const char *name) {
   char list[2048];
   size_t used = 0;
   list[0] = 0;
-  for (int i = 0; i < n && used < sizeof list - 64; i++) used += (size_t)snprintf(list + used, sizeof list - used, "%s%.60s", i ? ", " : "", names[i]);
-  return tg_error(ctx, TG_INVALID, "there is no library kernel '%s'; there is %s; a kernel of your own is named by its file, ending in .lua", name, list);
+  for (int i = 0; i < n && used < sizeof list - 64; i++)
+    used += (size_t)snprintf(list + used, sizeof list - used, "%s%.60s", i ? ", " : "", names[i]);
+  return tg_error(ctx, TG_INVALID,
+                  "there is no library kernel '%s'; there is %s; a kernel of your own is named by its file, ending in .lua", name, list);
 }
 
 // ---- loading

@@ -7,7 +7,7 @@
 #include "lua/binding.h"
 
 #define MODULE_BYTES (1u << 20) // of one Lua module of the DSL
-#define HOOK_STEP 4096          // VM instructions between looks at the limit
+#define HOOK_STEP    4096       // VM instructions between looks at the limit
 // A kernel's trace takes some 10^5 VM instructions; 10^8 take about a second and end a loop that would never end.
 #define KERNEL_STEPS 100000000
 #define KERNEL_BYTES ((size_t)256 << 20)
@@ -83,8 +83,10 @@ static void count_steps(lua_State *L, lua_Debug *ar) {
   const char *file = NULL;
   int line = 0;
   tg_lua_where(L, &file, &line);
-  lua_pushfstring(L, "%s:%d: the kernel's Lua code does not come to an end: stopped after %d million steps; loops over data are range:fold or range:each",
-                  file ? file : "?", line, (int)(lua->max_steps / 1000000));
+  lua_pushfstring(
+      L,
+      "%s:%d: the kernel's Lua code does not come to an end: stopped after %d million steps; loops over data are range:fold or range:each",
+      file ? file : "?", line, (int)(lua->max_steps / 1000000));
   lua_error(L);
 }
 
@@ -112,7 +114,8 @@ tg_status tg_lua_read_file(tg_context *ctx, const char *file, size_t max_bytes, 
   fclose(f);
   tg_status status = TG_OK;
   if (failed) status = tg_error(ctx, TG_INVALID, "cannot read %s: %s", file, strerror(failed));
-  else if (n >= max_bytes) status = tg_error(ctx, TG_INVALID, "%s is larger than %zu KiB, the most that a Lua source may have", file, max_bytes >> 10);
+  else if (n >= max_bytes)
+    status = tg_error(ctx, TG_INVALID, "%s is larger than %zu KiB, the most that a Lua source may have", file, max_bytes >> 10);
   if (status != TG_OK) {
     tg_context_allocate(ctx, data, 0);
     return status;
@@ -153,8 +156,11 @@ static int set_up(lua_State *L) {
   if (s->kind == TG_LUA_SCRIPT) {
     luaL_openlibs(L);
   } else {
-    static const luaL_Reg libraries[] = {{LUA_GNAME, luaopen_base}, {LUA_TABLIBNAME, luaopen_table}, {LUA_STRLIBNAME, luaopen_string},
-                                         {LUA_MATHLIBNAME, luaopen_math}, {LUA_UTF8LIBNAME, luaopen_utf8}};
+    static const luaL_Reg libraries[] = {{LUA_GNAME, luaopen_base},
+                                         {LUA_TABLIBNAME, luaopen_table},
+                                         {LUA_STRLIBNAME, luaopen_string},
+                                         {LUA_MATHLIBNAME, luaopen_math},
+                                         {LUA_UTF8LIBNAME, luaopen_utf8}};
     for (size_t i = 0; i < sizeof libraries / sizeof *libraries; i++) {
       luaL_requiref(L, libraries[i].name, libraries[i].func, 1);
       lua_pop(L, 1);

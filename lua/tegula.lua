@@ -46,4 +46,5 @@ setmetatable(tg, {
 -- What the binding itself calls.
 local check = load_module("check", S)
 return { tg = tg, S = S, trace = kernels.trace, Kernel = kernels.Kernel, check = check,
-         sandbox = load_module("sandbox", core, S, tg, check), script = load_module("script", core, S, tg, check) }
+         sandbox = load_module("sandbox", core, S, tg, check), script = load_module("script", core, S, tg, check),
+         json = function(text) return load_module("json")(text) end }

@@ -301,6 +301,12 @@ do
   mistake("unknown kernel", function() tg.load "gemm_fp9" end, "there is no library kernel 'gemm_fp9'")
   local times = device:time(gemm, { A = tg.tensor(f32, 3, 4), B = tg.tensor(f32, 5, 4) }, { runs = 3, set = { BM = 4, BN = 32 } })
   check(#times.seconds == 3 and times.min > 0 and times.min <= times.median, "time")
+  local bench = tg.load("rmsnorm"):bench { device = "interp", shape = { T = 2, H = 96 }, set = { BM = 2 }, runs = 3 }
+  check(bench.kernel == "rmsnorm" and bench.config.BM == 2 and bench.shape.H == 96 and bench.config_source == "set", "bench tells what it ran")
+  check(bench.seconds.min > 0 and bench.seconds.min <= bench.seconds.median, "bench gives seconds")
+  local tune = tg.load("rmsnorm"):tune { device = "interp", shape = { T = 2, H = 96 }, set = { BH = 64 }, trials = 2, seed = 3 }
+  check(#tune.evaluated >= 2 and tune.seed == 3 and math.type(tune.best.config.BM) == "integer" and tune.best.seconds > 0, "tune gives the best")
+  mistake("unknown option of tune", function() gemm:tune { trails = 3 } end, "unknown option 'trails'; there is device, shape, set, strategy, trials")
   device:close()
   mistake("closed", function() device:run(gemm, {}) end, "the device is closed")
 end

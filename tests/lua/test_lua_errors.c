@@ -29,7 +29,8 @@ static const mistake mistakes[] = {
     {1, "if x == 0 then x = x + 1 end", "'==' on tiles yields one Lua boolean; use a:eq(b) and tg.where"},
     {2, "local y =\n x ~= 0", "'~=' on tiles yields one Lua boolean; use a:ne(b) and tg.where"},
     {1, "local y = x == x * 2", "'==' on tiles yields one Lua boolean"},
-    {1, "if x:lt(3) then x = x + 1 end", "a tile under 'if' is always true in Lua; use tg.where(cond, a, b) for elements, tg.when(cond, body) for a whole block"},
+    {1, "if x:lt(3) then x = x + 1 end",
+     "a tile under 'if' is always true in Lua; use tg.where(cond, a, b) for elements, tg.when(cond, body) for a whole block"},
     {2, "if M == nil then\nelseif x:lt(3) then x = x + 1 end", "a tile under 'if' is always true in Lua"},
     {1, "while x:lt(3) do x = x + 1 end", "a tile under 'while' is always true in Lua; use tg.loop"},
     {2, "repeat x = x + 1\nuntil x:gt(3)", "a tile under 'until' is always true in Lua; use tg.loop"},
@@ -60,16 +61,22 @@ static const mistake mistakes[] = {
     {0, "local y = x; for i = 1, 3 do y = y + i end; C[{m, n}] = y", NULL},
     {0, "-- if x then\nlocal s = 'if x and y or not z'; C[{m, n}] = x:eq(0):to(f32)", NULL},
     // regions
-    {2, "local keep; K:by(16):each(function(kk) keep = A[{m, kk}] end)\nC[{m, n}] = keep:rsum(2)", "this tile is defined inside the each at line 9"},
-    {3, "local keep\nlocal s = K:by(16):fold(tg.zeros(f32, 64, 1), function(a, kk) keep = A[{m, kk}] return a + keep:rsum(2) end)\nC[{m, n}] = s + keep:rsum(2)",
+    {2, "local keep; K:by(16):each(function(kk) keep = A[{m, kk}] end)\nC[{m, n}] = keep:rsum(2)",
+     "this tile is defined inside the each at line 9"},
+    {3,
+     "local keep\nlocal s = K:by(16):fold(tg.zeros(f32, 64, 1), function(a, kk) keep = A[{m, kk}] return a + keep:rsum(2) end)\nC[{m, n}] "
+     "= s + keep:rsum(2)",
      "this tile is defined inside the fold at line 10 and does not exist outside; return it from the fold's function"},
     {2, "local keep; K:by(16):each(function(kk) keep = kk end)\nlocal y = A[{m, keep}]", "this range is defined inside the each at line 9"},
     {1, "k.blocks(M:by(64), function() end)", "k.blocks inside the k.blocks opened at line 8: launches follow each other"},
     {1, "K:by(16):fold(tg.zeros(f32, 64), function(a, kk) return a, a end)", "range:fold carries 1 value, its function returned 2"},
-    {1, "K:by(16):fold(tg.zeros(f32, 64), tg.zeros(f32, 64), function(a, b, kk) return a end)", "range:fold carries 2 values, its function returned 1"},
+    {1, "K:by(16):fold(tg.zeros(f32, 64), tg.zeros(f32, 64), function(a, b, kk) return a end)",
+     "range:fold carries 2 values, its function returned 1"},
     {1, "K:by(16):fold(tg.zeros(f32, 64), function(a, kk) a = a + 1 end)", "range:fold carries 1 value, its function returned 0"},
-    {1, "K:by(16):fold(tg.zeros(f32, 64), function(a, kk) return a:to(bf16) end)", "carried value 1 changes from f32[64] to bf16[64]; convert it with :to(tg.f32)"},
-    {1, "K:by(16):fold(tg.zeros(f32, 64, 1), function(a, kk) return a + A[{m, kk}] end)", "carried value 1 changes its shape from f32[64x1] to f32[64x16]"},
+    {1, "K:by(16):fold(tg.zeros(f32, 64), function(a, kk) return a:to(bf16) end)",
+     "carried value 1 changes from f32[64] to bf16[64]; convert it with :to(tg.f32)"},
+    {1, "K:by(16):fold(tg.zeros(f32, 64, 1), function(a, kk) return a + A[{m, kk}] end)",
+     "carried value 1 changes its shape from f32[64x1] to f32[64x16]"},
     {1, "K:by(16):fold(0, function(a, kk) return a end)", "initial value 1 is a number without dtype; write tg.full(dtype, 0, shape…)"},
     {1, "K:by(16):fold(function(kk) end)", "range:fold needs an initial value"},
     {1, "K:by(16):each(function(kk) return x end)", "range:each: its function returned 1 value"},
@@ -83,8 +90,10 @@ static const mistake mistakes[] = {
     {1, "local y = I[{m}] + 0.5", "0.5 is not an integer and cannot become i32"},
     {1, "local y = I[{m}] / 2", "'/' on i32: integers are divided by //"},
     {1, "local y = x & 3", "'&' works on integers and i1, not on floats"},
-    {1, "local y = x + tg.zeros(f32, 32)", "'+': f32[64x64] and f32[32] do not broadcast: extents are aligned at the right and must be equal or 1"},
-    {1, "local y = A[{m, K:by(16)}] + A[{m, K:by(16)}].T", "do not broadcast: extents are aligned at the right and must be equal or 1; is a .T missing?"},
+    {1, "local y = x + tg.zeros(f32, 32)",
+     "'+': f32[64x64] and f32[32] do not broadcast: extents are aligned at the right and must be equal or 1"},
+    {1, "local y = A[{m, K:by(16)}] + A[{m, K:by(16)}].T",
+     "do not broadcast: extents are aligned at the right and must be equal or 1; is a .T missing?"},
     {1, "local y = A[{m, K:by(16)}] + I[{m}]:to(f32)", "a column is written :reshape(64, 1)"},
     {1, "C[{m, n}] = H[{m, n}]", "store to 'C': 'C' is f32, the value bf16; convert it with :to(tg.f32)"},
     {1, "C[{m, 0}] = x:rsum(2)", "store to 'C': the index selects f32[64], the value is tile f32[64x1]; write :reshape(64)"},
@@ -117,7 +126,8 @@ static const mistake mistakes[] = {
     {1, "if M < 128 then x = x + 1 end", "'<' on dim M and 128: dims are known at launch, not at trace time"},
     {1, "if M == 128 then x = x + 1 end", "'==' on dim M and 128: dims are known at launch"},
     {1, "local y = M / 2", "'/' on dims: write a // b to round down or a:cdiv(b) to round up"},
-    {1, "local y = S[{m, tg.range(1, 64, K) // 128}]", "range // 128: a range of 64 with starts that are multiples of 1 does not lie in whole blocks of 128"},
+    {1, "local y = S[{m, tg.range(1, 64, K) // 128}]",
+     "range // 128: a range of 64 with starts that are multiples of 1 does not lie in whole blocks of 128"},
     {1, "local y = m // 48", "range // 48: a range of 64"},
     {1, "local y = m // m", "range // n: an extent must be an integer, not range of 64"},
     // declarations
@@ -178,25 +188,33 @@ static const struct {
     {"local x = = 3", "bad.lua:1: unexpected symbol near '='"},
     {"\033Lua", "attempt to load a binary chunk"},
     {"while true do end", "bad.lua:1: the kernel's Lua code does not come to an end: stopped after 100 million steps"},
-    {"return require('tegula').kernel('a', function(k)\nwhile true do end end)", "bad.lua:2: in kernel 'a': the kernel's Lua code does not come to an end"},
+    {"return require('tegula').kernel('a', function(k)\nwhile true do end end)",
+     "bad.lua:2: in kernel 'a': the kernel's Lua code does not come to an end"},
     {"\nlocal s = ('x'):rep(1 << 32)", "bad.lua:2: string.rep: 4294967296 copies of 1 bytes are more than 1048576 bytes"},
     {"local s = 'x'\nwhile true do\ns = s .. s end", "bad.lua:3: the Lua code wants more than its 256 MiB of memory"},
-    {"local t = {}\nfor i = 1, 1 << 40 do t[i] = ('x'):rep(1000) .. i end", "bad.lua:2: the Lua code wants more than its 256 MiB of memory"},
-    {"return require('tegula').kernel('a', function(k)\nlocal s = 'x' while true do s = s .. s end end)", "bad.lua:2: the Lua code wants more than its 256 MiB of memory"},
+    {"local t = {}\nfor i = 1, 1 << 40 do t[i] = ('x'):rep(1000) .. i end",
+     "bad.lua:2: the Lua code wants more than its 256 MiB of memory"},
+    {"return require('tegula').kernel('a', function(k)\nlocal s = 'x' while true do s = s .. s end end)",
+     "bad.lua:2: the Lua code wants more than its 256 MiB of memory"},
     {"local function f() return f() + 1 end return f()", "stack overflow"},
-    {"return require('tegula').kernel('a', function(k) local t = k.tune('BM', 1, {default = 2}) end)", "k.tune('BM'): the default 2 is not among the values"},
+    {"return require('tegula').kernel('a', function(k) local t = k.tune('BM', 1, {default = 2}) end)",
+     "k.tune('BM'): the default 2 is not among the values"},
     {"return require('tegula').kernel('a', function(k) k.dim 'M' k.dim 'M' end)", "k.dim: 'M' is declared twice"},
     {"return require('tegula').kernel('a', function(k) k:dim 'M' end)", "k.dim is called with a dot, not a colon"},
     {"local tg = require 'tegula' return tg.kernel('a', function(k) k.input('A', 'f33', 3) end)", "k.input('A'): \"f33\" is not a dtype"},
-    {"local tg = require 'tegula' return tg.kernel('a', function(k) k.input('A', tg.f32, 3, {zero = true}) end)", "k.input('A'): unknown option 'zero'"},
-    {"return require('tegula').kernel('a', function(k)\nk.blocks(1, function() return 1 end) end)", "bad.lua:2: in kernel 'a': k.blocks: its function returned a value"},
+    {"local tg = require 'tegula' return tg.kernel('a', function(k) k.input('A', tg.f32, 3, {zero = true}) end)",
+     "k.input('A'): unknown option 'zero'"},
+    {"return require('tegula').kernel('a', function(k)\nk.blocks(1, function() return 1 end) end)",
+     "bad.lua:2: in kernel 'a': k.blocks: its function returned a value"},
     {"local tg = require 'tegula'\ntg.zeros(tg.f32, 3)", "bad.lua:2: this operation: tiles exist only while a kernel is traced"},
     {"local tg = require 'tegula'\nreturn tg.kernel('a', function(k) local s = tg.zeros(tg.f32, 3) k.blocks(1, function() end) end)",
      "in kernel 'a': this operation: tiles exist only inside k.blocks"},
-    {"local tg = require 'tegula'\nreturn tg.kernel('a', function(k) local M = k.dim 'M'; local A = k.output('A', tg.f32, M) k.blocks(1, function()\nlocal t = A[{0}]\n"
+    {"local tg = require 'tegula'\nreturn tg.kernel('a', function(k) local M = k.dim 'M'; local A = k.output('A', tg.f32, M) k.blocks(1, "
+     "function()\nlocal t = A[{0}]\n"
      "for i = 1, 1000000 do t = t + 1 end end) end)",
      "bad.lua:4: in kernel 'a': the kernel has more than 50000 operations: a Lua loop unrolls at trace time"},
-    {"local tg = require 'tegula'\nreturn tg.kernel('a', function(k) local M = k.dim 'M'; local A = k.output('A', tg.f32, M); local t\nk.blocks(1, function() t = A[{0}] end)\n"
+    {"local tg = require 'tegula'\nreturn tg.kernel('a', function(k) local M = k.dim 'M'; local A = k.output('A', tg.f32, M); local "
+     "t\nk.blocks(1, function() t = A[{0}] end)\n"
      "k.blocks(1, function()\nA[{0}] = t end) end)",
      "bad.lua:5: in kernel 'a': store: this tile was made in the launch at line 3; launches share nothing but tensors"},
 };
@@ -205,7 +223,8 @@ static void test_files(void) {
   for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
     tg_status status = trace(files[i].text, strlen(files[i].text));
     CHECKF(status == TG_INVALID, "%s: no error", files[i].text);
-    CHECKF(strstr(tg_error_message(ctx), files[i].says) != NULL, "%s\n  wanted: %s\n  got: %s", files[i].text, files[i].says, tg_error_message(ctx));
+    CHECKF(strstr(tg_error_message(ctx), files[i].says) != NULL, "%s\n  wanted: %s\n  got: %s", files[i].text, files[i].says,
+           tg_error_message(ctx));
   }
 }
 

@@ -1,5 +1,5 @@
-// An allocator that refuses the n-th request, for many n: loading and tracing a kernel and running a script end in an error or in success, never
-// in a crash, and everything is given back.
+// An allocator that refuses the n-th request, for many n: loading and tracing a kernel and running a script end in an error or in success,
+// never in a crash, and everything is given back.
 #include "tegula/tegula.h"
 #include "test.h"
 
