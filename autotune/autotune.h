@@ -123,7 +123,10 @@ typedef struct tg_subject {
   tg_source *source;
   tg_kernel *signature;                         // borrowed from the source
   const char *hash;                             // of the declarations: symbols, parameters, settings
-  const char *device, *target, *family, *model; // model: the machine's own name for itself
+  const char *device, *family;
+  const char *compiled_for; // "cpu": what the device's code is compiled for
+  const char *target;       // "cpu-avx2": the machine description that this means here
+  const char *model;        // the machine's own name for itself
   const tg_machine *machine;
   const tg_family *row;
   tg_bindings options; // given settings that are options of the kernel

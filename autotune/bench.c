@@ -81,7 +81,7 @@ static void write_document(benching *b) {
   tg_text_add(&text, "{");
   add_string(&text, "kernel", s->signature->name);
   add_string(&text, "device", s->device);
-  add_string(&text, "target", s->target);
+  add_string(&text, "target", s->compiled_for);
   tg_text_add(&text, ",\"shape\":");
   tg_doc_bindings(&text, tg_bindings_join(&b->arena, s->shape, s->statics));
   tg_text_add(&text, ",\"config\":");

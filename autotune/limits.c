@@ -21,11 +21,13 @@ int tg_host_threads(void) {
   return n > 0 ? (int)n : 1;
 }
 
-static double now(void) {
+static double seconds_of(clockid_t clock) {
   struct timespec t;
-  clock_gettime(CLOCK_MONOTONIC, &t);
+  clock_gettime(clock, &t);
   return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
+
+static double now(void) { return seconds_of(CLOCK_MONOTONIC); }
 
 // ---- multiply-adds: enough independent chains to cover latency (4-5 cycles) times throughput (2 a cycle), few enough for the register
 // file
@@ -120,6 +122,7 @@ typedef struct crew {
   pthread_mutex_t gate; // held until it is known how many threads could be started
   pthread_barrier_t barrier;
   int threads;
+  bool own_time;      // by each thread's processor time, which other processes do not lengthen; else from the common start to the last end
   double until, best; // best: rate of the best trial, units a second
   double units;       // of one trial of one thread
   fma_fn *fma;        // NULL: read
@@ -133,6 +136,7 @@ typedef struct crew {
 typedef struct member {
   crew *crew;
   int index;
+  double seconds; // processor time of the last trial
   volatile double sink;
 } member;
 
@@ -152,7 +156,16 @@ static void trial(member *m) {
   m->sink = (double)read_words(words, c->words_each);
 }
 
-// Member 0 keeps the time; the barriers make a trial last from the common start to the last one's end.
+static void keep_best(crew *c, const member *first) {
+  double wall = now() - c->started, rate = c->units * c->threads / wall;
+  if (c->own_time) {
+    rate = 0;
+    for (int i = 0; i < c->threads; i++) rate += c->units / first[i].seconds;
+  }
+  c->best = fmax(c->best, rate);
+}
+
+// Member 0 keeps the books; the barriers make a trial last from the common start to the last one's end.
 static void *work(void *arg) {
   member *m = arg;
   crew *c = m->crew;
@@ -162,9 +175,11 @@ static void *work(void *arg) {
     if (m->index == 0) c->started = now(), c->stop = c->started > c->until && c->best > 0;
     pthread_barrier_wait(&c->barrier);
     if (c->stop) return NULL;
+    double begin = seconds_of(CLOCK_THREAD_CPUTIME_ID);
     trial(m);
+    m->seconds = seconds_of(CLOCK_THREAD_CPUTIME_ID) - begin;
     pthread_barrier_wait(&c->barrier);
-    if (m->index == 0) c->best = fmax(c->best, c->units * c->threads / (now() - c->started));
+    if (m->index == 0) keep_best(c, m);
   }
 }
 
@@ -190,7 +205,7 @@ static double crew_rate(crew *c, int threads, double seconds) {
 }
 
 static double measure_peak(int threads, double seconds) {
-  crew c = {.rounds = 1 << 16};
+  crew c = {.rounds = 1 << 16, .own_time = true};
   c.fma = best_fma(&c.units);
   c.units *= (double)c.rounds;
   return crew_rate(&c, threads, seconds);
@@ -206,7 +221,7 @@ static double measure_stream(int threads, double seconds) {
   if (memory == MAP_FAILED) return 0;
   madvise(memory, bytes, MADV_HUGEPAGE);
   memset(memory, 1, bytes);
-  crew c = {.words = (const int64_t *)memory, .words_each = each / 8, .units = (double)each};
+  crew c = {.words = (const int64_t *)memory, .words_each = each / 8, .units = (double)each, .own_time = threads == 1};
   double rate = crew_rate(&c, threads, seconds);
   munmap(memory, bytes);
   return rate;

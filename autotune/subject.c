@@ -114,10 +114,11 @@ static void find_target(tg_context *ctx, tg_subject *out) {
   for (int i = 0; i < n; i++) {
     if (strcmp(devices[i].name, out->device)) continue;
     out->family = devices[i].family;
-    out->target = out->device;
+    out->target = out->compiled_for = out->device;
     if (!devices[i].target) return; // takes tile IR
     out->machine = tg_target_find(ctx, devices[i].target, &out->row);
-    out->target = out->machine->target;
+    out->compiled_for = devices[i].target;
+    out->target = out->machine->name;
     return;
   }
   tg_text names = {.arena = &ctx->arena};
