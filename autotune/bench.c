@@ -108,7 +108,7 @@ static void write_document(benching *b) {
   tg_text_add(&text, "]");
   add_number(&text, "pack_seconds", b->inputs.pack_seconds);
   add_number(&text, "compile_seconds", tg_launchable_compile_seconds(b->launchable));
-  tg_text_add(&text, "}\n");
+  tg_text_add(&text, "}");
   b->json = tg_doc_finish(&text);
 }
 

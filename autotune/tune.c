@@ -84,7 +84,7 @@ static void write_document(tuning *t, const tg_plan *plan, const tg_outcome *out
   bool works = out->standard >= 0 && out->at[out->standard].trial.ok;
   tg_text_add(&text, "],\"default\":");
   add_config(t, &text, space, space->first_default, works ? out->at[out->standard].trial.seconds : NAN);
-  tg_text_add(&text, "}}\n");
+  tg_text_add(&text, "}}");
   t->json = tg_doc_finish(&text);
 }
 
