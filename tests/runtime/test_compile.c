@@ -196,6 +196,23 @@ static void killed_once(void) {
   CHECK(waitpid(-1, NULL, WNOHANG) == -1); // no helper, living or dead, is left
 }
 
+// The limits that the helper runs under: 4 GiB of addresses, CPU time for one job, no core files.
+static void limits(void) {
+  script("limited", "ulimit -v > limits; ulimit -c >> limits; ulimit -t >> limits; exec ./counting");
+  tg_context *ctx = open_context("limited", in("cache"));
+  CHECKF(compile_it(ctx, &job, true) == TG_OK, "%s", tg_error_message(ctx));
+  FILE *file = fopen(in("limits"), "r");
+  char memory[32] = "", core[32] = "", cpu[32] = "";
+  CHECK(file && fscanf(file, "%31s %31s %31s", memory, core, cpu) == 3);
+  if (file) fclose(file);
+#if !defined(__SANITIZE_ADDRESS__)
+  CHECK_STR(memory, "4194304");
+#endif
+  CHECK_STR(core, "0");
+  CHECKF(atoi(cpu) >= 1 && atoi(cpu) <= 3, "%s", cpu); // one second and what was used before
+  tg_context_free(ctx);
+}
+
 // Idle helpers that died are noticed without a SIGPIPE; helpers of a program that is gone leave.
 static void lonely(void) {
   script("one-shot", "echo >> shots; head -c 20 > /dev/null; cat reply; exit 0");
@@ -284,6 +301,7 @@ int main(void) {
   cache();
   bad_helpers();
   killed_once();
+  limits();
   lonely();
   in_process_without_llvm();
   shared();
