@@ -10,11 +10,34 @@ static tg_bindings copy_bindings(tg_arena *arena, tg_bindings from) {
   return (tg_bindings){from.n, at};
 }
 
-static void fill(tg_artifact *artifact, tg_kernel *kernel, const tg_compile_options *options, const tg_bindings *knobs) {
+// `variant` is a setting of the compile itself: which of the variants is shown. It belongs to neither kernel nor lowering.
+static int take_variant(tg_artifact *artifact, tg_bindings *knobs) {
+  int kept = 0, shown = artifact->nvariants - 1;
+  tg_binding *at = TG_NEWN(&artifact->arena, tg_binding, knobs->n + 1);
+  for (int i = 0; i < knobs->n; i++) {
+    if (strcmp(knobs->at[i].name, "variant") != 0) {
+      at[kept++] = knobs->at[i];
+      continue;
+    }
+    int64_t variant = tg_binding_int(artifact->ctx, &knobs->at[i], "--set");
+    if (variant < 0 || variant >= artifact->nvariants) {
+      tg_throw(artifact->ctx, TG_INVALID, "--set variant=%s: this kernel has variants 0 ... %d here; the last has no preconditions", knobs->at[i].value,
+               artifact->nvariants - 1);
+    }
+    shown = (int)variant;
+    artifact->pinned = true;
+  }
+  *knobs = (tg_bindings){kept, at};
+  return shown;
+}
+
+static void fill(tg_artifact *artifact, tg_kernel *kernel, const tg_compile_options *options, tg_bindings *knobs) {
   tg_context *ctx = artifact->ctx;
   const tg_family *family;
   const char *target = options->target ? options->target : "cpu";
   const tg_machine *machine = tg_target_find(ctx, target, &family);
+  artifact->nvariants = family->lowering->variants ? family->lowering->variants(kernel, machine) : 1;
+  artifact->shown = take_variant(artifact, knobs);
   tg_check_knobs(ctx, kernel, family, machine, knobs);
   artifact->in_process = options->in_process;
   artifact->no_cache = options->no_cache;
@@ -24,7 +47,6 @@ static void fill(tg_artifact *artifact, tg_kernel *kernel, const tg_compile_opti
   job->machine = tg_machine_text(ctx, machine);
   job->settings = copy_bindings(&artifact->arena, *knobs);
   job->statics = copy_bindings(&artifact->arena, options->statics);
-  artifact->nvariants = family->lowering->variants ? family->lowering->variants(kernel, machine) : 1;
   artifact->variants = TG_NEWN(&artifact->arena, struct tg_variant, artifact->nvariants);
 }
 
@@ -126,9 +148,11 @@ const tg_record *tg_artifact_variant(tg_artifact *artifact, int variant, tg_byte
 }
 
 const tg_record *tg_artifact_choose(tg_artifact *artifact, const tg_dims *dims, int ntensors, const tg_tensor *tensors, tg_bytes *object) {
-  for (int i = 0; i < artifact->nvariants - 1; i++) {
+  int first = artifact->pinned ? artifact->shown : 0;
+  for (int i = first; i < artifact->nvariants - 1; i++) {
     const tg_record *record = tg_artifact_variant(artifact, i, object);
     if (tg_record_admits(record, dims, ntensors, tensors)) return record;
+    if (artifact->pinned) tg_throw(artifact->ctx, TG_INVALID, "--set variant=%d: not all its preconditions hold for these arguments (--emit meta lists them)", i);
   }
   return tg_artifact_variant(artifact, artifact->nvariants - 1, object);
 }
@@ -139,29 +163,17 @@ static tg_record *record_of(tg_artifact *artifact, const char *want, int variant
   return tg_record_from_json(artifact->ctx, &artifact->arena, product.record, product.record_size);
 }
 
-// The variant that a launch with this shape takes; without a shape the last, which serves every call.
-static int variant_for(tg_artifact *artifact, const tg_bindings *shape) {
-  for (int i = 0; shape && i < artifact->nvariants - 1; i++) {
-    tg_record *record = record_of(artifact, "lane", i);
-    tg_dims dims;
-    tg_dims_solve(artifact->ctx, record, 0, NULL, shape, &dims);
-    if (tg_record_admits(record, &dims, 0, NULL)) return i;
-  }
-  return artifact->nvariants - 1;
-}
-
 struct emit_call {
   tg_artifact *artifact;
   const char *what;
   const tg_bindings *shape;
   tg_bytes out;
-  int variant;
   tg_record *record;
 };
 
 static void object_record_body(void *arg) {
   struct emit_call *call = arg;
-  call->record = record_of(call->artifact, "obj", call->variant);
+  call->record = record_of(call->artifact, "obj", call->artifact->shown);
 }
 
 static void emit_body(void *arg) {
@@ -172,17 +184,16 @@ static void emit_body(void *arg) {
     call->out = (tg_bytes){(void *)(uintptr_t)artifact->job.ir, artifact->job.ir_size};
     return;
   }
-  call->variant = variant_for(artifact, call->shape);
   if (strcmp(call->what, "meta") == 0) {
     // Registers and spills are known of objects alone; where the tool that makes them is absent the record has everything else.
-    if (tg_protect(artifact->ctx, object_record_body, call) != TG_OK) call->record = record_of(artifact, "asm", call->variant);
+    if (tg_protect(artifact->ctx, object_record_body, call) != TG_OK) call->record = record_of(artifact, "asm", artifact->shown);
     call->out.data = tg_record_meta(&artifact->arena, call->record, call->shape, &call->out.size);
     return;
   }
   for (size_t i = 0; i < sizeof forms / sizeof *forms; i++) {
     if (strcmp(forms[i], call->what) != 0) continue;
     tg_product product = {0};
-    compile_form(artifact, forms[i], call->variant, &product);
+    compile_form(artifact, forms[i], artifact->shown, &product);
     call->out = product.bytes;
     return;
   }

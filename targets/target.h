@@ -59,6 +59,8 @@ struct tg_artifact {
   tg_job job; // ir, target, settings, statics; `want` and `variant` vary
   bool in_process, no_cache;
   int nvariants;
+  int shown; // variant that tg_artifact_emit shows: the last, which serves every call, unless `--set variant=N` names another
+  bool pinned; // it does: launches take it too
   struct tg_variant {
     tg_record *record; // NULL until compiled
     tg_bytes obj;

@@ -196,6 +196,28 @@ static void indices(void) {
   release(&a);
 }
 
+// What compile shows: the last variant, whatever the shape; another one on demand.
+static void variants(void) {
+  const tg_binding zero = {"variant", "0"}, nine = {"variant", "9"}, dims[] = {{"T", "4"}, {"H", "64"}};
+  const tg_bindings shape = {2, dims};
+  tg_source *rmsnorm;
+  tg_artifact *artifact;
+  const void *data;
+  size_t size;
+  CHECK(tg_source_load(ctx, "rmsnorm", &rmsnorm) == TG_OK);
+  for (int first = 0; first < 2; first++) {
+    const tg_compile_options options = {.target = "nvptx:sm_80", .settings = {first, &zero}};
+    CHECKF(tg_compile(ctx, rmsnorm, &options, &artifact) == TG_OK, "%s", tg_error_message(ctx));
+    CHECK(tg_artifact_emit(artifact, "meta", &shape, &data, &size) == TG_OK);
+    CHECKF((strstr(data, "\"preconditions\":[]") != NULL) == !first, "%s", (const char *)data);
+    CHECK(strstr(data, "\"grid\":[4,1,1]") != NULL);
+    tg_artifact_free(artifact);
+  }
+  const tg_compile_options options = {.target = "nvptx:sm_80", .settings = {1, &nine}};
+  CHECK(tg_compile(ctx, rmsnorm, &options, &artifact) == TG_INVALID && strstr(tg_error_message(ctx), "variant=9"));
+  tg_source_free(rmsnorm);
+}
+
 static void on(const char *name) {
   CHECKF(tg_device_open(ctx, name, &device) == TG_OK, "%s", tg_error_message(ctx));
   results();
@@ -219,6 +241,7 @@ int main(void) {
   if (status == TG_OK) {
     on("interp");
     on("cpu");
+    variants();
     tg_source_free(source);
   }
   tg_context_free(ctx);
