@@ -47,6 +47,9 @@ void tg_lua_open_arrays(lua_State *L);              // adds `tensor` and `read` 
 tg_array *tg_lua_array_at(lua_State *L, int index); // raises when it is none
 tg_array **tg_lua_push_array(lua_State *L);         // pushes a tensor that has no array yet
 
+// Pushes lua/NAME.lua of the context's root as a function; compiled once per context (shared.c).
+void tg_lua_push_file(lua_State *L, const char *name);
+
 // Reads a whole file of at most max_bytes; the caller frees *text with tg_context_allocate(ctx, text, 0).
 tg_status tg_lua_read_file(tg_context *ctx, const char *file, size_t max_bytes, char **text, size_t *size);
 

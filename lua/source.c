@@ -1,6 +1,4 @@
-// Kernel sources: loading a Lua file, tracing it for its signature or in full, the list of the library's kernels.
-#include <dirent.h>
-#include <errno.h>
+// Kernel sources: loading a Lua file, tracing it for its signature or in full.
 #include <stdlib.h>
 #include <string.h>
 
@@ -24,65 +22,7 @@ struct tg_source {
   char *file; // NULL when the kernel is a script's
 };
 
-// ---- the library
-
-typedef struct library {
-  int n;
-  const char **names;
-} library;
-
-static void release_library(tg_context *ctx, void *state) {
-  library *lib = state;
-  for (int i = 0; i < lib->n; i++) tg_context_allocate(ctx, (void *)lib->names[i], 0);
-  tg_context_allocate(ctx, lib->names, 0);
-  tg_context_allocate(ctx, lib, 0);
-}
-
-static int by_name(const void *a, const void *b) { return strcmp(*(const char *const *)a, *(const char *const *)b); }
-
-static tg_status add_name(tg_context *ctx, library *lib, const char *file, size_t length) {
-  const char **names = tg_context_allocate(ctx, lib->names, sizeof *names * (size_t)(lib->n + 1));
-  if (names) lib->names = names;
-  char *copy = names ? tg_context_allocate(ctx, NULL, length + 1) : NULL;
-  if (!copy) return tg_error(ctx, TG_NO_MEMORY, "out of memory");
-  memcpy(copy, file, length);
-  copy[length] = 0;
-  names[lib->n++] = copy;
-  return TG_OK;
-}
-
-static tg_status list_library(tg_context *ctx, library *lib) {
-  char path[4096];
-  snprintf(path, sizeof path, "%s/kernels", tg_context_root(ctx));
-  DIR *dir = opendir(path);
-  if (!dir) return tg_error(ctx, TG_INVALID, "cannot list the kernel library %s: %s", path, strerror(errno));
-  tg_status status = TG_OK;
-  for (struct dirent *e; status == TG_OK && (e = readdir(dir));) {
-    size_t n = strlen(e->d_name);
-    if (n > 4 && strcmp(e->d_name + n - 4, ".lua") == 0 && e->d_name[0] != '.') status = add_name(ctx, lib, e->d_name, n - 4);
-  }
-  closedir(dir);
-  if (lib->n > 1) qsort(lib->names, (size_t)lib->n, sizeof *lib->names, by_name);
-  return status;
-}
-
-tg_status tg_library(tg_context *ctx, int *n, const char *const **names) {
-  library *lib = tg_context_binding(ctx);
-  if (!lib) {
-    lib = tg_context_allocate(ctx, NULL, sizeof *lib);
-    if (!lib) return tg_error(ctx, TG_NO_MEMORY, "out of memory");
-    *lib = (library){0};
-    tg_status status = list_library(ctx, lib);
-    if (status != TG_OK) {
-      release_library(ctx, lib);
-      return status;
-    }
-    tg_context_bind(ctx, lib, release_library);
-  }
-  *n = lib->n;
-  *names = lib->names;
-  return TG_OK;
-}
+// ---- loading
 
 static tg_status unknown_kernel(tg_context *ctx, const char *name) {
   int n;
@@ -97,8 +37,6 @@ static tg_status unknown_kernel(tg_context *ctx, const char *name) {
   return tg_error(ctx, TG_INVALID,
                   "there is no library kernel '%s'; there is %s; a kernel of your own is named by its file, ending in .lua", name, list);
 }
-
-// ---- loading
 
 static bool is_file_name(const char *name) {
   size_t n = strlen(name);

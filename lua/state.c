@@ -6,8 +6,7 @@
 
 #include "lua/binding.h"
 
-#define MODULE_BYTES (1u << 20) // of one Lua module of the DSL
-#define HOOK_STEP    4096       // VM instructions between looks at the limit
+#define HOOK_STEP 4096 // VM instructions between looks at the limit
 // A kernel's trace takes some 10^5 VM instructions; 10^8 take about a second and end a loop that would never end.
 #define KERNEL_STEPS 100000000
 #define KERNEL_BYTES ((size_t)256 << 20)
@@ -130,18 +129,8 @@ tg_status tg_lua_read_file(tg_context *ctx, const char *file, size_t max_bytes, 
 
 // load_module(name, ...): runs lua/NAME.lua of the context's root with the arguments.
 static int load_module(lua_State *L) {
-  tg_lua *lua = tg_lua_of(L);
-  const char *name = luaL_checkstring(L, 1);
-  const char *path = lua_pushfstring(L, "%s/lua/%s.lua", tg_context_root(lua->ctx), name);
-  const char *chunk = lua_pushfstring(L, "=[tegula.%s]", name);
-  char *text;
-  size_t size;
-  tg_lua_check(L, tg_lua_read_file(lua->ctx, path, MODULE_BYTES, &text, &size));
-  int status = luaL_loadbufferx(L, text, size, chunk, "t");
-  tg_context_allocate(lua->ctx, text, 0);
-  if (status != LUA_OK) return lua_error(L);
+  tg_lua_push_file(L, luaL_checkstring(L, 1));
   lua_replace(L, 1); // the function where the name was, then its arguments
-  lua_pop(L, 2);
   lua_call(L, lua_gettop(L) - 1, 1);
   return 1;
 }
