@@ -78,6 +78,13 @@ static void bind_args(lower *L, int n, const carried *c, tg_value *const *args, 
   }
 }
 
+// An argument yielded in another's place: its buffer may be overwritten before it is read.
+static bool is_carried(int n, const carried *c, const tg_value *v) {
+  for (int i = 0; i < n; i++)
+    if (c[i].arg == v) return true;
+  return false;
+}
+
 static void next_trip(lower *L, int n, const carried *c, tg_op *yield, tg_value **ssa) {
   const buffer *copy[64];
   tg_value *next[64];
@@ -91,7 +98,7 @@ static void next_trip(lower *L, int n, const carried *c, tg_op *yield, tg_value 
         if (j != i) in_place = reach(yield->in[j], c[i].arg, true) == REACH_NOT;
       const info *f = loops_info(L, yield->in[i]);
       if (in_place && !f->buf) loops_materialise(L, yield->in[i], c[i].buf);
-      else copy[i] = f->buf ? f->buf : loops_materialise_new(L, yield->in[i], "next");
+      else copy[i] = f->buf && !is_carried(n, c, yield->in[i]) ? f->buf : loops_materialise_new(L, yield->in[i], "next");
     }
   }
   for (int i = 0; i < n; i++) {

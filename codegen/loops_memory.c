@@ -310,7 +310,7 @@ static void locate(lower *L, const tg_op *op, const view *v, const pos *p, addre
     }
     tg_value *at = loops_addc(L, loops_index_base(L, x), x->c[0]);
     conjoin(L, &out->guard, loops_bin(L, TG_OP_LT, at, count));
-    if (low) conjoin(L, &out->guard, low);
+    if (low) conjoin(L, &out->guard, loops_bin(L, TG_OP_GE, loops_add(L, at, start), loops_int(L, 0))); // a range may begin below 0 and reach inside
   }
   if (moves && !limited) L->probe->varies = true;
   if (L->probe) note_unit(L, v, used);

@@ -1,6 +1,6 @@
 // Every op that the simt lowering takes, executed by the warp interpreter and held against the tile interpreter, with 1 to 4 warps and both variants.
 #include "codegen/codegen.h"
-#include "interp/interp_test.h"
+#include "interp/ops.h"
 #include "oracle.h"
 #include "simt/warp.h"
 #include "targets/target.h"
