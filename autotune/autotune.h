@@ -116,13 +116,13 @@ typedef struct tg_db_query {
 // The record to use, best level first: this shape on this machine; the nearest shape on this machine; the nearest on machines of this
 // target; on the family. Among equals an earlier database wins, so that the user's overlays the shipped one. NULL when none fits.
 const tg_db_record *tg_db_find(int ndbs, const tg_db *dbs, const tg_db_query *query, tg_db_level *level);
-double tg_db_distance(tg_bindings a, tg_bindings b); // squared log-distance over the letters; INFINITY when they name unlike letters
+double tg_db_distance(tg_bindings a, tg_bindings b); // squared doublings over the letters; INFINITY when they name unlike letters
 
 // What identifies tuning of a kernel on a device; `source` may be asked with settings and shape.
 typedef struct tg_subject {
   tg_source *source;
-  tg_kernel *signature;                         // borrowed from the source
-  const char *hash;                             // of the declarations: symbols, parameters, settings
+  tg_kernel *signature; // borrowed from the source
+  const char *hash;     // of the declarations: symbols, parameters, settings
   const char *device, *family;
   const char *compiled_for; // "cpu": what the device's code is compiled for
   const char *target;       // "cpu-avx2": the machine description that this means here

@@ -11,7 +11,7 @@
 
 #include "autotune/autotune.h"
 
-enum { MAX_LINE = 1 << 20 };
+enum { MAX_LINE = 1 << 20, FAR = 16 /* squared doublings: a config tuned for one row does not serve a thousand */ };
 
 void tg_db_init(tg_db *db, tg_context *ctx) {
   memset(db, 0, sizeof *db);
@@ -295,7 +295,7 @@ static bool rank_record(const tg_db_record *r, const tg_db_query *q, int layer, 
   if (strcmp(r->kernel, q->kernel) || strcmp(r->signature, q->signature) || strcmp(r->family, q->family)) return false;
   if (!tg_bindings_equal(r->statics, q->statics) || !tg_bindings_equal(r->settings, q->settings)) return false;
   double distance = tg_db_distance(r->shape, q->shape);
-  if (!isfinite(distance)) return false;
+  if (!(distance <= FAR)) return false;
   bool here = !strcmp(r->machine, q->machine) && !strcmp(r->device, q->device), target = !strcmp(r->target, q->target);
   *out = (rank){.level = here     ? (distance == 0 ? TG_DB_EXACT : TG_DB_NEAREST)
                          : target ? TG_DB_MACHINE

@@ -28,14 +28,15 @@ typedef struct forest {
   int n; // told
   int asked;
   int *index;   // told configs
-  float *value; // their log(seconds); failed ones get a penalty when fitting
+  float *value; // their log(seconds)
   bool *failed;
   uint8_t *digits; // of every told config, naxes each
   node *nodes;     // of the tree being grown and used, all trees one after the other
   int nnodes, node_capacity;
   int roots[TREES];
-  int *order;    // scratch of the fit
-  float *target; // log(seconds) with failures filled in
+  int *order;     // scratch of the fit
+  float *target;  // what the trees are fitted to
+  double *sorted; // scratch of its median
 } forest;
 
 void *tg_forest_start(tg_arena *arena, const tg_search_space *space, uint64_t seed) {
@@ -50,6 +51,7 @@ void *tg_forest_start(tg_arena *arena, const tg_search_space *space, uint64_t se
   f->digits = TG_NEWN(arena, uint8_t, (int64_t)most * space->naxes + 1);
   f->order = TG_NEWN(arena, int, most);
   f->target = TG_NEWN(arena, float, most);
+  f->sorted = TG_NEWN(arena, double, most);
   f->node_capacity = 1 << 16;
   f->nodes = TG_NEWN(arena, node, f->node_capacity);
   return f;
@@ -76,7 +78,7 @@ static int add_node(forest *f, node value) {
 
 static int digit(const forest *f, int sample, int axis) { return f->digits[sample * f->space->naxes + axis]; }
 
-// Best of one random cut on every axis that varies in order[0..n), by the squared error it removes. False when nothing varies.
+// Best of one random cut on about half of the axes that vary in order[0..n), by the squared error it removes. False when nothing varies.
 static bool best_cut(forest *f, const int *order, int n, int *axis, float *cut) {
   double best = -1;
   for (int a = 0; a < f->space->naxes; a++) {
@@ -86,7 +88,7 @@ static bool best_cut(forest *f, const int *order, int n, int *axis, float *cut) 
       low = d < low ? d : low;
       high = d > high ? d : high;
     }
-    if (low >= high) continue;
+    if (low >= high || (best >= 0 && tg_rng_below(&f->rng, 2))) continue;
     float at = (float)low + (float)tg_rng_below(&f->rng, (uint64_t)(high - low)) + 0.5f;
     double left = 0, right = 0;
     int nleft = 0;
@@ -120,14 +122,23 @@ static int grow(forest *f, int *order, int n) {
   return here;
 }
 
-static void fit(forest *f) {
-  float worst = -INFINITY;
+// log(seconds) of what was told, cut off at the median: how bad a bad config is teaches nothing about where the best ones are, and would
+// outweigh what does. Failed ones count as bad.
+static void set_targets(forest *f) {
+  int usable = 0;
   for (int i = 0; i < f->n; i++)
-    if (!f->failed[i] && f->value[i] > worst) worst = f->value[i];
-  for (int i = 0; i < f->n; i++) f->target[i] = f->failed[i] ? worst + 0.7f /* twice the slowest */ : f->value[i];
+    if (!f->failed[i]) f->sorted[usable++] = f->value[i];
+  float median = (float)tg_median(f->sorted, usable);
+  for (int i = 0; i < f->n; i++) f->target[i] = f->failed[i] || f->value[i] > median ? median : f->value[i];
+}
+
+// Every tree sees a sample of its own, with repetition (Breiman, "Bagging predictors", Machine Learning 24, 1996), so that they differ
+// where little is known.
+static void fit(forest *f) {
+  set_targets(f);
   f->nnodes = 0;
   for (int t = 0; t < TREES; t++) {
-    for (int i = 0; i < f->n; i++) f->order[i] = i;
+    for (int i = 0; i < f->n; i++) f->order[i] = (int)tg_rng_below(&f->rng, (uint64_t)f->n);
     f->roots[t] = grow(f, f->order, f->n);
   }
 }

@@ -109,6 +109,13 @@ static void make_reference(tuning *t) {
   tg_inputs_free(t->ctx, &t->inputs); // the measuring process makes its own
 }
 
+// Launches of an empty shape do next to nothing: their best config says nothing about shapes nearby.
+static bool is_empty(const tg_subject *subject) {
+  for (int i = 0; i < subject->shape.n; i++)
+    if (!strcmp(subject->shape.at[i].value, "0")) return true;
+  return false;
+}
+
 static void tune(void *arg) {
   tuning *t = arg;
   tg_context *ctx = t->ctx;
@@ -121,8 +128,8 @@ static void tune(void *arg) {
     tg_throw(ctx, TG_INVALID, "kernel '%s' was made by a script: put it into a file of its own to tune it", t->subject.signature->name);
   tg_plan plan = {.ctx = ctx, .strategy = tg_strategy_find(ctx, o->strategy), .seed = o->seed, .trials = o->trials, .budget = o->budget};
   plan.space = tg_space_of(ctx, &t->arena, &t->subject);
-  plan.database = ctx->config.database;
-  tg_db_writable(ctx, plan.database);
+  tg_db_writable(ctx, ctx->config.database);
+  plan.database = is_empty(&t->subject) ? NULL : ctx->config.database;
   plan.journal = journal_of(t, plan.space, plan.strategy);
   if (plan.strategy->seeded) plan.nseeds = seeds_of(t, plan.space, &plan.seeds);
   make_reference(t);

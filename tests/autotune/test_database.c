@@ -190,7 +190,8 @@ static void test_lookup(tg_arena *arena) {
   expect(arena, &db, "box", "cpu:avx2", 64, NULL, TG_DB_EXACT, "32"); // the fastest final one
   expect(arena, &db, "box", "cpu:avx2", 3, NULL, TG_DB_NEAREST, "1"); // log2(4/2) = 1 < log2(65/4)
   expect(arena, &db, "box", "cpu:avx2", 40, NULL, TG_DB_NEAREST, "32");
-  expect(arena, &db, "box", "cpu:avx2", 100000, NULL, TG_DB_NEAREST, "32"); // this machine before others that are nearer
+  expect(arena, &db, "box", "cpu:avx2", 200, NULL, TG_DB_NEAREST, "32"); // this machine before others that are nearer
+  expect(arena, &db, "box", "cpu:avx2", 100000, NULL, TG_DB_MISS, NULL); // nothing within a factor of 16
   expect(arena, &db, "desk", "cpu:avx2", 128, NULL, TG_DB_MACHINE, "128");
   expect(arena, &db, "desk", "cpu:avx512", 256, NULL, TG_DB_FAMILY, "256");
   expect(arena, &db, "rack", "cpu:avx2", 64, not_64, TG_DB_NEAREST, "128");
