@@ -11,6 +11,8 @@ typedef struct checking {
   void (*report)(void *user, const char *line, bool ok);
   void *user;
   const char *device, *target;
+  const tg_family *row;      // what is compiled for; NULL where the device takes tile IR
+  const tg_machine *machine;
   int done, failed;
 } checking;
 
@@ -43,7 +45,7 @@ static const struct {
                {"H", 6, {300, 1, 128, 72, 513, 0}},
                {"I", 5, {100, 128, 300, 1, 64}}};
 static const int other_extents[] = {3, 17, 1, 64, 0, 33, 2};
-enum { SHAPES = 9 };
+enum { SHAPES = 9, UNEVEN = 6 };
 
 static int extent_of(const char *letter, int i) {
   for (size_t k = 0; k < sizeof extents / sizeof *extents; k++) {
@@ -58,6 +60,19 @@ static tg_bindings shape_of(tg_arena *arena, const tg_kernel *signature, int i) 
   for (int s = 0; s < signature->nsymbols; s++) {
     if (signature->symbols[s].value >= 0) continue;
     at[n++] = (tg_binding){signature->symbols[s].name, tg_arena_printf(arena, "%d", extent_of(signature->symbols[s].name, i))};
+  }
+  return (tg_bindings){n, at};
+}
+
+// A target compiles for the statics of that shape; dims stay open.
+static tg_bindings statics_of(tg_arena *arena, const tg_kernel *signature) {
+  tg_bindings shape = shape_of(arena, signature, UNEVEN);
+  tg_binding *at = TG_NEWN(arena, tg_binding, shape.n + 1);
+  int n = 0;
+  for (int i = 0; i < shape.n; i++) {
+    for (int s = 0; s < signature->nsymbols; s++) {
+      if (signature->symbols[s].kind == TG_SYM_STATIC && strcmp(signature->symbols[s].name, shape.at[i].name) == 0) at[n++] = shape.at[i];
+    }
   }
   return (tg_bindings){n, at};
 }
@@ -85,7 +100,9 @@ static void run_case(void *arg) {
 static void compile_case(void *arg) {
   one_case *k = arg;
   tg_context *ctx = k->c->ctx;
-  tg_compile_options options = {.target = k->c->target, .settings = k->settings};
+  tg_split split;
+  tg_split_settings(ctx, k->source, &k->settings, &k->arena, &split);
+  tg_compile_options options = {.target = k->c->target, .settings = k->settings, .statics = statics_of(&k->arena, split.signature)};
   const void *data;
   size_t size;
   tg_check_status(ctx, tg_compile(ctx, k->source, &options, &k->artifact));
@@ -131,8 +148,39 @@ static void every_shape(checking *c, tg_arena *arena, tg_source *source, const c
   for (int i = 0; i < SHAPES; i++) one(c, source, kernel, shape_of(arena, signature, i), settings);
 }
 
-// The default, and every other value of every setting by itself: what each is there for. Only options change what a kernel means, so a
-// device is checked under those.
+// One value of one setting by itself. Options change what a kernel means: a device runs them over every shape; meta-parameters and knobs do
+// not: one shape that no tile divides.
+static void one_value(checking *c, tg_arena *arena, tg_source *source, const char *kernel, const char *name, const char *value, bool option) {
+  tg_binding *binding = TG_NEW(arena, tg_binding);
+  *binding = (tg_binding){name, value};
+  tg_bindings settings = {1, binding};
+  tg_kernel *signature;
+  tg_check_status(c->ctx, tg_source_signature(source, option ? &settings : NULL, &signature));
+  if (!c->device) {
+    one(c, source, kernel, (tg_bindings){0}, settings);
+  } else if (option) {
+    every_shape(c, arena, source, kernel, signature, settings);
+  } else {
+    one(c, source, kernel, shape_of(arena, signature, UNEVEN), settings);
+  }
+}
+
+static void every_knob(checking *c, tg_arena *arena, tg_source *source, const char *kernel, const tg_kernel *signature) {
+  if (!c->row) return; // the device takes tile IR: there is no lowering
+  tg_knob knobs[64];
+  tg_kernel *tile;
+  tg_bindings statics = statics_of(arena, signature);
+  tg_check_status(c->ctx, tg_source_trace(source, NULL, &statics, &tile));
+  int n = c->row->lowering->knobs(tile, c->machine, knobs, 64);
+  tg_kernel_free(tile);
+  for (int i = 0; i < n; i++) {
+    for (int v = 1; v < knobs[i].nvalues; v++) { // values[0] is the default
+      one_value(c, arena, source, kernel, knobs[i].name, tg_arena_printf(arena, "%lld", (long long)knobs[i].values[v]), false);
+    }
+  }
+}
+
+// The default, and every other value of every setting by itself: what each is there for.
 static void every_setting(checking *c, tg_arena *arena, tg_source *source, const char *kernel) {
   tg_kernel *signature;
   tg_check_status(c->ctx, tg_source_signature(source, NULL, &signature));
@@ -144,19 +192,11 @@ static void every_setting(checking *c, tg_arena *arena, tg_source *source, const
   for (int i = 0; i < signature->nsettings; i++) {
     const tg_setting *setting = &signature->settings[i];
     for (int v = 0; v < setting->nallowed; v++) {
-      if (strcmp(setting->allowed[v], setting->fallback) == 0 || (c->device && setting->kind != TG_OPTION)) continue;
-      tg_binding *binding = TG_NEW(arena, tg_binding);
-      *binding = (tg_binding){setting->name, setting->allowed[v]};
-      tg_bindings settings = {1, binding};
-      if (c->device) {
-        tg_kernel *under;
-        tg_check_status(c->ctx, tg_source_signature(source, &settings, &under));
-        every_shape(c, arena, source, kernel, under, settings);
-      } else {
-        one(c, source, kernel, (tg_bindings){0}, settings);
-      }
+      if (strcmp(setting->allowed[v], setting->fallback) == 0) continue;
+      one_value(c, arena, source, kernel, setting->name, setting->allowed[v], setting->kind == TG_OPTION);
     }
   }
+  every_knob(c, arena, source, kernel, signature);
 }
 
 typedef struct kernel_call {
@@ -175,13 +215,14 @@ static void kernel_body(void *arg) {
 static void check_body(void *arg) {
   checking *c = arg;
   if (!c->device == !c->target) tg_throw(c->ctx, TG_INVALID, "check wants a device or a target, one of the two");
-  const tg_family *family;
-  if (c->target) tg_target_find(c->ctx, c->target, &family);
+  const char *target = c->target;
   if (c->device) {
     tg_device *device; // a name that does not exist is the caller's mistake, not a failed check
     tg_check_status(c->ctx, tg_device_open(c->ctx, c->device, &device));
+    target = device->target;
     tg_device_close(device);
   }
+  if (target) c->machine = tg_target_find(c->ctx, target, &c->row);
   int n;
   const char *const *names;
   tg_check_status(c->ctx, tg_library(c->ctx, &n, &names));
