@@ -128,7 +128,8 @@ static void release(one_case *k) {
   tg_arena_free(&k->arena);
 }
 
-static bool one(checking *c, tg_source *source, const char *kernel, tg_bindings shape, tg_bindings settings) {
+// `may_refuse`: a meta-parameter's value that the machine has no room for, which the lowering says with TG_INVALID and the tuner prunes, is no failure.
+static bool one(checking *c, tg_source *source, const char *kernel, tg_bindings shape, tg_bindings settings, bool may_refuse) {
   one_case k = {.c = c, .source = source, .kernel = kernel, .shape = shape, .settings = settings};
   tg_arena_init(&k.arena, c->ctx);
   tg_status status = tg_protect(c->ctx, c->device ? run_case : compile_case, &k);
@@ -136,16 +137,17 @@ static bool one(checking *c, tg_source *source, const char *kernel, tg_bindings 
   const char *what = listed(&k.arena, settings), *where = listed(&k.arena, shape);
   const char *line = tg_arena_printf(&k.arena, "%s%s%s%s%s%s%s", kernel, *where ? " " : "", where, *what ? " --set " : "", what,
                                      verdict ? ": " : "", verdict ? verdict : "");
+  bool good = !verdict || (may_refuse && status == TG_INVALID);
   c->done++;
-  c->failed += verdict != NULL;
-  if (c->report) c->report(c->user, line, !verdict);
+  c->failed += !good;
+  if (c->report) c->report(c->user, line, good);
   release(&k);
-  return !verdict;
+  return good;
 }
 
 static void every_shape(checking *c, tg_arena *arena, tg_source *source, const char *kernel, const tg_kernel *signature,
                         tg_bindings settings) {
-  for (int i = 0; i < SHAPES; i++) one(c, source, kernel, shape_of(arena, signature, i), settings);
+  for (int i = 0; i < SHAPES; i++) one(c, source, kernel, shape_of(arena, signature, i), settings, false);
 }
 
 // One value of one setting by itself. Options change what a kernel means: a device runs them over every shape; meta-parameters and knobs do
@@ -157,11 +159,11 @@ static void one_value(checking *c, tg_arena *arena, tg_source *source, const cha
   tg_kernel *signature;
   tg_check_status(c->ctx, tg_source_signature(source, option ? &settings : NULL, &signature));
   if (!c->device) {
-    one(c, source, kernel, (tg_bindings){0}, settings);
+    one(c, source, kernel, (tg_bindings){0}, settings, !option);
   } else if (option) {
     every_shape(c, arena, source, kernel, signature, settings);
   } else {
-    one(c, source, kernel, shape_of(arena, signature, UNEVEN), settings);
+    one(c, source, kernel, shape_of(arena, signature, UNEVEN), settings, false);
   }
 }
 
@@ -186,7 +188,7 @@ static void every_setting(checking *c, tg_arena *arena, tg_source *source, const
   tg_check_status(c->ctx, tg_source_signature(source, NULL, &signature));
   if (c->device) {
     every_shape(c, arena, source, kernel, signature, (tg_bindings){0});
-  } else if (!one(c, source, kernel, (tg_bindings){0}, (tg_bindings){0})) {
+  } else if (!one(c, source, kernel, (tg_bindings){0}, (tg_bindings){0}, false)) {
     return; // what the target cannot do at all need not be said for every setting
   }
   for (int i = 0; i < signature->nsettings; i++) {

@@ -454,7 +454,9 @@ static int default_warp_bits(const tg_kernel *tile, const tg_machine *machine) {
 static int simt_knobs(const tg_kernel *tile, const tg_machine *machine, tg_knob *out, int max) {
   if (max < 1) return 0;
   *out = (tg_knob){.name = "warps", .doc = "warps of a block"};
-  int first = default_warp_bits(tile, machine);
+  tg_kernel *plain = simt_expand_scaled(tile);
+  int first = default_warp_bits(plain ? plain : tile, machine);
+  if (plain) tg_kernel_free(plain);
   out->values[out->nvalues++] = 1 << first;
   for (int bits = 0; bits <= MOST_WARP_BITS; bits++)
     if (bits != first) out->values[out->nvalues++] = 1 << bits;
@@ -490,6 +492,10 @@ typedef struct call {
   const tg_lower_options *options;
 } call;
 
+static void find_streaming(tg_op *op, void *user) {
+  if (op->code == TG_OP_DOT && simt_dot_streams(op)) *(bool *)user = true;
+}
+
 static void lower_all(void *arg) {
   call *c = arg;
   simt *s = TG_NEW(&c->lane->arena, simt);
@@ -501,15 +507,21 @@ static void lower_all(void *arg) {
   for (int i = 0; i < c->tile->nlaunches; i++) lower_launch(s, c->tile->launches[i]);
   record_warps(s);
   tg_run_passes(c->lane, "canonicalise,cse,licm,dce"); // what is the same on every trip is left to the last but one
+  for (int i = 0; i < c->tile->nlaunches; i++) {
+    bool streams = false;
+    tg_walk(c->tile->launches[i]->body, find_streaming, &streams);
+    if (streams) simt_sink_loads(s, c->lane->launches[i]);
+  }
 }
 
 static tg_kernel *simt_lower(tg_kernel *tile, const tg_lower_options *options) {
-  call c = {tile, tg_kernel_like(tile, TG_LEVEL_LANE), options};
-  if (tg_protect(tile->ctx, lower_all, &c) != TG_OK) {
-    tg_kernel_free(c.lane);
-    tg_rethrow(tile->ctx);
-  }
-  return c.lane;
+  tg_kernel *plain = simt_expand_scaled(tile);
+  call c = {plain ? plain : tile, tg_kernel_like(tile, TG_LEVEL_LANE), options};
+  tg_status status = tg_protect(tile->ctx, lower_all, &c);
+  if (plain) tg_kernel_free(plain);
+  if (status == TG_OK) return c.lane;
+  tg_kernel_free(c.lane);
+  tg_rethrow(tile->ctx);
 }
 
 const tg_lowering tg_lowering_simt = {"simt", simt_lower, simt_knobs, simt_variants};

@@ -96,14 +96,26 @@ bool simt_range_is_full(simt *s, const tg_op *range);    // all its indices are 
 // ---- simt_reduce.c, simt_dot.c
 void simt_reduce(simt *s, tg_op *op);
 void simt_dot(simt *s, tg_op *op);
-// Layouts of a dot's operands and result, or throws when no matrix instruction fits.
+// Layouts of a dot's operands and result.
 typedef struct simt_dot_layouts {
   tg_layout a, b, c;
   uint32_t k_image[8]; // where bit i of the fragment's k lies in the tile's k
-  const struct tg_matrix_row *row;
+  const struct tg_matrix_row *row; // NULL: lanes multiply and add
 } simt_dot_layouts;
 void simt_dot_plan(simt *s, const tg_op *op, simt_dot_layouts *out);
 int simt_dot_registers(const tg_op *op, int warp_bits); // 32-bit registers of a lane for operands and accumulators
+
+bool simt_dot_streams(const tg_op *op); // needs only part of its operands at a time
+
+// ---- simt_fma.c: dots that no matrix instruction does
+void simt_fma_plan(simt *s, const tg_op *op, simt_dot_layouts *out);
+void simt_fma(simt *s, tg_op *op, const simt_dot_layouts *l);
+
+// ---- simt_sink.c
+void simt_sink_loads(simt *s, tg_launch *launch);
+
+// ---- simt_scaled.c
+tg_kernel *simt_expand_scaled(const tg_kernel *tile); // a copy in which products with scales are plain ones; NULL when there are none
 
 // ---- simt.c
 _Noreturn void simt_fail(simt *s, const tg_op *op, const char *format, ...) __attribute__((format(printf, 3, 4)));

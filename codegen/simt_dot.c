@@ -4,26 +4,31 @@
 
 static int log2_of(int n) { return __builtin_ctz((unsigned)n); }
 
-static bool comes_from_memory(const tg_value *v) {
-  while (v->def && v->def->nin && (v->def->code == TG_OP_TRANSPOSE || v->def->code == TG_OP_CAST)) v = v->def->in[0];
-  return v->def && v->def->code == TG_OP_LOAD;
+// Load that an operand comes from, through casts and renamings alone; NULL when it is computed.
+static const tg_op *load_of(const tg_value *v) {
+  while (v->def && v->def->nin && (v->def->code == TG_OP_CAST || v->def->code == TG_OP_TRANSPOSE || v->def->code == TG_OP_RESHAPE)) v = v->def->in[0];
+  return v->def && v->def->code == TG_OP_LOAD ? v->def : NULL;
 }
 
-static const tg_matrix_row *choose_row(simt *s, const tg_op *op) {
+// NULL where there is none: then lanes multiply and add.
+static const tg_matrix_row *choose_row(const tg_op *op) {
   int a = op->in[0]->type.dtype, b = op->in[1]->type.dtype, c = op->in[2]->type.dtype;
   for (const tg_matrix_row *row = tg_matrix_rows; row->name; row++)
     if (row->operands == a && row->operands == b && row->accumulators == c) return row;
-  simt_fail(s, op, "there is no matrix instruction for %s x %s + %s on %s; there are bf16 x bf16 + f32 and f16 x f16 + f32", tg_dtypes[a].name,
-            tg_dtypes[b].name, tg_dtypes[c].name, s->machine->arch);
+  return NULL;
 }
 
-// Where the bits of an instruction's k lie in the tile's: the two of the registers first, so that a lane's own elements are neighbours in memory
-// and one load fetches the operands of two instructions. Sums over k may be taken in any order, as long as A and B agree.
-static void place_k(const tg_op *op, int bits, uint32_t k_image[8]) {
-  static const int natural[] = {0, 1, 2, 3, 4, 5, 6, 7}, packed16[] = {0, 2, 3, 1, 4, 5, 6, 7}, packed32[] = {0, 3, 4, 1, 2, 5, 6, 7};
-  bool free = comes_from_memory(op->in[0]) && comes_from_memory(op->in[1]);
-  const int *at = !free ? natural : bits == 4 ? packed16 : packed32;
-  for (int i = 0; i < bits; i++) k_image[i] = 1u << at[i];
+// Where the bits of an instruction's k lie in the tile's: those of the registers first, as many as make 16 bytes, so that a lane's own elements are
+// neighbours in memory and one load fetches the operands of several instructions. Sums over k may be taken in any order, as long as A and B agree.
+static void place_k(const tg_op *op, int bits, int at[8]) {
+  const tg_op *a = load_of(op->in[0]), *b = load_of(op->in[1]);
+  for (int i = 0; i < bits; i++) at[i] = i;
+  if (!a || !b) return;
+  int size = tg_dtypes[a->out[0]->type.dtype].bits, other = tg_dtypes[b->out[0]->type.dtype].bits, vector = log2_of(128 / (size > other ? size : other));
+  if (vector > bits - 2) vector = bits - 2;
+  for (int i = 0, reg = 0; reg < bits; i++, reg = i < 1 ? 0 : i + 2) at[reg] = i < vector ? i : i + 2; // 0, then 3 and up
+  at[1] = vector;
+  at[2] = vector + 1;
 }
 
 // Bit `bit` of an axis for a holder, or a replica where the tile is smaller than the instruction. A replicated register is left out altogether.
@@ -31,8 +36,6 @@ static void add_bit(tg_layout *l, tg_holder holder, int axis, int bit) {
   if (bit < l->out[axis]) tg_layout_add(l, holder, axis, bit);
   else if (holder != TG_REGISTER) tg_layout_add(l, holder, -1, 0);
 }
-
-static int bit_of(uint32_t image) { return log2_of((int)image); }
 
 typedef struct warp_split { // which bit of m (axis 0) or n (axis 1) each warp bit holds; axis -1: none left
   int axis[8], bit[8], n;
@@ -71,17 +74,21 @@ static void add_warps(tg_layout *l, const warp_split *w, int m_axis, int n_axis)
 
 void simt_dot_plan(simt *s, const tg_op *op, simt_dot_layouts *out) {
   const tg_type *ta = &op->in[0]->type, *tb = &op->in[1]->type, *tc = &op->in[2]->type;
-  const tg_matrix_row *row = out->row = choose_row(s, op);
+  const tg_matrix_row *row = out->row = choose_row(op);
+  if (!row) {
+    simt_fma_plan(s, op, out);
+    return;
+  }
   out->a = tg_layout_empty(2, ta->dim);
   out->b = tg_layout_empty(2, tb->dim);
   out->c = tg_layout_empty(2, tc->dim);
   int kbits = out->a.out[1], most = (int)(sizeof out->k_image / sizeof out->k_image[0]);
   if (kbits < log2_of(row->k) || kbits > most)
     simt_fail(s, op, "dot over k tiles of %d is not supported; an odd number times a power of two from %d to %d is", ta->dim[1], row->k, 1 << most);
-  place_k(op, kbits, out->k_image);
   warp_split w = split_warps(&out->c, row, s->warp_bits);
   int k[8];
-  for (int i = 0; i < kbits; i++) k[i] = bit_of(out->k_image[i]);
+  place_k(op, kbits, k);
+  for (int i = 0; i < kbits; i++) out->k_image[i] = 1u << k[i];
   // The fragments of layout.c's tg_layout_mma_*, with k's bits where place_k put them and what exceeds the tile left out.
   tg_layout *a = &out->a, *b = &out->b, *c = &out->c;
   add_bit(a, TG_REGISTER, 1, k[0]), add_bit(b, TG_REGISTER, 0, k[0]), add_bit(c, TG_REGISTER, 1, 0);
@@ -98,18 +105,36 @@ void simt_dot_plan(simt *s, const tg_op *op, simt_dot_layouts *out) {
   add_warps(c, &w, 0, 1);
 }
 
+// k that one load of 16 bytes covers, with the lanes beside it: what is held of operands from memory at a time.
+static int64_t depth_held(const tg_op *op, int64_t k) {
+  const tg_op *a = load_of(op->in[0]), *b = load_of(op->in[1]);
+  int64_t at_once = a && b ? 4 * (128 / tg_dtypes[a->out[0]->type.dtype].bits) : k;
+  return k < at_once ? k : at_once;
+}
+
+static int fma_registers(const tg_op *op, int warp_bits) {
+  int64_t m = op->in[2]->type.dim[0], n = op->in[2]->type.dim[1], sum = m * n >> (5 + warp_bits), side = 1;
+  while (side * side < sum) side++;
+  return (int)(sum + 2 * side * 4); // operands: rows and columns of a lane, four neighbours in k
+}
+
 int simt_dot_registers(const tg_op *op, int warp_bits) {
+  const tg_matrix_row *row = choose_row(op);
+  if (!row) return fma_registers(op, warp_bits);
   tg_layout c = tg_layout_empty(2, op->in[2]->type.dim);
-  warp_split w = split_warps(&c, &tg_matrix_rows[0], warp_bits);
-  int64_t m = op->in[2]->type.dim[0], n = op->in[2]->type.dim[1], k = op->in[0]->type.dim[1];
+  warp_split w = split_warps(&c, row, warp_bits);
+  int64_t m = op->in[2]->type.dim[0], n = op->in[2]->type.dim[1], k = depth_held(op, op->in[0]->type.dim[1]);
   for (int i = 0; i < warp_bits; i++) {
     if (w.axis[i] == 0) m /= 2;
     if (w.axis[i] == 1) n /= 2;
   }
-  m = m < tg_matrix_rows[0].m ? tg_matrix_rows[0].m : m;
-  n = n < tg_matrix_rows[0].n ? tg_matrix_rows[0].n : n;
-  return (int)((m * n + (m + n) * k * tg_dtypes[op->in[0]->type.dtype].bits / 32) / 32);
+  m = m < row->m ? row->m : m;
+  n = n < row->n ? row->n : n;
+  bool apart = op->in[2]->def && op->in[2]->def->code == TG_OP_CONST; // what it is added to is held beside it
+  return (int)((m * n * (apart ? 2 : 1) + (m + n) * k * tg_dtypes[op->in[0]->type.dtype].bits / 32) / 32);
 }
+
+bool simt_dot_streams(const tg_op *op) { return !choose_row(op) || depth_held(op, op->in[0]->type.dim[1]) < op->in[0]->type.dim[1]; }
 
 // ---- instructions ----------------------------------------------------------------------------------------------------------
 
@@ -173,6 +198,10 @@ static void along_n(dot *d, int m, int k) {
 void simt_dot(simt *s, tg_op *op) {
   dot d = {.s = s};
   simt_dot_plan(s, op, &d.l);
+  if (!d.l.row) {
+    simt_fma(s, op, &d.l);
+    return;
+  }
   simt_tile *a = simt_get(s, op->in[0], &d.l.a), *b = simt_get(s, op->in[1], &d.l.b), *c = simt_get(s, op->in[2], &d.l.c);
   d.a = make_finder(s, a, op->in[0]->type);
   d.b = make_finder(s, b, op->in[1]->type);

@@ -180,7 +180,6 @@ static void spread(plan *p, tg_launch *launch) {
 
 static void seed_dot(tg_op *op, void *user) {
   plan *p = user;
-  if (op->code == TG_OP_DOT_SCALED) simt_fail(p->s, op, "dot with scales is not supported; dot of bf16 or f16 tiles is");
   if (op->code != TG_OP_DOT) return;
   simt_dot_layouts l;
   simt_dot_plan(p->s, op, &l);

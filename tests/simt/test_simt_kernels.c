@@ -130,6 +130,65 @@ static void test_gemm(void) {
     }
 }
 
+// Products that sm_80 has no instruction for: f32 by multiplying and adding in lanes, scaled fp8 widened to bf16.
+static void check_gemm_f32(int64_t M, int64_t N, int64_t K, int warps, int variant) {
+  static const tg_binding tile[] = {{"BM", "8"}, {"BN", "32"}, {"BK", "16"}};
+  dims d = {{"M", "N", "K"}, {M, N, K}};
+  tg_kernel *lane = lower("gemm_f32", 3, tile, warps, variant);
+  if (!lane) return;
+  warp_job w;
+  tg_tensor t[] = {tensor("A", "f32", 2, M, K), tensor("B", "f32", 2, N, K), tensor("C", "f32", 2, M, N)};
+  oracle_random random = {13};
+  oracle_fill(ORACLE_F32, &random, M * K, 1, t[0].data);
+  oracle_fill(ORACLE_F32, &random, N * K, 1, t[1].data);
+  if (admitted(lane, &d) && run(lane, 3, t, &d, &w)) {
+    double *C = malloc(sizeof *C * (size_t)(M * N)), *sum = malloc(sizeof *sum * (size_t)(M * N));
+    oracle_gemm(ORACLE_F32, M, N, K, t[0].data, NULL, t[1].data, NULL, C, sum);
+    for (int64_t i = 0; i < M * N; i++) {
+      double got = oracle_decode(ORACLE_F32, t[2].data, i);
+      CHECKF(fabs(got - C[i]) <= ldexp(sum[i], -19), "gemm_f32 %ldx%ldx%ld variant %d: C[%ld] is %g, want %g", M, N, K, variant, i, got, C[i]);
+    }
+    CHECK(w.executed[TG_OP_MMA] == 0);
+    free(C), free(sum);
+  }
+  for (int i = 0; i < 3; i++) free(t[i].data);
+  tg_kernel_free(lane);
+}
+
+static void check_gemm_fp8(int64_t M, int64_t N, int64_t K, int warps, int variant) {
+  static const tg_binding tile[] = {{"BM", "16"}, {"BN", "32"}};
+  dims d = {{"M", "N", "K"}, {M, N, K}};
+  tg_kernel *lane = lower("gemm_fp8", 2, tile, warps, variant);
+  if (!lane) return;
+  warp_job w;
+  int64_t ks = (K + 127) / 128, ns = (N + 127) / 128;
+  tg_tensor t[] = {tensor("A", "e4m3", 2, M, K), tensor("As", "f32", 2, M, ks), tensor("B", "e4m3", 2, N, K), tensor("Bs", "f32", 2, ns, ks), tensor("C", "bf16", 2, M, N)};
+  oracle_random random = {17};
+  oracle_fill_codes(&random, M * K, t[0].data), oracle_fill_scales(&random, M * ks, t[1].data);
+  oracle_fill_codes(&random, N * K, t[2].data), oracle_fill_scales(&random, ns * ks, t[3].data);
+  if (admitted(lane, &d) && run(lane, 5, t, &d, &w)) {
+    double *C = malloc(sizeof *C * (size_t)(M * N)), *sum = malloc(sizeof *sum * (size_t)(M * N));
+    oracle_gemm(ORACLE_E4M3, M, N, K, t[0].data, t[1].data, t[2].data, t[3].data, C, sum);
+    for (int64_t i = 0; i < M * N; i++) {
+      double got = oracle_decode(ORACLE_BF16, t[4].data, i);
+      CHECKF(fabs(got - C[i]) <= ldexp(fabs(C[i]), -8) + ldexp(sum[i], -13), "gemm_fp8 %ldx%ldx%ld variant %d: C[%ld] is %g, want %g", M, N, K, variant, i, got, C[i]);
+    }
+    CHECK(w.executed[TG_OP_MMA] > 0);
+    free(C), free(sum);
+  }
+  for (int i = 0; i < 5; i++) free(t[i].data);
+  tg_kernel_free(lane);
+}
+
+static void test_other_products(void) {
+  for (int variant = 0; variant < 2; variant++) {
+    check_gemm_f32(9, 40, 36, 1, variant);
+    check_gemm_f32(17, 33, 19, 2, variant);
+    check_gemm_fp8(17, 130, 272, 1, variant);
+    check_gemm_fp8(3, 24, 16, 2, variant);
+  }
+}
+
 // Main-loop quality, of one warp on a full block: every operand element is fetched once a lane, 16 bytes at a time, and not masked.
 static void test_gemm_instructions(void) {
   static const tg_binding tile[] = {{"BM", "32"}, {"BN", "32"}, {"BK", "32"}};
@@ -234,6 +293,7 @@ int main(void) {
   machine = tg_target_find(ctx, "nvptx:sm_80", &family);
   test_gemm();
   test_gemm_instructions();
+  test_other_products();
   test_rmsnorm();
   test_nan();
   test_quantize();

@@ -178,6 +178,13 @@ static void test_dot(void) {
   RUN1(ZERO(3, 5) "%oO = dot %X, %Y, %z : f32[3x5]", 1e-5, X("bf16", 3, 16), Y("bf16", 16, 5), O("f32", 3, 5));
   RUN1(ZERO(32, 32) "%t = transpose %Y {perm = [1, 0]} : bf16[64x32]\n%oO = dot %X, %t, %z : f32[32x32]", 1e-5, X("bf16", 32, 64), Y("bf16", 32, 64),
        O("f32", 32, 32));
+  // Without a matrix instruction: lanes multiply and add.
+  RUN1(ZERO(16, 32) "%oO = dot %X, %Y, %z : f32[16x32]", 1e-5, X("f32", 16, 24), Y("f32", 24, 32), O("f32", 16, 32));
+  RUN1(ZERO(3, 40) "%t = transpose %Y {perm = [1, 0]} : f32[8x40]\n%oO = dot %X, %t, %z : f32[3x40]", 1e-5, X("f32", 3, 8), Y("f32", 40, 8), O("f32", 3, 40));
+  RUN1(ZERO(8, 1) "%oO = dot %X, %Y, %z : f32[8x1]", 1e-5, X("e4m3", 8, 32), Y("e4m3", 32, 1), O("f32", 8, 1));
+  RUN1("%z = const {type = i32[16x16], value = 3} : i32[16x16]\n%oO = dot %X, %Y, %z : i32[16x16]", 0, X("i8", 16, 32), Y("i8", 32, 16), O("i32", 16, 16));
+  const io scaled[] = {X("e4m3", 16, 64), Y("e4m3", 64, 32), O("f32", 16, 32), {"A", "f32", 2, {16, 1}, NULL, false, NULL}, {"B", "f32", 2, {2, 1}, NULL, false, NULL}};
+  check(ZERO(16, 32) "%oO = dot_scaled %X, %Y, %z, %A, %B : f32[16x32]", 5, scaled, 1e-5);
   // Operands that are computed from tiles in other layouts, and a product of a product.
   RUN1(ZERO(32, 32) "%r = reduce %X {kind = \"max\", axis = 1} : bf16[32x1]\n%b = broadcast %r {shape = [32, 32]} : bf16[32x32]\n"
        "%d = sub %X, %b : bf16[32x32]\n%p = dot %d, %Y, %z : f32[32x32]\n%q = cast %p {to = \"bf16\"} : bf16[32x32]\n%oO = dot %q, %X, %p : f32[32x32]",
@@ -248,10 +255,14 @@ static void test_refusals(void) {
     CHECK(lower(&l) == TG_INVALID);
     CHECKF(strstr(tg_error_message(ctx), cases[i].want), "%s", tg_error_message(ctx));
   }
-  const io f32s[] = {X("f32", 16, 16), Y("f32", 16, 16), O("f32", 16, 16)};
-  wrap(text, sizeof text, 3, f32s, ZERO(16, 16) "%oO = dot %X, %Y, %z : f32[16x16]");
+  const io f32s[] = {X("f32", 64, 64), Y("f32", 64, 256), O("f32", 64, 256)};
+  wrap(text, sizeof text, 3, f32s, ZERO(64, 256) "%oO = dot %X, %Y, %z : f32[64x256]");
   lowering_job l = {.text = text, .warps = 1};
-  CHECK(lower(&l) == TG_INVALID && strstr(tg_error_message(ctx), "there are bf16 x bf16 + f32"));
+  CHECK(lower(&l) == TG_INVALID);
+  const io two[] = {X("e4m3", 16, 64), Y("e4m3", 64, 16), O("f32", 16, 16), {"A", "f32", 2, {16, 2}, NULL, false, NULL}, {"B", "f32", 2, {1, 2}, NULL, false, NULL}};
+  wrap(text, sizeof text, 5, two, ZERO(16, 16) "%oO = dot_scaled %X, %Y, %z, %A, %B : f32[16x16] @k.lua:3");
+  CHECK(lower(&l) == TG_INVALID);
+  CHECKF(strstr(tg_error_message(ctx), "k.lua:3: in kernel 't': a dot with several scales"), "%s", tg_error_message(ctx));
   const io big[] = {X("bf16", 128, 64), Y("bf16", 64, 128), O("f32", 128, 128)};
   wrap(text, sizeof text, 3, big, ZERO(128, 128) "%oO = dot %X, %Y, %z : f32[128x128]");
   CHECK(lower(&l) == TG_INVALID);
