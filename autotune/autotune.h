@@ -262,6 +262,7 @@ typedef struct tg_plan {
   uint64_t seed;
   int trials;      // 0 = the strategy's default
   double budget;   // seconds, 0 = none
+  double spent;    // of them already gone when the run starts
   double patience; // seconds that any candidate is given; slow default configs add to it. 0 = 10
   int nseeds;
   const int *seeds; // configs to try after the default one

@@ -139,7 +139,7 @@ static void record_progress(run *r, const tg_evaluated *what) {
 
 static double best_seconds(const run *r) { return r->out->best >= 0 ? r->out->at[r->out->best].trial.seconds : 0; }
 
-static double left(const run *r) { return r->plan->budget > 0 ? r->plan->budget - (now() - r->start) : INFINITY; }
+static double left(const run *r) { return r->plan->budget > 0 ? r->plan->budget - r->plan->spent - (now() - r->start) : INFINITY; }
 
 // Seconds a candidate may take for compiling, checking and measuring: generous beside the default config, which took first_total.
 static double time_limit(const run *r) {

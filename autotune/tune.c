@@ -120,6 +120,7 @@ static void tune(void *arg) {
   tuning *t = arg;
   tg_context *ctx = t->ctx;
   const tg_tune_options *o = t->options;
+  double start = tg_seconds();
   if (o->trials < 0 || o->budget < 0) tg_throw(ctx, TG_INVALID, "trials and budget are 0 or more");
   tg_request request = {.device = o->device, .shape = o->shape, .settings = o->settings, .threads = o->threads};
   tg_subject_make(ctx, &t->arena, t->source, &request, &t->subject);
@@ -149,6 +150,7 @@ static void tune(void *arg) {
   plan.progress = o->progress;
   plan.user = o->user;
   share_record(t, &plan.record);
+  plan.spent = tg_seconds() - start;
   tg_outcome out;
   tg_plan_run(&plan, &t->arena, &out);
   if (out.best < 0)

@@ -97,7 +97,7 @@ tg_work tg_work_of(const tg_kernel *tile, tg_lookup_fn lookup, void *user) {
     for (int i = 0; i < tile->launches[l]->naxes; i++) blocks *= expression(&c, tile->launches[l]->grid[i]);
     if (blocks != 0) count_region(&c, tile->launches[l]->body, blocks);
   }
-  work.flops = c.dots != 0 ? c.dots : c.others;
+  work.flops = rint(c.dots != 0 ? c.dots : c.others);
   for (int i = 0; i < tile->nparams; i++) {
     const tg_param *param = &tile->params[i];
     if (param->kind == TG_SCALAR_PARAM || param->kind == TG_WORKSPACE) continue;

@@ -197,7 +197,7 @@ static void test_gate_in(tg_arena *arena, const char *kernel, tg_bindings shape,
   tg_subject_make(ctx, arena, source, &(tg_request){.device = "interp", .shape = shape}, &subject);
   tg_inputs_make(ctx, arena, &subject, device, 5, &inputs);
   tg_reference_map(ctx, arena, tg_reference_make(ctx, arena, &subject, &inputs, 5), &inputs, &reference);
-  CHECK(tg_run(device, source, &(tg_run_options){.settings = {0}}, inputs.n, inputs.args, false) == TG_OK);
+  CHECK(tg_run(device, source, &(tg_run_options){.shape = shape}, inputs.n, inputs.args, false) == TG_OK);
   const char *complaint = tg_gate(arena, &reference, &inputs);
   CHECKF(!complaint, "%s: %s", kernel, complaint);
   for (int i = 0; i < inputs.n; i++) {
@@ -222,6 +222,9 @@ static void test_gate(tg_arena *arena) {
   test_gate_in(arena, "gemm_fp8", list(at, "MNK", (const char *const[]){"5", "40", "144"}), "C", 5 * 40 - 1, 0.9);
   test_gate_in(arena, "gemm_f32", list(at, "MNK", (const char *const[]){"5", "40", "33"}), "C", 77, 1.01);
   test_gate_in(arena, "rmsnorm", list(at, "TH", (const char *const[]){"3", "100"}), "O", 299, 1.03);
+  // two launches that share a workspace, and a static
+  const char *split = TESTS_DIR "/autotune/data/splitsum.lua";
+  test_gate_in(arena, split, list(at, "MKE", (const char *const[]){"33", "200", "3"}), "Y", 32, 1.01);
   test_gate_in(arena, "quantize_rows", list(at, "MK", (const char *const[]){"3", "200"}), "S", 5, 1.001);
 }
 
