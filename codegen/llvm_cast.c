@@ -111,8 +111,9 @@ LLVMValueRef tg_llvm_to_f32(tg_llvm *e, int dtype, LLVMValueRef bits) {
 static LLVMValueRef encode_bf16(tg_llvm *e, LLVMValueRef x) {
   LLVMValueRef bits = tg_llvm_bitcast(e, x, e->i32);
   LLVMValueRef rounded = LLVMBuildAdd(B, bits, addk(e, andk(e, shrk(e, bits, 16), 1), 0x7fff), "");
-  LLVMValueRef quiet = ork(e, andk(e, bits, 0x80000000), 0x7fc00000);
-  return cut_to(e, shrk(e, pick(e, is_nan(e, x), quiet, rounded), 16), e->i16);
+  // Rounding may carry a NaN over into another number; the bits of the quiet NaN make it one again.
+  LLVMValueRef nan = LLVMBuildSExt(B, is_nan(e, x), LLVMTypeOf(bits), "");
+  return cut_to(e, shrk(e, LLVMBuildOr(B, rounded, andk(e, nan, 0x7fc00000), ""), 16), e->i16);
 }
 
 // The nearest power of two, ties up; nothing below 2^-127; NaN for NaN and what is not positive.
