@@ -29,6 +29,7 @@ typedef struct tg_llvm_family {
   void (*initialise)(void);   // LLVM's target, called once per process
   void (*module)(tg_llvm *e); // after the module is made, before any launch; may be NULL
   void (*launch)(tg_llvm *e); // makes the functions of e->launch and emits its body (tg_llvm_region)
+  bool plain_addresses;       // no loop strength reduction
   const tg_llvm_row *rows;    // looked up before the common tables; ends with emit NULL
   const char *passes;         // default pass pipeline
 } tg_llvm_family;

@@ -283,7 +283,8 @@ static LLVMValueRef to_top_bytes(tg_llvm *e, LLVMValueRef codes) {
   return tg_llvm_shuffle(e, part[0], part[1], 16, all);
 }
 
-// The code's exponent and mantissa in the place of binary16's, 2^-8 too small, or of f32's, 2^-120 too small; neither place knows e4m3's NaN.
+// The code's exponent and mantissa in the place of binary16's, 2^-8 too small, or of f32's, 2^-120 too small; neither place knows e4m3's
+// NaN.
 static void emit_decode(tg_llvm *e, tg_op *op) {
   LLVMValueRef bits = tg_llvm_in(op, 0);
   const int64_t scale = tg_attr_int(op, "scale", 8);

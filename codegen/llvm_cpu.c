@@ -183,5 +183,9 @@ static const tg_llvm_row rows[] = {{TG_OP_TID, emit_tid},
                                    {TG_OP_DEBUG_PRINT, emit_print},
                                    {0, NULL}};
 
-const tg_llvm_family tg_llvm_cpu = {
-    .name = "cpu", .initialise = initialise, .launch = emit_launch, .rows = rows, .passes = "function(early-cse,dce)"};
+const tg_llvm_family tg_llvm_cpu = {.name = "cpu",
+                                    .initialise = initialise,
+                                    .launch = emit_launch,
+                                    .plain_addresses = true,
+                                    .rows = rows,
+                                    .passes = "function(early-cse,dce)"};
