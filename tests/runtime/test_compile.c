@@ -1,6 +1,7 @@
 // The compile boundary with stand-ins for the helper: cache hits and damage, helpers that hang, crash, babble or are missing.
 #include <fcntl.h>
 #include <signal.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -249,6 +250,25 @@ static void in_process_without_llvm(void) {
   tg_context_free(ctx);
 }
 
+// Files cannot grow beyond some bytes, as on a full disk: compiling goes on, one warning is given, and nothing half-written stays.
+static void full_disk(void) {
+  pid_t child = fork();
+  if (child == 0) {
+    signal(SIGXFSZ, SIG_IGN);
+    warnings = test_failures = 0;
+    setrlimit(RLIMIT_FSIZE, &(struct rlimit){64, 64});
+    tg_context *ctx = open_context("answering", in("small"));
+    for (int i = 0; i < 2; i++) CHECKF(compile_it(ctx, &job, false) == TG_OK, "%s", tg_error_message(ctx));
+    CHECK(warnings == 1);
+    tg_context_free(ctx);
+    find_entry(in("small"));
+    CHECKF(files_found == 0, "%s", entry);
+    _exit(test_failures != 0);
+  }
+  int status;
+  CHECK(waitpid(child, &status, 0) == child && status == 0);
+}
+
 // Many processes on one cache: an entry is there whole or not at all.
 static void shared(void) {
   for (int p = 0; p < 6; p++) {
@@ -304,6 +324,8 @@ int main(void) {
   limits();
   lonely();
   in_process_without_llvm();
+  script("answering", "head -c 20 > /dev/null; cat reply; exit 0");
+  full_disk();
   shared();
   eviction();
   char command[64];
