@@ -11,7 +11,7 @@ typedef struct checking {
   void (*report)(void *user, const char *line, bool ok);
   void *user;
   const char *device, *target;
-  const tg_family *row;      // what is compiled for; NULL where the device takes tile IR
+  const tg_family *row; // what is compiled for; NULL where the device takes tile IR
   const tg_machine *machine;
   int done, failed;
 } checking;
@@ -152,7 +152,8 @@ static void every_shape(checking *c, tg_arena *arena, tg_source *source, const c
 
 // One value of one setting by itself. Options change what a kernel means: a device runs them over every shape; meta-parameters and knobs do
 // not: one shape that no tile divides.
-static void one_value(checking *c, tg_arena *arena, tg_source *source, const char *kernel, const char *name, const char *value, bool option) {
+static void one_value(checking *c, tg_arena *arena, tg_source *source, const char *kernel, const char *name, const char *value,
+                      bool option) {
   tg_binding *binding = TG_NEW(arena, tg_binding);
   *binding = (tg_binding){name, value};
   tg_bindings settings = {1, binding};

@@ -21,8 +21,8 @@ static int take_variant(tg_artifact *artifact, tg_bindings *knobs) {
     }
     int64_t variant = tg_binding_int(artifact->ctx, &knobs->at[i], "--set");
     if (variant < 0 || variant >= artifact->nvariants) {
-      tg_throw(artifact->ctx, TG_INVALID, "--set variant=%s: this kernel has variants 0 ... %d here; the last has no preconditions", knobs->at[i].value,
-               artifact->nvariants - 1);
+      tg_throw(artifact->ctx, TG_INVALID, "--set variant=%s: this kernel has variants 0 ... %d here; the last has no preconditions",
+               knobs->at[i].value, artifact->nvariants - 1);
     }
     shown = (int)variant;
     artifact->pinned = true;
@@ -74,7 +74,8 @@ static void compile_body(void *arg) {
       const char *value = tg_setting_value(call->kernel, binding->name, NULL);
       if (!value) at[call->knobs.n++] = *binding;
       if (value && strcmp(value, binding->value) != 0) {
-        tg_throw(call->ctx, TG_INVALID, "kernel '%s' was traced with %s = %s: trace it again for %s", call->kernel->name, binding->name, value, binding->value);
+        tg_throw(call->ctx, TG_INVALID, "kernel '%s' was traced with %s = %s: trace it again for %s", call->kernel->name, binding->name,
+                 value, binding->value);
       }
     }
     call->knobs.at = at;
@@ -152,7 +153,9 @@ const tg_record *tg_artifact_choose(tg_artifact *artifact, const tg_dims *dims, 
   for (int i = first; i < artifact->nvariants - 1; i++) {
     const tg_record *record = tg_artifact_variant(artifact, i, object);
     if (tg_record_admits(record, dims, ntensors, tensors)) return record;
-    if (artifact->pinned) tg_throw(artifact->ctx, TG_INVALID, "--set variant=%d: not all its preconditions hold for these arguments (--emit meta lists them)", i);
+    if (artifact->pinned)
+      tg_throw(artifact->ctx, TG_INVALID, "--set variant=%d: not all its preconditions hold for these arguments (--emit meta lists them)",
+               i);
   }
   return tg_artifact_variant(artifact, artifact->nvariants - 1, object);
 }

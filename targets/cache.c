@@ -1,7 +1,7 @@
 // The on-disk compile cache: <cache_dir>/compile/XX/YY…, named by the SHA-256 of everything that matters to a compile.
 //
-// An entry is "TGCACHE1", SHA-256(key, payload), payload. It is written to a temporary name and renamed, so that readers and other writers see
-// it whole or not at all; the checksum catches what a crash or a full disk left behind.
+// An entry is "TGCACHE1", SHA-256(key, payload), payload. It is written to a temporary name and renamed, so that readers and other writers
+// see it whole or not at all; the checksum catches what a crash or a full disk left behind.
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -108,7 +108,8 @@ void tg_cache_put(tg_context *ctx, tg_cache_state *state, const unsigned char ke
   char path[4096];
   if (payload.size > MAX_ENTRY - HEAD || !entry_path(ctx, key, path, sizeof path, true)) return;
   if (!write_entry(path, key, payload)) {
-    if (!state->warned) tg_log(ctx, TG_LOG_WARNING, "the compile cache in %s cannot be written (%m); working without", ctx->config.cache_dir);
+    if (!state->warned)
+      tg_log(ctx, TG_LOG_WARNING, "the compile cache in %s cannot be written (%m); working without", ctx->config.cache_dir);
     state->warned = true;
     return;
   }

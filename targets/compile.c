@@ -104,7 +104,8 @@ void tg_compile_job(tg_context *ctx, const tg_job *job, bool in_process, bool no
   make_key(ctx, job, in_process ? "/proc/self/exe" : ctx->config.worker, key);
   if (!no_cache && from_cache(ctx, key, arena, out)) return;
   if (in_process) {
-    if (!tg_compile_in_process) tg_throw(ctx, TG_INVALID, "this program does not link LLVM: compile without in_process, or link tegula_llvm");
+    if (!tg_compile_in_process)
+      tg_throw(ctx, TG_INVALID, "this program does not link LLVM: compile without in_process, or link tegula_llvm");
     tg_compile_in_process(ctx, job, arena, out);
     if (!no_cache) tg_cache_put(ctx, &c->cache, key, tg_wire_encode_product(arena, out));
     return;

@@ -36,7 +36,8 @@ static void define(struct solver *s, const char *name, int64_t value, const char
              (long long)value);
   }
   if (value < 0) tg_throw(s->ctx, TG_INVALID, "%s = %lld from %s: a dim is 0 or more", name, (long long)value, from);
-  if (s->dims->n == sizeof s->dims->at / sizeof *s->dims->at) tg_throw(s->ctx, TG_INVALID, "kernel '%s' has too many dims", s->record->kernel);
+  if (s->dims->n == sizeof s->dims->at / sizeof *s->dims->at)
+    tg_throw(s->ctx, TG_INVALID, "kernel '%s' has too many dims", s->record->kernel);
   for (int i = 0; i < s->record->nsymbols; i++) { // keep the record's own string: callers' may go
     if (strcmp(s->record->symbols[i], name) == 0) name = s->record->symbols[i];
   }
@@ -66,8 +67,8 @@ static bool match(struct solver *s, const tg_expr *e, int64_t extent, const char
     if (value == extent) return true;
     tg_text known = {.arena = s->record->arena};
     explain(&known, e, s->dims);
-    tg_throw(s->ctx, TG_INVALID, "%s is %lld, but %s = %lld (%s)", where, (long long)extent, tg_e_text(s->record->arena, e), (long long)value,
-             known.size ? known.data : "fixed by the kernel");
+    tg_throw(s->ctx, TG_INVALID, "%s is %lld, but %s = %lld (%s)", where, (long long)extent, tg_e_text(s->record->arena, e),
+             (long long)value, known.size ? known.data : "fixed by the kernel");
   }
   if (!missing) tg_throw(s->ctx, TG_INVALID, "%s = %s exceeds 64 bits or divides by 0", where, tg_e_text(s->record->arena, e));
   if (rounds(e) && !s->rounding) return false;
@@ -106,7 +107,8 @@ static void check_tensor(struct solver *s, const tg_record_param *param, const t
   tg_arena *arena = s->record->arena;
   if (param->rank != tensor->rank) {
     tg_throw(s->ctx, TG_INVALID, "%s has shape %s, but kernel '%s' declares %s%s: %d axes, not %d", param->name,
-             shape_text(arena, tensor->rank, tensor->dim), s->record->kernel, param->name, dims_text(arena, param), param->rank, tensor->rank);
+             shape_text(arena, tensor->rank, tensor->dim), s->record->kernel, param->name, dims_text(arena, param), param->rank,
+             tensor->rank);
   }
   if (param->dtype != tensor->dtype) {
     tg_throw(s->ctx, TG_INVALID, "%s holds %s, but kernel '%s' declares %s", param->name, tg_dtype_name(tensor->dtype), s->record->kernel,
@@ -136,14 +138,18 @@ static int64_t little_endian(const unsigned char *bytes) {
 static void read_packed(struct solver *s, const tg_record_param *param, const tg_tensor *tensor) {
   const unsigned char *header = tensor->data;
   if (tensor->bytes < 64 || !header || memcmp(header, "TGLPACK1", 8) != 0) {
-    tg_throw(s->ctx, TG_INVALID, "%s is not packed weights (its first bytes are not a TGLPACK1 header): make it with pack_weights, or pass it "
-             "row-major with --set packed=0", param->name);
+    tg_throw(s->ctx, TG_INVALID,
+             "%s is not packed weights (its first bytes are not a TGLPACK1 header): make it with pack_weights, or pass it "
+             "row-major with --set packed=0",
+             param->name);
   }
   int64_t field[7];
   for (int i = 0; i < 7; i++) field[i] = little_endian(header + 8 + 8 * i);
   if (field[2] != PACK_LAYOUT || field[3] != PACK_FAMILY_CPU || field[4] || field[5] || field[6]) {
-    tg_throw(s->ctx, TG_INVALID, "%s is packed in layout %lld for device family %lld; this device takes layout %d of family %d (cpu): pack the "
-             "weights again with this version's pack_weights", param->name, (long long)field[2], (long long)field[3], PACK_LAYOUT, PACK_FAMILY_CPU);
+    tg_throw(s->ctx, TG_INVALID,
+             "%s is packed in layout %lld for device family %lld; this device takes layout %d of family %d (cpu): pack the "
+             "weights again with this version's pack_weights",
+             param->name, (long long)field[2], (long long)field[3], PACK_LAYOUT, PACK_FAMILY_CPU);
   }
   static const char *const letters[] = {"N", "K"};
   for (int i = 0; i < 2; i++) {
@@ -193,8 +199,8 @@ static void apply_shape(struct solver *s, const tg_bindings *shape) {
     if (known == s->record->nsymbols) {
       tg_text text = {.arena = s->record->arena};
       for (int j = 0; j < s->record->nsymbols; j++) tg_text_add(&text, "%s%s", j ? ", " : "", s->record->symbols[j]);
-      tg_throw(s->ctx, TG_INVALID, "--shape %s=%s: kernel '%s' has no dim '%s'; its dims are %s", name, shape->at[i].value, s->record->kernel,
-               name, text.size ? text.data : "all fixed");
+      tg_throw(s->ctx, TG_INVALID, "--shape %s=%s: kernel '%s' has no dim '%s'; its dims are %s", name, shape->at[i].value,
+               s->record->kernel, name, text.size ? text.data : "all fixed");
     }
     define(s, name, tg_binding_int(s->ctx, &shape->at[i], "--shape"), "--shape");
   }
@@ -208,16 +214,18 @@ static void check_settled(struct solver *s, int ntensors, const tg_tensor *tenso
     for (int axis = 0; tensor && axis < param->rank; axis++) {
       const char *where = tg_arena_printf(s->record->arena, "%s's axis %d", param->name, axis);
       if (match(s, param->dims[axis], tensor->dim[axis], where)) continue;
-      tg_throw(s->ctx, TG_INVALID, "%s is %lld, which no dims fit to %s: give the open ones with --shape", where, (long long)tensor->dim[axis],
-               tg_e_text(s->record->arena, param->dims[axis]));
+      tg_throw(s->ctx, TG_INVALID, "%s is %lld, which no dims fit to %s: give the open ones with --shape", where,
+               (long long)tensor->dim[axis], tg_e_text(s->record->arena, param->dims[axis]));
     }
   }
 }
 
-void tg_dims_solve(tg_context *ctx, const tg_record *record, int ntensors, const tg_tensor *tensors, const tg_bindings *shape, tg_dims *out) {
+void tg_dims_solve(tg_context *ctx, const tg_record *record, int ntensors, const tg_tensor *tensors, const tg_bindings *shape,
+                   tg_dims *out) {
   out->n = 0;
   struct solver s = {ctx, record, out, false};
-  for (int i = 0; i < record->statics.n; i++) define(&s, record->statics.at[i].name, tg_binding_int(ctx, &record->statics.at[i], "--fix"), "the kernel's statics");
+  for (int i = 0; i < record->statics.n; i++)
+    define(&s, record->statics.at[i].name, tg_binding_int(ctx, &record->statics.at[i], "--fix"), "the kernel's statics");
   for (int i = 0; i < record->nparams; i++) {
     const tg_tensor *tensor = tensor_of(record->params[i].name, ntensors, tensors);
     if (tensor) check_tensor(&s, &record->params[i], tensor);

@@ -1,7 +1,8 @@
 // The compile helper: a warm process that is sent jobs and sends back products, within limits of time and memory.
 //
-// LLVM may abort on what it cannot select and may run away on what it can; in a process of its own that costs one compile. The helper leaves
-// when its end of the socket closes, which it does when this process ends in whatever way; a limit on its CPU time ends it even in a loop.
+// LLVM may abort on what it cannot select and may run away on what it can; in a process of its own that costs one compile. The helper
+// leaves when its end of the socket closes, which it does when this process ends in whatever way; a limit on its CPU time ends it even in a
+// loop.
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -55,7 +56,8 @@ static void start(tg_context *ctx, tg_helper *helper) {
              program ? program : "tegula-worker", program ? strerror(errno) : "not found");
   }
   int ends[2];
-  if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0) tg_throw(ctx, TG_FAILED, "cannot make a socket for the compile helper: %m");
+  if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0)
+    tg_throw(ctx, TG_FAILED, "cannot make a socket for the compile helper: %m");
   int errors = memfd_create("tegula-worker-errors", MFD_CLOEXEC);
   pid_t pid = fork();
   if (pid == 0) become_helper(program, ends[1], errors);
@@ -111,7 +113,8 @@ static void limit_cpu(tg_helper *helper, int seconds) {
   prlimit(helper->pid, RLIMIT_CPU, &limit, NULL);
 }
 
-// A helper that died while idle makes the next write raise SIGPIPE, which ends a program that does not expect it: hold it back in this thread.
+// A helper that died while idle makes the next write raise SIGPIPE, which ends a program that does not expect it: hold it back in this
+// thread.
 static tg_wire_status send_quietly(int fd, tg_bytes payload, double deadline) {
   sigset_t pipe, old, pending;
   sigemptyset(&pipe);
@@ -137,8 +140,8 @@ static const char *last_words(tg_helper *helper, tg_arena *arena) {
 // Keeps the job where it can be replayed: the helper reads frames from its standard input.
 static const char *keep_job(tg_context *ctx, tg_bytes job, const unsigned char key[32], tg_arena *arena) {
   const char *directory = ctx->config.dump_dir ? ctx->config.dump_dir : ctx->config.cache_dir;
-  const char *path = tg_arena_printf(arena, "%s/crashed-%02x%02x%02x%02x%02x%02x%02x%02x.job", directory ? directory : "/tmp", key[0], key[1], key[2],
-                                     key[3], key[4], key[5], key[6], key[7]);
+  const char *path = tg_arena_printf(arena, "%s/crashed-%02x%02x%02x%02x%02x%02x%02x%02x.job", directory ? directory : "/tmp", key[0],
+                                     key[1], key[2], key[3], key[4], key[5], key[6], key[7]);
   int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
   bool kept = fd >= 0 && tg_wire_send(fd, job, 0) == TG_WIRE_OK;
   if (fd >= 0) close(fd);
@@ -178,6 +181,7 @@ tg_bytes tg_helper_call(tg_context *ctx, tg_helper *helper, tg_bytes job, const 
     int end = stop(helper);
     if (status == TG_WIRE_BROKEN) tg_throw(ctx, TG_FAILED, "%s does not answer as a compile helper does", ctx->config.worker);
     if (attempt == 0) continue; // killed from outside, perhaps: once more with a fresh one
-    tg_throw(ctx, TG_FAILED, "the compile of %s crashed: the helper %s%s\n%s", what, ending(arena, end), words, keep_job(ctx, job, key, arena));
+    tg_throw(ctx, TG_FAILED, "the compile of %s crashed: the helper %s%s\n%s", what, ending(arena, end), words,
+             keep_job(ctx, job, key, arena));
   }
 }

@@ -1,4 +1,5 @@
-// A look at the contents of index tensors before a launch. Kernels stay in bounds on any content; a user wants to hear what is wrong with it.
+// A look at the contents of index tensors before a launch. Kernels stay in bounds on any content; a user wants to hear what is wrong with
+// it.
 #include "targets/run.h"
 
 static int64_t element(const tg_tensor *tensor, int64_t i) {
@@ -41,7 +42,8 @@ static void check_one(tg_context *ctx, tg_arena *arena, const tg_record_param *p
   }
 }
 
-void tg_check_indices(tg_context *ctx, tg_arena *arena, const tg_record *record, int ntensors, const tg_tensor *tensors, const tg_dims *dims) {
+void tg_check_indices(tg_context *ctx, tg_arena *arena, const tg_record *record, int ntensors, const tg_tensor *tensors,
+                      const tg_dims *dims) {
   for (int i = 0; i < record->nparams; i++) {
     const tg_record_param *param = &record->params[i];
     if (!(param->flags & (TG_PARAM_INDEX | TG_PARAM_OFFSETS))) continue;

@@ -11,9 +11,9 @@
 #endif
 
 enum {
-  MAX_FILE = 1 << 20,          // bytes of a description
-  MAX_LUA_BYTES = 16 << 20,    // memory of its evaluation
-  MAX_INSTRUCTIONS = 1000000,  // and steps
+  MAX_FILE = 1 << 20,         // bytes of a description
+  MAX_LUA_BYTES = 16 << 20,   // memory of its evaluation
+  MAX_INSTRUCTIONS = 1000000, // and steps
 };
 
 static const struct {
@@ -166,7 +166,8 @@ static void figures_field(struct add_call *call) {
     int figure = 0;
     while (figure < TG_NFIGURES && strcmp(figure_rows[figure].name, key) != 0) figure++;
     if (figure == TG_NFIGURES) {
-      tg_throw(call->ctx, TG_INVALID, "%s: field 'figures.%s': there is no such figure; targets/machines/figures.def lists them", call->file, key);
+      tg_throw(call->ctx, TG_INVALID, "%s: field 'figures.%s': there is no such figure; targets/machines/figures.def lists them",
+               call->file, key);
     }
     figure_field(call, figure);
     lua_pop(L, 1);

@@ -36,7 +36,10 @@ static void make_params(tg_record *record, const tg_kernel *kernel) {
   for (int i = 0; i < kernel->nparams; i++) {
     const tg_param *from = &kernel->params[i];
     tg_record_param *to = &record->params[i];
-    *to = (tg_record_param){.name = tg_arena_strdup(arena, from->name), .kind = from->kind, .dtype = (uint8_t)from->dtype, .rank = from->rank,
+    *to = (tg_record_param){.name = tg_arena_strdup(arena, from->name),
+                            .kind = from->kind,
+                            .dtype = (uint8_t)from->dtype,
+                            .rank = from->rank,
                             .flags = from->flags};
     for (int d = 0; d < from->rank; d++) to->dims[d] = copy_expr(arena, from->dims[d]);
     for (int d = 0; d < 2; d++) to->packed[d] = copy_expr(arena, from->packed[d]);
@@ -106,7 +109,8 @@ size_t tg_record_bytes(tg_context *ctx, const tg_record_param *param, const tg_d
     if (__builtin_mul_overflow(elements, dim[i], &elements)) elements = INT64_MAX; // a later extent of 0 still makes it empty
   }
   if (elements > INT64_MAX / 8) {
-    tg_throw(ctx, TG_INVALID, "%s would have more elements than a 64-bit address reaches (%s…)", param->name, tg_e_text(&ctx->arena, param->dims[0]));
+    tg_throw(ctx, TG_INVALID, "%s would have more elements than a 64-bit address reaches (%s…)", param->name,
+             tg_e_text(&ctx->arena, param->dims[0]));
   }
   return tg_dtype_bytes(param->dtype, elements);
 }
@@ -116,12 +120,14 @@ int64_t tg_record_grid(tg_context *ctx, const tg_record_launch *launch, const tg
   bool empty = false;
   for (int i = 0; i < 4; i++) {
     grid[i] = i < launch->naxes ? tg_record_eval(ctx, launch->grid[i], dims, "a grid axis") : 1;
-    if (grid[i] < 0) tg_throw(ctx, TG_INVALID, "grid axis %d = %s is %lld for these dims", i, tg_e_text(&ctx->arena, launch->grid[i]), (long long)grid[i]);
+    if (grid[i] < 0)
+      tg_throw(ctx, TG_INVALID, "grid axis %d = %s is %lld for these dims", i, tg_e_text(&ctx->arena, launch->grid[i]), (long long)grid[i]);
     empty |= grid[i] == 0;
   }
   if (empty) return 0;
   for (int i = 0; i < 4; i++) {
-    if (__builtin_mul_overflow(blocks, grid[i], &blocks)) tg_throw(ctx, TG_INVALID, "the launch '%s' would have more than 2^63 blocks", launch->entry);
+    if (__builtin_mul_overflow(blocks, grid[i], &blocks))
+      tg_throw(ctx, TG_INVALID, "the launch '%s' would have more than 2^63 blocks", launch->entry);
   }
   return blocks;
 }
@@ -188,7 +194,7 @@ static bool compare(struct reader *r, tg_arena *arena, const tg_dims *dims, bool
   for (int i = 0; i < 6; i++) {
     if (!take(r, relations[i])) continue;
     if (!side(arena, r, dims, &b)) return false;
-    const bool results[] = {a == b, a != b, a <= b, a >= b, a < b, a > b};
+    const bool results[] = {a == b, a != b, a <= b, a >= b, a<b, a> b};
     *holds = results[i];
     return true;
   }

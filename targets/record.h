@@ -1,5 +1,5 @@
-// Launch record: what a driver needs to launch an artifact, as data. Written by the compile side, read by every driver, pack and built library.
-// Expressions are kept as text on the wire (JSON) and as tg_expr in memory; one evaluator serves all.
+// Launch record: what a driver needs to launch an artifact, as data. Written by the compile side, read by every driver, pack and built
+// library. Expressions are kept as text on the wire (JSON) and as tg_expr in memory; one evaluator serves all.
 #ifndef TG_RECORD_H
 #define TG_RECORD_H
 
@@ -42,7 +42,7 @@ typedef struct tg_record {
   tg_record_param *params;
   const char **preconditions;
   tg_record_launch *launches;
-  int64_t scratch_bytes; // loops: per worker
+  int64_t scratch_bytes;        // loops: per worker
   int registers, spilled_bytes; // -1 unknown
 } tg_record;
 
@@ -65,7 +65,8 @@ typedef struct tg_dims {
 bool tg_dims_lookup(void *dims, const char *name, int64_t *value); // a tg_lookup_fn
 // An integer of a name=value list; `option` names the list in the message.
 int64_t tg_binding_int(tg_context *ctx, const tg_binding *binding, const char *option);
-void tg_dims_solve(tg_context *ctx, const tg_record *record, int ntensors, const tg_tensor *tensors, const tg_bindings *shape, tg_dims *out);
+void tg_dims_solve(tg_context *ctx, const tg_record *record, int ntensors, const tg_tensor *tensors, const tg_bindings *shape,
+                   tg_dims *out);
 // True when every precondition holds for dims and pointers (tensors NULL: aligned, as a driver's own allocations are).
 bool tg_record_admits(const tg_record *record, const tg_dims *dims, int ntensors, const tg_tensor *tensors);
 // Evaluated grid of a launch; returns the number of blocks, 0 = the launch is skipped. Throws TG_INVALID when that exceeds 63 bits.

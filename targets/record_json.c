@@ -1,4 +1,5 @@
-// The launch record as JSON: the wire form between compile helper, cache and drivers. Reading refuses whatever tg_record_to_json would not write.
+// The launch record as JSON: the wire form between compile helper, cache and drivers. Reading refuses whatever tg_record_to_json would not
+// write.
 #include <cjson/cJSON.h>
 #include <math.h>
 

@@ -58,7 +58,8 @@ static const tg_expr *bytes_expr(tg_arena *arena, const tg_record_param *param) 
   const tg_expr *elements = tg_e_const(arena, 1);
   for (int i = 0; i < param->rank; i++) elements = tg_e_bin(arena, TG_EXPR_MUL, elements, param->dims[i]);
   const tg_expr *bits = tg_e_bin(arena, TG_EXPR_MUL, elements, tg_e_const(arena, tg_dtype_bits(param->dtype)));
-  if (tg_dtype_bits(param->dtype) % 8 == 0) return tg_e_bin(arena, TG_EXPR_MUL, elements, tg_e_const(arena, tg_dtype_bits(param->dtype) / 8));
+  if (tg_dtype_bits(param->dtype) % 8 == 0)
+    return tg_e_bin(arena, TG_EXPR_MUL, elements, tg_e_const(arena, tg_dtype_bits(param->dtype) / 8));
   return tg_e_bin(arena, TG_EXPR_CEILDIV, bits, tg_e_const(arena, 8));
 }
 

@@ -68,9 +68,11 @@ static const char *parameter_list(const struct call *call) {
 }
 
 static void check_scalar(struct call *call, const tg_record_param *param, const tg_argument *arg) {
-  if (arg->array) tg_throw(call->ctx, TG_INVALID, "%s is a scalar of kernel '%s': give a number, not an array", param->name, call->signature->kernel);
+  if (arg->array)
+    tg_throw(call->ctx, TG_INVALID, "%s is a scalar of kernel '%s': give a number, not an array", param->name, call->signature->kernel);
   if (!tg_dtype_is_float(param->dtype) && !(arg->number == rint(arg->number) && fabs(arg->number) <= 0x1p62)) {
-    tg_throw(call->ctx, TG_INVALID, "%s = %.17g, but kernel '%s' declares %s", param->name, arg->number, call->signature->kernel, tg_dtype_name(param->dtype));
+    tg_throw(call->ctx, TG_INVALID, "%s = %.17g, but kernel '%s' declares %s", param->name, arg->number, call->signature->kernel,
+             tg_dtype_name(param->dtype));
   }
 }
 
@@ -79,8 +81,8 @@ static void check_arguments(struct call *call) {
   for (int i = 0; i < call->nargs; i++) {
     const tg_record_param *param = tg_record_param_find(call->signature, call->args[i].name);
     if (!param || param->kind == TG_WORKSPACE) {
-      tg_throw(call->ctx, TG_INVALID, "kernel '%s' has no parameter '%s'; its parameters are %s", call->signature->kernel, call->args[i].name,
-               parameter_list(call));
+      tg_throw(call->ctx, TG_INVALID, "kernel '%s' has no parameter '%s'; its parameters are %s", call->signature->kernel,
+               call->args[i].name, parameter_list(call));
     }
     if (argument_of(call, call->args[i].name) != &call->args[i]) tg_throw(call->ctx, TG_INVALID, "%s is given twice", call->args[i].name);
     if (param->kind == TG_SCALAR_PARAM) check_scalar(call, param, &call->args[i]);
@@ -89,7 +91,8 @@ static void check_arguments(struct call *call) {
     const tg_record_param *param = &call->signature->params[i];
     const tg_argument *arg = argument_of(call, param->name);
     if (param->kind == TG_SCALAR_PARAM && !arg) {
-      tg_throw(call->ctx, TG_INVALID, "scalar '%s' of kernel '%s' is missing: give it as %s=NUMBER", param->name, call->signature->kernel, param->name);
+      tg_throw(call->ctx, TG_INVALID, "scalar '%s' of kernel '%s' is missing: give it as %s=NUMBER", param->name, call->signature->kernel,
+               param->name);
     }
     if ((param->kind == TG_INPUT || param->kind == TG_INOUT) && (!arg || !arg->array)) {
       tg_throw(call->ctx, TG_INVALID, "input '%s' of kernel '%s' is missing; its parameters are %s", param->name, call->signature->kernel,
@@ -105,7 +108,8 @@ static void check_arguments(struct call *call) {
 
 static tg_tensor tensor_of(struct call *call, const tg_record_param *param, const tg_array *array) {
   if (array->rank > TG_MAX_RANK) {
-    tg_throw(call->ctx, TG_INVALID, "%s has %d axes, but kernel '%s' declares %d", param->name, array->rank, call->signature->kernel, param->rank);
+    tg_throw(call->ctx, TG_INVALID, "%s has %d axes, but kernel '%s' declares %d", param->name, array->rank, call->signature->kernel,
+             param->rank);
   }
   tg_tensor tensor = {.name = param->name, .dtype = (uint8_t)array->dtype, .rank = array->rank, .data = array->data, .bytes = array->bytes};
   for (int i = 0; i < array->rank; i++) tensor.dim[i] = array->dim[i];
@@ -158,7 +162,8 @@ static void merge_body(void *arg) {
 static tg_bindings dims_as_bindings(struct call *call) {
   const tg_dims *dims = &call->l->dims;
   tg_binding *at = TG_NEWN(&call->l->arena, tg_binding, dims->n + 1);
-  for (int i = 0; i < dims->n; i++) at[i] = (tg_binding){dims->at[i].name, tg_arena_printf(&call->l->arena, "%lld", (long long)dims->at[i].value)};
+  for (int i = 0; i < dims->n; i++)
+    at[i] = (tg_binding){dims->at[i].name, tg_arena_printf(&call->l->arena, "%lld", (long long)dims->at[i].value)};
   return (tg_bindings){dims->n, at};
 }
 
@@ -177,7 +182,7 @@ static tg_bindings choose_config(struct call *call) {
   tg_bindings shape = dims_as_bindings(call);
   char *json = NULL;
   tg_check_status(call->ctx, tg_config_lookup(call->ctx, call->source, call->device->name, &shape, &call->split.kernel, &json,
-                                               &call->l->config_source));
+                                              &call->l->config_source));
   struct merge_call merge = {.call = call, .config = json ? cJSON_Parse(json) : NULL};
   tg_string_free(call->ctx, json);
   tg_status status = tg_protect(call->ctx, merge_body, &merge);
@@ -198,7 +203,8 @@ static tg_bindings open_statics(struct call *call) {
     int64_t value;
     if (symbol->kind != TG_SYM_STATIC || symbol->value >= 0) continue;
     if (!tg_dims_lookup(&call->l->dims, symbol->name, &value)) {
-      tg_throw(call->ctx, TG_INVALID, "static %s of kernel '%s' is open: give it, as in --shape %s=8", symbol->name, signature->name, symbol->name);
+      tg_throw(call->ctx, TG_INVALID, "static %s of kernel '%s' is open: give it, as in --shape %s=8", symbol->name, signature->name,
+               symbol->name);
     }
     at[n++] = (tg_binding){symbol->name, tg_arena_printf(&call->l->arena, "%lld", (long long)value)};
   }
@@ -315,7 +321,8 @@ static tg_status prepare(struct call *call, tg_launchable **out) {
   return status;
 }
 
-tg_status tg_prepare(tg_device *device, tg_source *source, const tg_run_options *options, int nargs, const tg_argument *args, tg_launchable **out) {
+tg_status tg_prepare(tg_device *device, tg_source *source, const tg_run_options *options, int nargs, const tg_argument *args,
+                     tg_launchable **out) {
   struct call call = {.ctx = device->ctx, .device = device, .source = source, .options = options, .nargs = nargs};
   call.args = (tg_argument *)(uintptr_t)args; // written only to allocate outputs, which is not asked for
   return prepare(&call, out);
@@ -389,7 +396,12 @@ tg_status tg_launchable_fetch(tg_launchable *launchable) { return tg_protect(lau
 // ---- run
 
 tg_status tg_run(tg_device *device, tg_source *source, const tg_run_options *options, int nargs, tg_argument *args, bool allocate_outputs) {
-  struct call call = {.ctx = device->ctx, .device = device, .source = source, .options = options, .nargs = nargs, .args = args,
+  struct call call = {.ctx = device->ctx,
+                      .device = device,
+                      .source = source,
+                      .options = options,
+                      .nargs = nargs,
+                      .args = args,
                       .allocate_outputs = allocate_outputs};
   tg_launchable *l;
   tg_status status = prepare(&call, &l);

@@ -9,8 +9,8 @@ typedef struct tg_split {
   tg_bindings kernel;   // options and meta-parameters that the kernel declares
   tg_bindings knobs;    // the rest: parameters of the lowering
 } tg_split;
-// Settings may decide which other settings a kernel declares (an option that brings a meta-parameter), so the split is a fixed point. Throws
-// on a name given twice; names that neither kernel nor lowering know are found by tg_check_knobs.
+// Settings may decide which other settings a kernel declares (an option that brings a meta-parameter), so the split is a fixed point.
+// Throws on a name given twice; names that neither kernel nor lowering know are found by tg_check_knobs.
 void tg_split_settings(tg_context *ctx, tg_source *source, const tg_bindings *given, tg_arena *arena, tg_split *out);
 // Throws TG_INVALID when a setting is none of the lowering's for this kernel and machine, or has a value that is not among the allowed.
 void tg_check_knobs(tg_context *ctx, const tg_kernel *kernel, const tg_family *family, const tg_machine *machine, const tg_bindings *knobs);
@@ -24,7 +24,8 @@ const tg_record *tg_artifact_variant(tg_artifact *artifact, int variant, tg_byte
 const tg_record *tg_artifact_choose(tg_artifact *artifact, const tg_dims *dims, int ntensors, const tg_tensor *tensors, tg_bytes *object);
 
 // Throws TG_INVALID naming the first element that is not what the parameter's declaration promises; tensors in host memory, dims solved.
-void tg_check_indices(tg_context *ctx, tg_arena *arena, const tg_record *record, int ntensors, const tg_tensor *tensors, const tg_dims *dims);
+void tg_check_indices(tg_context *ctx, tg_arena *arena, const tg_record *record, int ntensors, const tg_tensor *tensors,
+                      const tg_dims *dims);
 
 // Of a prepared launch, borrowed. `source`: "set", "database" or "default"; seconds: compiling, the cache included.
 const tg_record *tg_launchable_record(const tg_launchable *launchable);

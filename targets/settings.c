@@ -54,7 +54,8 @@ void tg_split_settings(tg_context *ctx, tg_source *source, const tg_bindings *gi
   }
 }
 
-_Noreturn static void unknown(tg_context *ctx, const tg_kernel *kernel, const char *name, int nknobs, const tg_knob *knobs, const char *lowering) {
+_Noreturn static void unknown(tg_context *ctx, const tg_kernel *kernel, const char *name, int nknobs, const tg_knob *knobs,
+                              const char *lowering) {
   tg_text text = {.arena = &ctx->arena};
   for (int i = 0; i < kernel->nsettings; i++) tg_text_add(&text, "%s%s", i ? ", " : "", kernel->settings[i].name);
   if (nknobs) tg_text_add(&text, "%sand of the lowering '%s': ", kernel->nsettings ? "; " : "none; ", lowering);
@@ -72,7 +73,8 @@ static void check_value(tg_context *ctx, const tg_knob *knob, const tg_binding *
   tg_throw(ctx, TG_INVALID, "--set %s=%s: %s (%s) takes %s here", binding->name, binding->value, knob->name, knob->doc, text.data);
 }
 
-void tg_check_knobs(tg_context *ctx, const tg_kernel *kernel, const tg_family *family, const tg_machine *machine, const tg_bindings *knobs) {
+void tg_check_knobs(tg_context *ctx, const tg_kernel *kernel, const tg_family *family, const tg_machine *machine,
+                    const tg_bindings *knobs) {
   enum { MAX = 64 };
   tg_knob known[MAX];
   int n = knobs->n && family ? family->lowering->knobs(kernel, machine, known, MAX) : 0;

@@ -7,10 +7,10 @@
 
 // One row per family, in targets/families.c. Everything that the command line, the tuner and `check` know about a family comes from here.
 typedef struct tg_family {
-  const char *name, *doc;           // "cpu", "nvptx"
-  const char *emitter;              // "llvm"
+  const char *name, *doc; // "cpu", "nvptx"
+  const char *emitter;    // "llvm"
   const tg_lowering *lowering;
-  const char *const *archs;         // accepted after "name:", NULL-terminated; archs[0] = default
+  const char *const *archs; // accepted after "name:", NULL-terminated; archs[0] = default
 } tg_family;
 extern const tg_family *const tg_families[]; // NULL-terminated
 
@@ -34,17 +34,17 @@ typedef struct tg_job { // request
   const char *ir;       // .tile text
   size_t ir_size;
   const char *target;
-  const char *machine;  // text of the user's own description that the target names (the helper has not loaded it); NULL = a built-in one
-  const char *want;     // "lane" "llvm" "asm" "obj" "source"
-  int variant;          // which of the lowering's variants
+  const char *machine; // text of the user's own description that the target names (the helper has not loaded it); NULL = a built-in one
+  const char *want;    // "lane" "llvm" "asm" "obj" "source"
+  int variant;         // which of the lowering's variants
   tg_bindings settings, statics;
 } tg_job;
 typedef struct tg_product { // reply
   tg_bytes bytes;           // what was wanted
   const char *record;       // JSON of the launch record
   size_t record_size;
-  int variants;             // how many variants this kernel has on this target; the last has no preconditions
-  double seconds;           // CPU time of the compile
+  int variants;   // how many variants this kernel has on this target; the last has no preconditions
+  double seconds; // CPU time of the compile
 } tg_product;
 // Parses, runs the tile passes, lowers, emits: the whole compile, in this process. Lives in the helper and in programs that link LLVM.
 void tg_compile_here(tg_context *ctx, const tg_job *job, tg_arena *arena, tg_product *out);
@@ -59,7 +59,7 @@ struct tg_artifact {
   tg_job job; // ir, target, settings, statics; `want` and `variant` vary
   bool in_process, no_cache;
   int nvariants;
-  int shown; // variant that tg_artifact_emit shows: the last, which serves every call, unless `--set variant=N` names another
+  int shown;   // variant that tg_artifact_emit shows: the last, which serves every call, unless `--set variant=N` names another
   bool pinned; // it does: launches take it too
   struct tg_variant {
     tg_record *record; // NULL until compiled
@@ -69,21 +69,24 @@ struct tg_artifact {
 
 // ---- the cpu family's entry, the contract between loops lowering, llvm emitter and cpu driver
 // args: one 8-byte slot per launch arg, in order (pointers; i64 and i32 as int64; floats as their own bits in the low bytes).
-// Runs the linear blocks [first, last) of a grid (axis 0 fastest). scratch: record->scratch_bytes, 4096-byte aligned, this worker's own; the
-// emitter places the launch's `scratch {space = "local"}` ops in it by tg_scratch_layout. Returns NULL, or the text of the trap that fired.
+// Runs the linear blocks [first, last) of a grid (axis 0 fastest). scratch: record->scratch_bytes, 4096-byte aligned, this worker's own;
+// the emitter places the launch's `scratch {space = "local"}` ops in it by tg_scratch_layout. Returns NULL, or the text of the trap that
+// fired.
 typedef struct tg_cpu_hooks {
   void *user;
   void (*print)(void *user, const char *text, int n, const double *values);
 } tg_cpu_hooks;
-typedef const char *tg_cpu_entry(const uint64_t *args, const int64_t *grid, int64_t first, int64_t last, void *scratch, const tg_cpu_hooks *hooks);
+typedef const char *tg_cpu_entry(const uint64_t *args, const int64_t *grid, int64_t first, int64_t last, void *scratch,
+                                 const tg_cpu_hooks *hooks);
 
 // ---- drivers
 typedef struct tg_driver tg_driver;
 struct tg_device {
   tg_context *ctx;
   const tg_driver *driver;
-  const char *name;   // "cpu"
-  const char *target; // what to compile for; NULL: the device takes tile IR itself (its `object` is .tile text, its launches have no entries)
+  const char *name; // "cpu"
+  const char
+      *target; // what to compile for; NULL: the device takes tile IR itself (its `object` is .tile text, its launches have no entries)
   void *state;
 };
 struct tg_driver {

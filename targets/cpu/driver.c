@@ -34,7 +34,8 @@ static const char *processor_name(tg_context *ctx) {
 #if defined(__x86_64__)
   unsigned words[12] = {0};
   bool known = true;
-  for (unsigned i = 0; i < 3; i++) known &= __get_cpuid(0x80000002 + i, &words[4 * i], &words[4 * i + 1], &words[4 * i + 2], &words[4 * i + 3]) != 0;
+  for (unsigned i = 0; i < 3; i++)
+    known &= __get_cpuid(0x80000002 + i, &words[4 * i], &words[4 * i + 1], &words[4 * i + 2], &words[4 * i + 3]) != 0;
   const char *name = tg_arena_strndup(&ctx->arena, (const char *)words, sizeof words);
   while (*name == ' ') name++;
   if (known && *name) return name;
@@ -44,7 +45,8 @@ static const char *processor_name(tg_context *ctx) {
 
 static int cpu_enumerate(tg_context *ctx, tg_device_info *out, int max) {
   if (max < 1) return 0;
-  const char *text = tg_arena_printf(&ctx->arena, "%s, %d threads, %s", processor_name(ctx), omp_get_num_procs(), tg_machine_host(ctx)->name);
+  const char *text =
+      tg_arena_printf(&ctx->arena, "%s, %d threads, %s", processor_name(ctx), omp_get_num_procs(), tg_machine_host(ctx)->name);
   out[0] = (tg_device_info){.name = "cpu", .family = "cpu", .target = "cpu", .description = text, .available = true};
   return 1;
 }
@@ -206,7 +208,8 @@ static uint64_t pointer_slot(tg_context *ctx, const char *name, int ntensors, co
 static uint64_t scalar_slot(tg_context *ctx, const tg_record_arg *arg, const tg_dims *dims, tg_scalars scalars) {
   if (arg->value) return (uint64_t)tg_record_eval(ctx, arg->value, dims, arg->name);
   double number;
-  if (!scalars.get || !scalars.get(scalars.user, arg->name, &number)) tg_throw(ctx, TG_INVALID, "scalar '%s' has no value: give it as %s=NUMBER", arg->name, arg->name);
+  if (!scalars.get || !scalars.get(scalars.user, arg->name, &number))
+    tg_throw(ctx, TG_INVALID, "scalar '%s' has no value: give it as %s=NUMBER", arg->name, arg->name);
   if (!tg_dtype_is_float(arg->dtype)) {
     if (!(fabs(number) < 0x1p63)) tg_throw(ctx, TG_INVALID, "scalar '%s' = %g is not a 64-bit integer", arg->name, number);
     return (uint64_t)(int64_t)number;
@@ -222,7 +225,8 @@ static char *scratch(tg_device *device, int threads, size_t stride) {
     if (state->scratch) munmap(state->scratch, state->scratch_size);
     *state = (cpu_state){0};
     void *memory = mmap(NULL, need, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (memory == MAP_FAILED) tg_throw(device->ctx, TG_NO_MEMORY, "no memory for %zu bytes of scratch for each of %d threads", stride, threads);
+    if (memory == MAP_FAILED)
+      tg_throw(device->ctx, TG_NO_MEMORY, "no memory for %zu bytes of scratch for each of %d threads", stride, threads);
     *state = (cpu_state){memory, need};
     madvise(memory, need, MADV_HUGEPAGE);
   }
@@ -251,8 +255,8 @@ static void print(void *user, const char *text, int n, const double *values) {
   tg_log(s->ctx, TG_LOG_INFO, "%s", line);
 }
 
-// Takes runs of consecutive blocks off the front, half of an even share of what is left: long runs reuse what the kernel packed for the last
-// block, short last runs even out the finish. Which worker runs a block never changes its result.
+// Takes runs of consecutive blocks off the front, half of an even share of what is left: long runs reuse what the kernel packed for the
+// last block, short last runs even out the finish. Which worker runs a block never changes its result.
 static void work(sweep *s, int worker) {
   const tg_cpu_hooks hooks = {s, print};
   int64_t first = atomic_load(&s->next);

@@ -5,23 +5,21 @@
 
 #include "test.h"
 
-static const char right[] =
-    "local tg <const> = require 'tegula'\n"
-    "return tg.kernel('right', function(k)\n"
-    "  local M = k.dim 'M'\n"
-    "  local X, O = k.input('X', tg.f32, M), k.output('O', tg.f32, M)\n"
-    "  local bm = k.tune('BM', 8, 4)\n"
-    "  local more = k.option('more', 0, 0, 1)\n"
-    "  k.blocks(M:by(bm), function(m) O[{m}] = X[{m}] + more end)\n"
-    "end)\n";
-static const char fickle[] =
-    "local tg <const> = require 'tegula'\n"
-    "return tg.kernel('fickle', function(k)\n"
-    "  local M = k.dim 'M'\n"
-    "  local X, O = k.input('X', tg.f32, M), k.output('O', tg.f32, M)\n"
-    "  local bm = k.tune('BM', 8, 4)\n"
-    "  k.blocks(M:by(bm), function(m) O[{m}] = X[{m}] + bm end)\n"
-    "end)\n";
+static const char right[] = "local tg <const> = require 'tegula'\n"
+                            "return tg.kernel('right', function(k)\n"
+                            "  local M = k.dim 'M'\n"
+                            "  local X, O = k.input('X', tg.f32, M), k.output('O', tg.f32, M)\n"
+                            "  local bm = k.tune('BM', 8, 4)\n"
+                            "  local more = k.option('more', 0, 0, 1)\n"
+                            "  k.blocks(M:by(bm), function(m) O[{m}] = X[{m}] + more end)\n"
+                            "end)\n";
+static const char fickle[] = "local tg <const> = require 'tegula'\n"
+                             "return tg.kernel('fickle', function(k)\n"
+                             "  local M = k.dim 'M'\n"
+                             "  local X, O = k.input('X', tg.f32, M), k.output('O', tg.f32, M)\n"
+                             "  local bm = k.tune('BM', 8, 4)\n"
+                             "  k.blocks(M:by(bm), function(m) O[{m}] = X[{m}] + bm end)\n"
+                             "end)\n";
 
 static char root[] = "/tmp/tegula-test-XXXXXX";
 
@@ -66,7 +64,8 @@ int main(void) {
   t = (tally){0};
   CHECKF(tg_check(ctx, NULL, "cpu:avx512", count, &t) == TG_OK, "%s", tg_error_message(ctx));
   CHECK(t.right == 3 && t.fickle == 2); // the default, BM=4, more=1
-  put("broken", "local tg <const> = require 'tegula'\nreturn tg.kernel('broken', function(k) k.blocks(1, function() error 'no' end) end)\n");
+  put("broken",
+      "local tg <const> = require 'tegula'\nreturn tg.kernel('broken', function(k) k.blocks(1, function() error 'no' end) end)\n");
   tg_context_free(ctx);
   if (tg_context_new(&config, &ctx) != TG_OK) return 1;
   CHECK(tg_check(ctx, NULL, "cpu:avx2", NULL, NULL) == TG_FAILED && strstr(tg_error_message(ctx), "1 of"));

@@ -61,7 +61,8 @@ static tg_status compile_it(tg_context *ctx, const tg_job *what, bool no_cache) 
   tg_arena_init(&arena, ctx);
   struct compile_call call = {.ctx = ctx, .job = *what, .no_cache = no_cache, .arena = &arena};
   tg_status status = tg_protect(ctx, compile_body, &call);
-  if (status == TG_OK) CHECK(call.product.bytes.size == 5 && !memcmp(call.product.bytes.data, "bytes", 5) && !strcmp(call.product.record, "{}"));
+  if (status == TG_OK)
+    CHECK(call.product.bytes.size == 5 && !memcmp(call.product.bytes.data, "bytes", 5) && !strcmp(call.product.record, "{}"));
   tg_arena_free(&arena);
   return status;
 }
@@ -84,7 +85,8 @@ static void make_counting_worker(void) {
   CHECK(tg_wire_send(fd, tg_wire_encode_product(&arena, &product), 0) == TG_WIRE_OK);
   close(fd);
   char body[256];
-  snprintf(body, sizeof body, "while [ \"$(head -c %zu | wc -c)\" -gt 0 ]; do echo >> count; cat reply; done", tg_wire_encode_job(&arena, &job).size + 8);
+  snprintf(body, sizeof body, "while [ \"$(head -c %zu | wc -c)\" -gt 0 ]; do echo >> count; cat reply; done",
+           tg_wire_encode_job(&arena, &job).size + 8);
   script("counting", body);
   tg_arena_free(&arena);
   tg_context_free(ctx);
@@ -182,7 +184,8 @@ static void bad_helpers(void) {
   CHECK(with("reply", "could not be started", "") == TG_FAILED);
   // The kept job replays: a helper reads the same frame from its standard input.
   char command[512];
-  snprintf(command, sizeof command, "cat $(ls %s/crashed-*.job | head -n 1) | %s 2>/dev/null | cmp -s - %s", in("cache"), in("counting"), in("reply"));
+  snprintf(command, sizeof command, "cat $(ls %s/crashed-*.job | head -n 1) | %s 2>/dev/null | cmp -s - %s", in("cache"), in("counting"),
+           in("reply"));
   CHECK(system(command) == 0);
 }
 

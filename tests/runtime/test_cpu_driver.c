@@ -84,11 +84,14 @@ static tg_record_arg arg_of(const char *name, tg_arg_kind kind, int dtype, const
 
 // Every block once, whatever the grid and the number of threads; slots as the entry's contract has them.
 static void blocks(tg_context *ctx, tg_device *device, tg_arena *arena, tg_bytes object) {
-  tg_record_arg args[8] = {
-      arg_of("count", TG_ARG_POINTER, TG_I64, NULL), arg_of("seen", TG_ARG_POINTER, TG_I64, NULL),
-      arg_of("M", TG_ARG_SCALAR, TG_I64, expr(arena, "M * 4 - 1000")), arg_of("eps", TG_ARG_SCALAR, TG_F32, NULL),
-      arg_of("i", TG_ARG_SCALAR, TG_I32, NULL), arg_of("h", TG_ARG_SCALAR, TG_BF16, NULL), arg_of("i", TG_ARG_SCALAR, TG_I64, NULL),
-      arg_of("eps", TG_ARG_SCALAR, TG_F64, NULL)};
+  tg_record_arg args[8] = {arg_of("count", TG_ARG_POINTER, TG_I64, NULL),
+                           arg_of("seen", TG_ARG_POINTER, TG_I64, NULL),
+                           arg_of("M", TG_ARG_SCALAR, TG_I64, expr(arena, "M * 4 - 1000")),
+                           arg_of("eps", TG_ARG_SCALAR, TG_F32, NULL),
+                           arg_of("i", TG_ARG_SCALAR, TG_I32, NULL),
+                           arg_of("h", TG_ARG_SCALAR, TG_BF16, NULL),
+                           arg_of("i", TG_ARG_SCALAR, TG_I64, NULL),
+                           arg_of("eps", TG_ARG_SCALAR, TG_F64, NULL)};
   tg_record_launch launches[2] = {{.entry = "fill", .naxes = 2, .grid = {expr(arena, "M"), expr(arena, "N")}, .nargs = 8, .args = args},
                                   {.entry = "trap", .naxes = 1, .grid = {expr(arena, "0 * M")}, .nargs = 0}}; // skipped
   tg_record record = {.arena = arena, .kernel = "k", .nlaunches = 2, .launches = launches, .scratch_bytes = 4000};
@@ -105,14 +108,16 @@ static void blocks(tg_context *ctx, tg_device *device, tg_arena *arena, tg_bytes
       s.dims = &dims, s.ntensors = 2, s.tensors = tensors, s.threads = threads[t];
       CHECKF(tg_protect(ctx, launch, &s) == TG_OK, "%s", tg_error_message(ctx));
       for (int64_t b = 0; b < total; b++) wrong += count[b] != 1;
-      CHECKF(wrong == 0, "%lld x %lld blocks, %d threads: %lld not run once", (long long)sizes[i][0], (long long)sizes[i][1], threads[t], (long long)wrong);
+      CHECKF(wrong == 0, "%lld x %lld blocks, %d threads: %lld not run once", (long long)sizes[i][0], (long long)sizes[i][1], threads[t],
+             (long long)wrong);
       if (total) {
         float f;
         double d;
         memcpy(&f, &seen[5], 4);
         memcpy(&d, &seen[9], 8);
         CHECK(seen[0] == sizes[i][0] && seen[1] == sizes[i][1] && seen[2] == 1 && seen[3] == 1);
-        CHECK(seen[4] == 4 * sizes[i][0] - 1000 && f == 0.1f && seen[5] >> 32 == 0 && seen[6] == -3 && seen[7] == 0x3fc0 && seen[8] == -3 && d == 0.1);
+        CHECK(seen[4] == 4 * sizes[i][0] - 1000 && f == 0.1f && seen[5] >> 32 == 0 && seen[6] == -3 && seen[7] == 0x3fc0 && seen[8] == -3 &&
+              d == 0.1);
       }
       free(count);
     }
@@ -131,7 +136,8 @@ static void traps(tg_context *ctx, tg_device *device, tg_arena *arena, tg_bytes 
   for (int threads = 1; threads < 4; threads++) {
     s.threads = threads;
     s.dims = &(tg_dims){.n = 1, .at = {{"M", 100, ""}}};
-    CHECK(tg_protect(ctx, launch, &s) == TG_FAILED && strstr(tg_error_message(ctx), "block 7 says no") && strstr(tg_error_message(ctx), "'k'"));
+    CHECK(tg_protect(ctx, launch, &s) == TG_FAILED && strstr(tg_error_message(ctx), "block 7 says no") &&
+          strstr(tg_error_message(ctx), "'k'"));
     CHECK_STR(printed, "values 1.5 -2");
     s.dims = &(tg_dims){.n = 1, .at = {{"M", 7, ""}}};
     CHECK(tg_protect(ctx, launch, &s) == TG_OK);

@@ -51,9 +51,12 @@ static void find_body(void *arg) {
 static void built_in(tg_context *ctx) {
   static const struct {
     const char *target, *machine, *arch, *family;
-  } cases[] = {{"cpu:generic", "cpu-generic", "x86-64", "cpu"},      {"cpu:avx2", "cpu-avx2", "x86-64-v3", "cpu"},
-               {"cpu:avx512", "cpu-avx512", "x86-64-v4", "cpu"},     {"cpu-avx512bf16", "cpu-avx512bf16", "x86-64-v4", "cpu"},
-               {"nvptx:sm_80", "a100", "sm_80", "nvptx"},            {"nvptx", "a100", "sm_80", "nvptx"},
+  } cases[] = {{"cpu:generic", "cpu-generic", "x86-64", "cpu"},
+               {"cpu:avx2", "cpu-avx2", "x86-64-v3", "cpu"},
+               {"cpu:avx512", "cpu-avx512", "x86-64-v4", "cpu"},
+               {"cpu-avx512bf16", "cpu-avx512bf16", "x86-64-v4", "cpu"},
+               {"nvptx:sm_80", "a100", "sm_80", "nvptx"},
+               {"nvptx", "a100", "sm_80", "nvptx"},
                {"a100", "a100", "sm_80", "nvptx"}};
   for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
     struct find_call call = {.ctx = ctx, .name = cases[i].target};
@@ -65,7 +68,8 @@ static void built_in(tg_context *ctx) {
   static const char *const unknown[] = {"", "gpu", "cpu:", "cpu:sse9", "nvptx:sm_10", "cpu:avx2:x", "A100", "cpu-avx3"};
   for (size_t i = 0; i < sizeof unknown / sizeof *unknown; i++) {
     struct find_call call = {.ctx = ctx, .name = unknown[i]};
-    CHECKF(tg_protect(ctx, find_body, &call) == TG_INVALID && strstr(tg_error_message(ctx), "cpu:avx512bf16") && strstr(tg_error_message(ctx), "a100"),
+    CHECKF(tg_protect(ctx, find_body, &call) == TG_INVALID && strstr(tg_error_message(ctx), "cpu:avx512bf16") &&
+               strstr(tg_error_message(ctx), "a100"),
            "%s: %s", unknown[i], tg_error_message(ctx));
   }
   // Every figure is declared with its unit and says where it comes from.
@@ -73,7 +77,8 @@ static void built_in(tg_context *ctx) {
   int n = tg_machines(ctx, &all);
   CHECK(n >= 5);
   for (int i = 0; i < n; i++) {
-    for (int j = 0; j < all[i].nfigures; j++) CHECKF(strlen(all[i].figures[j].source) > 8 && all[i].figures[j].unit, "%s.%s", all[i].name, all[i].figures[j].name);
+    for (int j = 0; j < all[i].nfigures; j++)
+      CHECKF(strlen(all[i].figures[j].source) > 8 && all[i].figures[j].unit, "%s.%s", all[i].name, all[i].figures[j].name);
   }
   CHECK(figure(machine(ctx, "a100"), "shared_bytes") == 163 * 1024 && figure(machine(ctx, "a100"), "clock_ghz") == 1.41);
   CHECK(figure(machine(ctx, "cpu-avx512"), "vector_registers") == 32 && figure(machine(ctx, "cpu-avx2"), "cores") == -1);
@@ -94,7 +99,8 @@ static void host(tg_context *ctx) {
   if (file) fclose(file);
   if (!file || strncmp(line, "flags", 5) != 0) return;
   for (char *p = line; *p; p++) *p = *p == '\n' || *p == '\t' ? ' ' : *p;
-  bool avx2 = strstr(line, " avx2 ") && strstr(line, " fma ") && strstr(line, " f16c "), avx512 = strstr(line, " avx512vl ") && strstr(line, " avx512bw ");
+  bool avx2 = strstr(line, " avx2 ") && strstr(line, " fma ") && strstr(line, " f16c "),
+       avx512 = strstr(line, " avx512vl ") && strstr(line, " avx512bw ");
   CHECK(call.machine->vector_bits == (avx512 ? 512 : avx2 ? 256 : 128));
   CHECK(call.machine->bf16_dot == (strstr(line, " avx512_bf16 ") ? 1 : 0));
   CHECK(call.machine->cores == (double)sysconf(_SC_NPROCESSORS_ONLN));
@@ -122,14 +128,15 @@ static void own(tg_context *ctx) {
   refuse(ctx, "return { name = 'a100', target = 'cpu:avx2', arch = 'x', doc = 'd', figures = {} }", "taken");
   refuse(ctx, "return { name = 'm', target = 'cpu:avx9', arch = 'x', doc = 'd', figures = {} }", "'target'");
   refuse(ctx, "return { name = 5, target = 'cpu:avx2', arch = 'x', doc = 'd', figures = {} }", "'name' is not a string");
-  refuse(ctx, "while true do end", "steps");                             // endless
-  refuse(ctx, "local t = {} for i = 1, 1e9 do t[i] = {t} end", "");      // all memory, or all steps
+  refuse(ctx, "while true do end", "steps");                              // endless
+  refuse(ctx, "local t = {} for i = 1, 1e9 do t[i] = {t} end", "");       // all memory, or all steps
   refuse(ctx, "local s = 'x' for i = 1, 60 do s = s .. s end", "memory"); // 2^60 bytes
-  refuse(ctx, "return os.exit(1)", "os");                                // nothing is in reach
-  refuse(ctx, "return ('x'):rep(10)", "");                               // not even the methods of strings
+  refuse(ctx, "return os.exit(1)", "os");                                 // nothing is in reach
+  refuse(ctx, "return ('x'):rep(10)", "");                                // not even the methods of strings
   refuse(ctx, "return setmetatable({}, {})", "setmetatable");
   CHECK(machine(ctx, "mine") == NULL);
-  CHECKF(load(ctx, HEAD "features = '+sha', figures = { cores = { 6, source = 'the box it came in' } } }") == TG_OK, "%s", tg_error_message(ctx));
+  CHECKF(load(ctx, HEAD "features = '+sha', figures = { cores = { 6, source = 'the box it came in' } } }") == TG_OK, "%s",
+         tg_error_message(ctx));
   CHECK(figure(machine(ctx, "mine"), "cores") == 6);
   struct find_call call = {.ctx = ctx, .name = "mine"};
   CHECK(tg_protect(ctx, find_body, &call) == TG_OK && call.machine->cores == 6);

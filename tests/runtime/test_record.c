@@ -8,7 +8,8 @@ static const tg_expr *expr(tg_kernel *kernel, const char *text) {
   return tg_e_parse(&kernel->arena, text, text + strlen(text), &stopped);
 }
 
-static void add_param(tg_kernel *kernel, const char *name, tg_param_kind kind, int dtype, unsigned flags, int rank, const char *a, const char *b) {
+static void add_param(tg_kernel *kernel, const char *name, tg_param_kind kind, int dtype, unsigned flags, int rank, const char *a,
+                      const char *b) {
   tg_param param = {.name = name, .kind = kind, .dtype = dtype, .rank = rank, .flags = flags};
   if (rank > 0) param.dims[0] = expr(kernel, a);
   if (rank > 1) param.dims[1] = expr(kernel, b);
@@ -35,7 +36,12 @@ static tg_kernel *make_kernel(tg_context *ctx) {
   CHECK(tg_kernel_setting(kernel, &(tg_setting){.name = "mode", .kind = TG_OPTION, .value = "a\"b", .fallback = "x"}, nowhere) == TG_OK);
   add_param(kernel, "A", TG_INPUT, TG_E4M3, 0, 2, "M", "N");
   add_param(kernel, "C", TG_OUTPUT, TG_F32, 0, 2, "M", "N");
-  const tg_param index = {.name = "I", .kind = TG_INPUT, .dtype = TG_I32, .rank = 1, .flags = TG_PARAM_INDEX, .dims = {expr(kernel, "M")},
+  const tg_param index = {.name = "I",
+                          .kind = TG_INPUT,
+                          .dtype = TG_I32,
+                          .rank = 1,
+                          .flags = TG_PARAM_INDEX,
+                          .dims = {expr(kernel, "M")},
                           .below = expr(kernel, "N + 1")};
   CHECK(tg_kernel_param(kernel, &index, nowhere) == TG_OK);
   add_param(kernel, "P", TG_WORKSPACE, TG_F32, TG_PARAM_ZERO, 2, "E", "ceildiv(M, 64)");
@@ -116,7 +122,8 @@ static void hostile(tg_context *ctx, tg_arena *arena, const tg_record *record) {
   }
   CHECK(refused > 1000);
   free(copy);
-  static const char *const bad[] = {"", "null", "[]", "{}", "{\"kernel\":1}", "1e999", "{\"kernel\":\"k\",\"target\":\"t\",\"config\":[[1,2]]}"};
+  static const char *const bad[] = {
+      "", "null", "[]", "{}", "{\"kernel\":1}", "1e999", "{\"kernel\":\"k\",\"target\":\"t\",\"config\":[[1,2]]}"};
   for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
     struct protected p = {.ctx = ctx, .arena = arena, .json = bad[i], .size = strlen(bad[i])};
     CHECK(attempt(&p, read_record) == TG_FAILED);
@@ -154,10 +161,26 @@ static void preconditions(tg_context *ctx, tg_arena *arena) {
     const char *text;
     bool holds;
   } cases[] = {
-      {"K % 16 == 0", true},   {"K % 32 == 0", false}, {"M < 2147483648", true}, {"M*K <= 4800", true}, {"M * K < 4800", false}, {"K%16==0", true},
-      {"ceildiv(M, 64) >= 2", true}, {"M != K", true}, {"aligned(A, 16)", true}, {"aligned(A, 32)", false}, {"aligned(Z, 1)", false},
-      {"J == 0", false}, {"K", false}, {"K == ", false}, {"", false}, {"aligned(A", false}, {"aligned(A, 0)", false}, {"K % 0 == 0", false},
-      {"K % 16 == 0 junk", false}, {"K % 99999999999999999999 == 0", false},
+      {"K % 16 == 0", true},
+      {"K % 32 == 0", false},
+      {"M < 2147483648", true},
+      {"M*K <= 4800", true},
+      {"M * K < 4800", false},
+      {"K%16==0", true},
+      {"ceildiv(M, 64) >= 2", true},
+      {"M != K", true},
+      {"aligned(A, 16)", true},
+      {"aligned(A, 32)", false},
+      {"aligned(Z, 1)", false},
+      {"J == 0", false},
+      {"K", false},
+      {"K == ", false},
+      {"", false},
+      {"aligned(A", false},
+      {"aligned(A, 0)", false},
+      {"K % 0 == 0", false},
+      {"K % 16 == 0 junk", false},
+      {"K % 99999999999999999999 == 0", false},
   };
   static char memory[64] __attribute__((aligned(64)));
   const tg_tensor tensors[] = {{.name = "A", .data = memory + 16}};

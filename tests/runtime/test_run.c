@@ -123,7 +123,8 @@ static void repeated(void) {
   release(&a);
 }
 
-static void refuse(arguments *a, int nargs, const tg_run_options *options, bool allocate, const char *one, const char *two, const char *three) {
+static void refuse(arguments *a, int nargs, const tg_run_options *options, bool allocate, const char *one, const char *two,
+                   const char *three) {
   tg_status status = tg_run(device, source, options, nargs, a->at, allocate);
   const char *message = tg_error_message(ctx);
   CHECKF(status == TG_INVALID && strstr(message, one) && strstr(message, two) && strstr(message, three), "%d: %s", status, message);

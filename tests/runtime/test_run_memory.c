@@ -1,4 +1,5 @@
-// Running a kernel under an allocator whose n-th request fails, for every n: each time a clean TG_NO_MEMORY or a right result, and nothing is kept.
+// Running a kernel under an allocator whose n-th request fails, for every n: each time a clean TG_NO_MEMORY or a right result, and nothing
+// is kept.
 #include <unistd.h>
 
 #include "tegula/tegula.h"
