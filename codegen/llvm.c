@@ -75,7 +75,7 @@ static void open_target(tg_llvm *e) {
   LLVMTargetRef target;
   char *message = NULL;
   if (LLVMGetTargetFromTriple(o->triple, &target, &message)) fail_with(e, "target", message);
-  e->target = LLVMCreateTargetMachine(target, o->triple, o->cpu, o->features ? o->features : "", LLVMCodeGenLevelAggressive, LLVMRelocPIC,
+  e->target = LLVMCreateTargetMachine(target, o->triple, o->cpu, o->features ? o->features : "", LLVMCodeGenLevelLess, LLVMRelocPIC,
                                       LLVMCodeModelDefault);
   if (!e->target) tg_throw(e->ctx, TG_FAILED, "LLVM has no target machine for %s, processor %s", o->triple, o->cpu);
 }

@@ -175,6 +175,7 @@ tg_value *loops_scratch(lower *L, int64_t bytes, const char *name);
 tg_value *loops_ptradd(lower *L, tg_value *p, tg_value *bytes);
 tg_value *loops_load_at(lower *L, int min_level, tg_value *p, tg_type type, int64_t align, bool constant);
 void loops_store_at(lower *L, tg_value *p, tg_value *v, int64_t align);
+void loops_touch(lower *L, tg_value *p); // prefetches the line
 tg_value *loops_arg_expr(lower *L, const tg_expr *e);
 tg_value *loops_arg_pointer(lower *L, const char *name);
 tg_value *loops_arg_scalar(lower *L, const char *name, int dtype);

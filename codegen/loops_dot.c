@@ -42,7 +42,7 @@ static int64_t knob(lower *L, const char *name, int64_t fallback) {
 
 static void describe(lower *L, dot_job *J, tg_op *dot, tg_op *fold) {
   const tg_machine *m = L->machine;
-  *J = (dot_job){.dot = dot, .fold = fold, .a = dot->in[0], .b = dot->in[1], .unroll = 4};
+  *J = (dot_job){.dot = dot, .fold = fold, .a = dot->in[0], .b = dot->in[1], .unroll = 2};
   if (dot->code == TG_OP_DOT_SCALED) J->sa = dot->in[3], J->sb = dot->in[4];
   J->M = J->a->type.dim[0], J->K = J->a->type.dim[1], J->N = J->b->type.dim[1];
   J->dtype = dot->out[0]->type.dtype;

@@ -438,6 +438,8 @@ void loops_store_at(lower *L, tg_value *p, tg_value *v, int64_t align) {
   loops_op(L, L->top, TG_OP_LSTORE, 2, in, 1, (tg_attr[]){TG_AINT("align", align)});
 }
 
+void loops_touch(lower *L, tg_value *p) { loops_op(L, L->top, TG_OP_PREFETCH, 1, &p, 1, (tg_attr[]){TG_AINT("level", 1)}); }
+
 static tg_value *add_arg(lower *L, tg_arg arg, tg_type type) {
   if (L->nargs == (int)(sizeof L->args / sizeof *L->args))
     tg_throw(L->ctx, TG_INVALID, "%s: launch %d needs more than %d arguments", L->tile->name, L->from->index, L->nargs);

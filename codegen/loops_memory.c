@@ -413,10 +413,7 @@ tg_value *loops_eval_load(lower *L, tg_op *op, const pos *p) {
   for (int l = 0; l < p->lanes; l++) unit = unit && a.offset[l] == l * element, still = still && a.offset[l] == 0;
   if (p->lanes == 1 || still) return load_lanes(L, &a, a.ptr, v.dtype, 1, fill, constant);
   if (unit) {
-    if (L->prefetch || L->prefetch_only) {
-      tg_value *ahead = loops_ptradd(L, a.ptr, loops_int(L, L->prefetch));
-      loops_op(L, L->top, TG_OP_PREFETCH, 1, &ahead, 1, (tg_attr[]){TG_AINT("level", 1)});
-    }
+    if (L->prefetch || L->prefetch_only) loops_touch(L, loops_ptradd(L, a.ptr, loops_int(L, L->prefetch)));
     if (L->prefetch_only) return loops_splat(L, loops_const(L, v.dtype, 0), p->lanes);
     return load_lanes(L, &a, a.ptr, v.dtype, p->lanes, fill, constant);
   }
