@@ -61,7 +61,8 @@ static int knobs(const tg_kernel *tile, const tg_machine *machine, tg_knob *out,
   bool dots = false;
   for (int i = 0; i < tile->nlaunches; i++) tg_walk(tile->launches[i]->body, find_dot, &dots);
   if (!dots || max < 1) return 0;
-  out[0] = (tg_knob){.name = "kc", .doc = "elements of the reduced axis that a dot packs at once", .nvalues = 4, .values = {256, 128, 384, 512}};
+  out[0] =
+      (tg_knob){.name = "kc", .doc = "elements of the reduced axis that a dot packs at once", .nvalues = 4, .values = {256, 128, 384, 512}};
   return 1;
 }
 

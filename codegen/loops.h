@@ -1,8 +1,8 @@
 // The loops lowering's own interfaces: one worker runs a whole block; tiles are evaluated where they are wanted.
 //
-// Tile values are *virtual* until something asks for their elements at a position (pos): a per-axis index, one of whose axes may vary over the
-// lanes of a short vector. Roots (stores, reductions, dots, carried values) open loops and ask. Pure lane ops are placed in the outermost loop in
-// which their operands exist, so what does not vary in a loop is computed outside it without a further pass.
+// Tile values are *virtual* until something asks for their elements at a position (pos): a per-axis index, one of whose axes may vary over
+// the lanes of a short vector. Roots (stores, reductions, dots, carried values) open loops and ask. Pure lane ops are placed in the
+// outermost loop in which their operands exist, so what does not vary in a loop is computed outside it without a further pass.
 #ifndef TG_LOOPS_H
 #define TG_LOOPS_H
 
@@ -41,7 +41,7 @@ typedef struct buffer {
   int dtype; // in memory
   int rank;
   int64_t stride[TG_MAX_RANK];
-  int level;   // reads may not move out of this level
+  int level; // reads may not move out of this level
 } buffer;
 
 typedef struct memo {
@@ -59,14 +59,14 @@ typedef struct need {
 } need;
 
 typedef struct info { // in tg_value.note of tile values
-  tg_value *ssa;     // one value for all elements
-  const buffer *buf; // materialised
+  tg_value *ssa;      // one value for all elements
+  const buffer *buf;  // materialised
   memo *memos;
   need needs[TG_MAX_RANK];
-  int weight;          // cost of evaluating one element again
-  const void *root;    // the only root that asks for it; see loops_plan.c
+  int weight;       // cost of evaluating one element again
+  const void *root; // the only root that asks for it; see loops_plan.c
   bool many_roots;
-  bool keep;           // materialised where it is defined
+  bool keep; // materialised where it is defined
 } info;
 
 typedef struct fact { // axis of a load or store is inside in every evaluation within the level
@@ -77,7 +77,7 @@ typedef struct fact { // axis of a load or store is inside in every evaluation w
 typedef struct constraint { // met while probing
   const tg_op *op;
   int axis;
-  lane_index at; // one lane
+  lane_index at;         // one lane
   tg_value *count, *low; // at < count; low: an i1 that must hold too, or NULL
   unsigned deps;         // loop variables of the nest that the access depends on, a bit each
 } constraint;
@@ -120,9 +120,9 @@ struct lower {
     constraint *list;
     int n, capacity;
     int unit_bytes; // element size of a load that is contiguous along the last loop; 0 = none is
-    bool varies;   // outside the limits, values may still depend on a loop variable
+    bool varies;    // outside the limits, values may still depend on a loop variable
   } *probe;
-  struct block { // consecutive indices of a loop that will all be asked for, in one trip
+  struct block {   // consecutive indices of a loop that will all be asked for, in one trip
     tg_value *var; // the loop's
     int rows, row;
     struct blockmemo *memos;
@@ -151,17 +151,17 @@ tg_value *loops_min(lower *L, tg_value *a, tg_value *b);
 tg_value *loops_max(lower *L, tg_value *a, tg_value *b);
 tg_value *loops_addc(lower *L, tg_value *a, int64_t c);
 tg_value *loops_mulc(lower *L, tg_value *a, int64_t c);
-tg_value *loops_divc(lower *L, tg_value *a, int64_t c); // floor
+tg_value *loops_divc(lower *L, tg_value *a, int64_t c);  // floor
 tg_value *loops_ceilc(lower *L, tg_value *a, int64_t c); // of a non-negative value
-tg_value *loops_down(lower *L, tg_value *a, int64_t c); // largest multiple of c not above a >= 0
+tg_value *loops_down(lower *L, tg_value *a, int64_t c);  // largest multiple of c not above a >= 0
 tg_value *loops_cast(lower *L, tg_value *v, int dtype);
-tg_value *loops_splat(lower *L, tg_value *v, int lanes); // vectors pass
-tg_value *loops_part(lower *L, tg_value *v, int part, int lanes); // lanes part*lanes …
+tg_value *loops_splat(lower *L, tg_value *v, int lanes);              // vectors pass
+tg_value *loops_part(lower *L, tg_value *v, int part, int lanes);     // lanes part*lanes …
 tg_value *loops_fma(lower *L, tg_value *a, tg_value *b, tg_value *c); // fused where the machine is, else mul and add
-int64_t loops_multiple(const tg_value *v); // v is a multiple of this; 0 for the constant 0
+int64_t loops_multiple(const tg_value *v);                            // v is a multiple of this; 0 for the constant 0
 bool loops_nonneg(lower *L, const tg_value *v);
 bool loops_upper(const tg_value *v, int64_t *max); // constant upper bound
-int loops_lanes(const tg_value *v); // 1 for scalars
+int loops_lanes(const tg_value *v);                // 1 for scalars
 bool loops_is_int(const tg_value *v, int64_t value);
 // Loops. `carry` in and out; body between. Opening pushes a level, closing pops it and gives the results.
 tg_value *loops_open(lower *L, tg_value *lb, tg_value *ub, int64_t step, int ncarry, tg_value **carry);
@@ -188,17 +188,17 @@ bool loops_uniform_pos(const pos *p);
 bool loops_add_index(lane_index *x, const lane_index *y, int lanes, int64_t scale); // x += scale*y; false: too many terms
 // Floor division and remainder by a constant; false when the lanes fall apart in a way that only run-time vectors could say.
 bool loops_index_div(lower *L, const lane_index *x, int lanes, int64_t f, lane_index *quotient, lane_index *remainder);
-tg_value *loops_index_base(lower *L, const lane_index *x); // sum of the terms, an i64
+tg_value *loops_index_base(lower *L, const lane_index *x);             // sum of the terms, an i64
 tg_value *loops_index_value(lower *L, const lane_index *x, int lanes); // i64 scalar when uniform, else vector
-pos loops_lane(const pos *p, int lane); // one lane's position
+pos loops_lane(const pos *p, int lane);                                // one lane's position
 pos loops_origin(int rank);
 
 // ---- loops_eval.c
 info *loops_info(lower *L, tg_value *v);
-tg_value *loops_eval(lower *L, tg_value *v, const pos *p); // scalar when all lanes agree
+tg_value *loops_eval(lower *L, tg_value *v, const pos *p);       // scalar when all lanes agree
 tg_value *loops_eval_lanes(lower *L, tg_value *v, const pos *p); // always p->lanes wide
-tg_value *loops_scalar(lower *L, tg_value *v); // of a one-element tile
-void loops_prefetch(lower *L, tg_value *v, const pos *p); // asks for what an evaluation would read; the position must be inside
+tg_value *loops_scalar(lower *L, tg_value *v);                   // of a one-element tile
+void loops_prefetch(lower *L, tg_value *v, const pos *p);        // asks for what an evaluation would read; the position must be inside
 void loops_bind(lower *L, tg_value *v, tg_value *ssa);
 void loops_bind_buffer(lower *L, tg_value *v, const buffer *b);
 _Noreturn void loops_refuse(lower *L, const tg_op *op, const char *format, ...) __attribute__((format(printf, 3, 4)));
@@ -206,7 +206,8 @@ int loops_memory_dtype(int dtype); // i1 lives as i8
 
 // ---- loops_memory.c
 void loops_resolve(lower *L, tg_value *v, view *out);
-tg_value *loops_count(lower *L, const tg_op *op, int axis, const view *view, tg_value **low); // inside indices of a view axis; low: see constraint
+tg_value *loops_count(lower *L, const tg_op *op, int axis, const view *view,
+                      tg_value **low);                      // inside indices of a view axis; low: see constraint
 tg_value *loops_need(lower *L, const need *n, int64_t len); // run-time number of indices that matter
 tg_value *loops_eval_load(lower *L, tg_op *op, const pos *p);
 void loops_store(lower *L, tg_op *op); // store, scatter
@@ -215,8 +216,8 @@ void loops_write_buffer(lower *L, const buffer *b, const pos *p, tg_value *value
 buffer *loops_new_buffer(lower *L, int dtype, int rank, const int32_t *len, const char *name);
 
 // ---- loops_block.c
-tg_value *loops_block_load(lower *L, const tg_op *op, const pos *p, int axis, int dtype, tg_value *(*pointer)(lower *L, const tg_op *op, const pos *at), int level,
-                           bool constant);
+tg_value *loops_block_load(lower *L, const tg_op *op, const pos *p, int axis, int dtype,
+                           tg_value *(*pointer)(lower *L, const tg_op *op, const pos *at), int level, bool constant);
 
 // ---- loops_nest.c
 typedef struct nest nest;
@@ -228,7 +229,7 @@ struct nest {
   int order[TG_MAX_RANK];      // loops from outside in; the last is the lane axis
   int unroll;                  // elements that a trip of the last loop covers one after another; 0 = 1
   int nloops;                  // axes in `order`; the others stay at index 0 or where `start` puts them
-  int lanes, fixed_lanes; // fixed_lanes: lanes of `start` that all loops keep; 0 = the lane axis is the last loop's
+  int lanes, fixed_lanes;      // fixed_lanes: lanes of `start` that all loops keep; 0 = the lane axis is the last loop's
   pos start;
   nest_body *body;
   void *user;
@@ -238,12 +239,12 @@ struct nest {
   int depth;
 };
 void loops_nest_init(lower *L, nest *N, int rank, const int32_t *len);
-void loops_nest_probe(lower *L, nest *N);  // finds the constraints
-void loops_nest_run(lower *L, nest *N);    // probes and emits
+void loops_nest_probe(lower *L, nest *N); // finds the constraints
+void loops_nest_run(lower *L, nest *N);   // probes and emits
 // Number of leading indices of loop k at which every access is inside, at most the need.
 tg_value *loops_nest_inside(lower *L, nest *N, int k);
 void loops_nest_facts(lower *L, nest *N, int k); // to call inside the opened loop k
-int loops_width(lower *L, int64_t len);     // lanes for an axis of that length
+int loops_width(lower *L, int64_t len);          // lanes for an axis of that length
 
 // ---- loops_reduce.c
 void loops_reduce(lower *L, tg_op *op);

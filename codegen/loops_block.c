@@ -1,5 +1,5 @@
-// Transposing loads: lanes run along an axis that is not contiguous in memory while the loop around runs along one that is. The loop asks for
-// several consecutive indices; a square of rows is read along the contiguous axis and turned in registers.
+// Transposing loads: lanes run along an axis that is not contiguous in memory while the loop around runs along one that is. The loop asks
+// for several consecutive indices; a square of rows is read along the contiguous axis and turned in registers.
 #include "codegen/loops.h"
 
 struct blockmemo {
@@ -43,13 +43,15 @@ static tg_value *join(lower *L, tg_value *a, tg_value *b) {
 static bool same(const pos *p, const pos *q) {
   for (int a = 0; a < p->rank; a++) {
     const lane_index *x = &p->at[a], *y = &q->at[a];
-    if (x->n != y->n || memcmp(x->t, y->t, sizeof(term) * (size_t)x->n) || memcmp(x->c, y->c, sizeof(int32_t) * (size_t)p->lanes)) return false;
+    if (x->n != y->n || memcmp(x->t, y->t, sizeof(term) * (size_t)x->n) || memcmp(x->c, y->c, sizeof(int32_t) * (size_t)p->lanes))
+      return false;
   }
   return p->rank == q->rank && p->lanes == q->lanes;
 }
 
 // `axis` of the position runs with the loop; pointer(lane) is where a lane's element of the first row lies.
-tg_value *loops_block_load(lower *L, const tg_op *op, const pos *p, int axis, int dtype, tg_value *(*pointer)(lower *L, const tg_op *op, const pos *at), int level, bool constant) {
+tg_value *loops_block_load(lower *L, const tg_op *op, const pos *p, int axis, int dtype,
+                           tg_value *(*pointer)(lower *L, const tg_op *op, const pos *at), int level, bool constant) {
   int n = L->block->rows, row = L->block->row;
   pos first = *p;
   for (int l = 0; l < p->lanes; l++) first.at[axis].c[l] -= row;

@@ -231,7 +231,9 @@ void loops_region(lower *L, tg_region *region) {
     case TG_OP_SORT:
     case TG_OP_PRINT:
     case TG_OP_ASSERT:
-      loops_refuse(L, op, "`%s` is not lowered to host code yet; elementwise ops, reduce, dot, gather, scatter, for, if and while are (device `interp` runs every op)",
+      loops_refuse(L, op,
+                   "`%s` is not lowered to host code yet; elementwise ops, reduce, dot, gather, scatter, for, if and while are (device "
+                   "`interp` runs every op)",
                    tg_op_rows()[op->code].info.name);
     default:
       for (int i = 0; i < op->nout; i++)

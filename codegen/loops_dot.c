@@ -21,8 +21,13 @@ static bool zero_outside(const tg_value *v) {
     const tg_attr *f = tg_find_attr(op, "fill");
     return !f || (f->kind == TG_ATTR_INT ? f->i == 0 : f->f == 0);
   }
-  case TG_OP_CAST: case TG_OP_BROADCAST: case TG_OP_TRANSPOSE: case TG_OP_RESHAPE: case TG_OP_SPREAD: case TG_OP_NEG: case TG_OP_ABS:
-    return zero_outside(op->in[0]);
+  case TG_OP_CAST:
+  case TG_OP_BROADCAST:
+  case TG_OP_TRANSPOSE:
+  case TG_OP_RESHAPE:
+  case TG_OP_SPREAD:
+  case TG_OP_NEG:
+  case TG_OP_ABS: return zero_outside(op->in[0]);
   case TG_OP_MUL: return zero_outside(op->in[0]) || zero_outside(op->in[1]);
   default: return false;
   }
@@ -96,7 +101,8 @@ tg_value *loops_dot_trip_length(lower *L, dot_job *J) {
 lane_index loops_dot_scale_index(lower *L, dot_job *J, const lane_index *x, int lanes, int64_t extent, int64_t scales) {
   lane_index q = loops_zero(), r;
   if (scales == 1) return q;
-  if (!loops_index_div(L, x, lanes, extent / scales, &q, &r)) loops_refuse(L, J->dot, "scales that change within a vector cannot be lowered");
+  if (!loops_index_div(L, x, lanes, extent / scales, &q, &r))
+    loops_refuse(L, J->dot, "scales that change within a vector cannot be lowered");
   return q;
 }
 
@@ -243,7 +249,8 @@ static void micro(lower *L, dot_job *J, tg_value *row, int height) {
   tg_value *acc[LOOPS_LANES];
   tg_type vector = tg_vector_type(J->dtype, J->nr), scalar = tg_scalar_type(J->dtype);
   tg_value *c = loops_ptradd(L, loops_ptradd(L, J->c->ptr, loops_mulc(L, J->panel, es)), loops_mulc(L, row, J->ldc * es));
-  for (int r = 0; r < height; r++) acc[r] = loops_load_at(L, L->top, loops_ptradd(L, c, loops_int(L, r * J->ldc * es)), vector, es * 4, false);
+  for (int r = 0; r < height; r++)
+    acc[r] = loops_load_at(L, L->top, loops_ptradd(L, c, loops_int(L, r * J->ldc * es)), vector, es * 4, false);
   tg_value *a = loops_ptradd(L, J->apack->ptr, loops_mulc(L, row, J->lda * es));
   tg_value *k = loops_open(L, loops_int(L, 0), J->padded, J->unroll, height, acc);
   tg_value *ak = loops_ptradd(L, a, loops_mulc(L, k, es)), *bk = loops_ptradd(L, J->bpack->ptr, loops_mulc(L, k, J->nr * es));
@@ -258,8 +265,8 @@ static void micro(lower *L, dot_job *J, tg_value *row, int height) {
   for (int r = 0; r < height; r++) loops_store_at(L, loops_ptradd(L, c, loops_int(L, r * J->ldc * es)), acc[r], es * 4);
 }
 
-// Rows in steps of mr and then of a lower kernel, so that few rows beyond the last are computed: how many of the lower ones serve best depends on
-// rows mod mr alone, four bits each of a constant.
+// Rows in steps of mr and then of a lower kernel, so that few rows beyond the last are computed: how many of the lower ones serve best
+// depends on rows mod mr alone, four bits each of a constant.
 static void row_tiles(lower *L, dot_job *J) {
   int low = J->mr > 8 ? 8 : J->mr > 4 ? 4 : J->mr;
   int64_t table = 0;

@@ -5,7 +5,8 @@
 int loops_level_of(lower *L, const tg_value *v) {
   for (int k = L->top; k >= 0; k--)
     if (L->levels[k].region == v->region) return k;
-  tg_throw(L->ctx, TG_FAILED, "internal: a lane value is used outside the region that made it (launch %d of %s)", L->from->index, L->tile->name);
+  tg_throw(L->ctx, TG_FAILED, "internal: a lane value is used outside the region that made it (launch %d of %s)", L->from->index,
+           L->tile->name);
 }
 
 bool loops_alive(lower *L, const tg_value *v) {
@@ -91,7 +92,14 @@ tg_value *loops_splat(lower *L, tg_value *v, int lanes) {
 
 static bool expands(int code) {
   switch (code) {
-  case TG_OP_EXP: case TG_OP_EXP2: case TG_OP_LOG: case TG_OP_LOG2: case TG_OP_RSQRT: case TG_OP_SIGMOID: case TG_OP_TANH: case TG_OP_SIN:
+  case TG_OP_EXP:
+  case TG_OP_EXP2:
+  case TG_OP_LOG:
+  case TG_OP_LOG2:
+  case TG_OP_RSQRT:
+  case TG_OP_SIGMOID:
+  case TG_OP_TANH:
+  case TG_OP_SIN:
   case TG_OP_COS: return true;
   default: return false;
   }
@@ -260,8 +268,10 @@ static int64_t multiple(const tg_value *v, int depth) {
   const tg_op *d = v->def;
   if (!d || !depth) return 1;
   switch (d->code) {
-  case TG_OP_ADD: case TG_OP_SUB: case TG_OP_MIN: case TG_OP_MAX:
-    return gcd(multiple(d->in[0], depth - 1), multiple(d->in[1], depth - 1));
+  case TG_OP_ADD:
+  case TG_OP_SUB:
+  case TG_OP_MIN:
+  case TG_OP_MAX: return gcd(multiple(d->in[0], depth - 1), multiple(d->in[1], depth - 1));
   case TG_OP_MUL: return multiple(d->in[0], depth - 1) * multiple(d->in[1], depth - 1);
   case TG_OP_AND: return as_int(d->in[1], &x) && x < 0 && log2_of(-x) >= 0 ? -x : 1;
   case TG_OP_SHL: return as_int(d->in[1], &x) && x >= 0 && x < 40 ? multiple(d->in[0], depth - 1) << x : 1;
@@ -298,10 +308,15 @@ static bool nonneg(lower *L, const tg_value *v, int depth) {
   if (!depth) return false;
   switch (d->code) {
   case TG_OP_CTAID: return true;
-  case TG_OP_ADD: case TG_OP_MUL: case TG_OP_MIN: case TG_OP_DIV: case TG_OP_REM:
-    return nonneg(L, d->in[0], depth - 1) && nonneg(L, d->in[1], depth - 1);
-  case TG_OP_MAX: case TG_OP_AND: return nonneg(L, d->in[0], depth - 1) || nonneg(L, d->in[1], depth - 1);
-  case TG_OP_SHR: case TG_OP_SHL: return nonneg(L, d->in[0], depth - 1);
+  case TG_OP_ADD:
+  case TG_OP_MUL:
+  case TG_OP_MIN:
+  case TG_OP_DIV:
+  case TG_OP_REM: return nonneg(L, d->in[0], depth - 1) && nonneg(L, d->in[1], depth - 1);
+  case TG_OP_MAX:
+  case TG_OP_AND: return nonneg(L, d->in[0], depth - 1) || nonneg(L, d->in[1], depth - 1);
+  case TG_OP_SHR:
+  case TG_OP_SHL: return nonneg(L, d->in[0], depth - 1);
   case TG_OP_SELECT: return nonneg(L, d->in[1], depth - 1) && nonneg(L, d->in[2], depth - 1);
   default: return false;
   }

@@ -31,7 +31,8 @@ static bool same_pos(const pos *p, const pos *q) {
   if (p->rank != q->rank || p->lanes != q->lanes) return false;
   for (int a = 0; a < p->rank; a++) {
     const lane_index *x = &p->at[a], *y = &q->at[a];
-    if (x->n != y->n || memcmp(x->t, y->t, sizeof(term) * (size_t)x->n) || memcmp(x->c, y->c, sizeof(int32_t) * (size_t)p->lanes)) return false;
+    if (x->n != y->n || memcmp(x->t, y->t, sizeof(term) * (size_t)x->n) || memcmp(x->c, y->c, sizeof(int32_t) * (size_t)p->lanes))
+      return false;
   }
   return true;
 }

@@ -95,9 +95,9 @@ static int64_t floor_div(int64_t a, int64_t b) { return a >= 0 ? a / b : -((b - 
 
 static int64_t gcd(int64_t a, int64_t b) { return b ? gcd(b, a % b) : a < 0 ? -a : a; }
 
-// x = f * quotient + remainder. Terms that are multiples of f go to the quotient. Of the others only g = their common divisor with f is known:
-// when all lanes' constants lie in one block of g, the quotient is that of the terms' sum alone, else the lanes may cross a boundary of f that
-// only run time knows.
+// x = f * quotient + remainder. Terms that are multiples of f go to the quotient. Of the others only g = their common divisor with f is
+// known: when all lanes' constants lie in one block of g, the quotient is that of the terms' sum alone, else the lanes may cross a boundary
+// of f that only run time knows.
 bool loops_index_div(lower *L, const lane_index *x, int lanes, int64_t f, lane_index *quotient, lane_index *remainder) {
   lane_index q = {0}, rest = {0};
   int64_t g = f;
@@ -123,7 +123,8 @@ bool loops_index_div(lower *L, const lane_index *x, int lanes, int64_t f, lane_i
       if (bounded) max += m / rest.t[i].div * rest.t[i].coef;
     }
     if (bounded)
-      for (int l = 0; l < lanes && bounded; l++) bounded = floor_div(x->c[l] + max, f) == floor_div(x->c[0], f) && floor_div(x->c[l], f) == floor_div(x->c[0], f);
+      for (int l = 0; l < lanes && bounded; l++)
+        bounded = floor_div(x->c[l] + max, f) == floor_div(x->c[0], f) && floor_div(x->c[l], f) == floor_div(x->c[0], f);
     if (bounded) {
       int64_t k = floor_div(x->c[0], f);
       for (int l = 0; l < lanes; l++) q.c[l] = (int32_t)k, rest.c[l] = (int32_t)(x->c[l] - k * f);

@@ -116,7 +116,8 @@ tg_value *loops_count(lower *L, const tg_op *op, int axis, const view *view, tg_
     tg_value *stop = loops_scalar(L, index->def->in[1]);
     const tg_expr *a = expr_of(L, stop), *b = expr_of(L, end);
     bool within = a && b && b->op == TG_EXPR_MUL && // stop <= stop * constant
-                  ((b->b->op == TG_EXPR_CONST && b->b->value >= 1 && tg_e_equal(a, b->a)) || (b->a->op == TG_EXPR_CONST && b->a->value >= 1 && tg_e_equal(a, b->b)));
+                  ((b->b->op == TG_EXPR_CONST && b->b->value >= 1 && tg_e_equal(a, b->a)) ||
+                   (b->a->op == TG_EXPR_CONST && b->a->value >= 1 && tg_e_equal(a, b->b)));
     if (within) end = stop;
     else if (!(a && b && tg_e_equal(a, b))) end = loops_min(L, stop, end);
     len = index->type.dim[0];
@@ -207,8 +208,8 @@ static unsigned deps_of(const struct probe *P, const pos *p) {
   return deps;
 }
 
-// The innermost probe whose loops the index depends on takes the constraint; when none does, the innermost whose loops the access depends on.
-// False: no probe can, the access has to check.
+// The innermost probe whose loops the index depends on takes the constraint; when none does, the innermost whose loops the access depends
+// on. False: no probe can, the access has to check.
 static bool record(lower *L, const tg_op *op, int axis, const pos *p, const lane_index *at, tg_value *count, tg_value *low) {
   struct probe *P = L->probe;
   while (P && !index_deps(P, at)) P = P->outer;
@@ -241,7 +242,9 @@ static void note_unit(lower *L, const view *v, const lane_index **at) {
 static void locate(lower *L, const tg_op *op, const view *v, const pos *p, address *out, bool check) {
   *out = (address){0};
   int64_t element = tg_dtypes[v->dtype].bits / 8;
-  if (tg_dtypes[v->dtype].bits < 8) loops_refuse(L, op, "%s tensors cannot be read or written element by element on this target; view them as i8", tg_dtypes[v->dtype].name);
+  if (tg_dtypes[v->dtype].bits < 8)
+    loops_refuse(L, op, "%s tensors cannot be read or written element by element on this target; view them as i8",
+                 tg_dtypes[v->dtype].name);
   sum s = {0};
   sum_add(L, &s, v->offset);
   int64_t constant = 0;
@@ -310,7 +313,9 @@ static void locate(lower *L, const tg_op *op, const view *v, const pos *p, addre
     }
     tg_value *at = loops_addc(L, loops_index_base(L, x), x->c[0]);
     conjoin(L, &out->guard, loops_bin(L, TG_OP_LT, at, count));
-    if (low) conjoin(L, &out->guard, loops_bin(L, TG_OP_GE, loops_add(L, at, start), loops_int(L, 0))); // a range may begin below 0 and reach inside
+    if (low)
+      conjoin(L, &out->guard,
+              loops_bin(L, TG_OP_GE, loops_add(L, at, start), loops_int(L, 0))); // a range may begin below 0 and reach inside
   }
   if (moves && !limited) L->probe->varies = true;
   if (L->probe) note_unit(L, v, used);
@@ -400,7 +405,8 @@ tg_value *loops_eval_load(lower *L, tg_op *op, const pos *p) {
   tg_value *fill = fill_of(L, op, v.dtype), *all = NULL;
   bool constant = !written(L, v.param->name);
   int along = !a.guard && !loops_uniform_pos(p) ? block_axis(L, op, &v, p) : -1;
-  if (along >= 0) return from_memory(L, loops_block_load(L, op, p, along, loops_memory_dtype(v.dtype), pointer_of, a.level, constant), v.dtype);
+  if (along >= 0)
+    return from_memory(L, loops_block_load(L, op, p, along, loops_memory_dtype(v.dtype), pointer_of, a.level, constant), v.dtype);
   if (a.irregular) {
     for (int l = 0; l < p->lanes; l++) {
       pos q = loops_lane(p, l);
@@ -527,7 +533,8 @@ static tg_value *buffer_at(lower *L, const buffer *b, const pos *p, int64_t *off
   for (int l = 0; l < p->lanes; l++) offset[l] = 0;
   for (int a = 0; a < b->rank; a++) {
     const lane_index *x = &p->at[a];
-    for (int i = 0; i < x->n; i++) sum_add(L, &s, loops_mulc(L, loops_mulc(L, loops_divc(L, x->t[i].v, x->t[i].div), x->t[i].coef), b->stride[a]));
+    for (int i = 0; i < x->n; i++)
+      sum_add(L, &s, loops_mulc(L, loops_mulc(L, loops_divc(L, x->t[i].v, x->t[i].div), x->t[i].coef), b->stride[a]));
     constant += x->c[0] * b->stride[a];
     for (int l = 0; l < p->lanes; l++) offset[l] += (x->c[l] - x->c[0]) * b->stride[a] * element;
   }

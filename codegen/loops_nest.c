@@ -1,5 +1,6 @@
-// Loop nests over the elements of a tile. A nest is tried out first in regions that belong to nobody (the probe), which finds what every access
-// asks of the loop variables; each loop is then split into the indices where all accesses are inside, which need no checks, and the rest.
+// Loop nests over the elements of a tile. A nest is tried out first in regions that belong to nobody (the probe), which finds what every
+// access asks of the loop variables; each loop is then split into the indices where all accesses are inside, which need no checks, and the
+// rest.
 #include "codegen/loops.h"
 
 int loops_width(lower *L, int64_t len) {

@@ -5,8 +5,21 @@ enum { KEEP_WEIGHT = 16 }; // an element that costs so many plain ops to make ag
 
 bool loops_is_root(const tg_op *op) {
   switch (op->code) {
-  case TG_OP_STORE: case TG_OP_SCATTER: case TG_OP_ATOMIC: case TG_OP_REDUCE: case TG_OP_SCAN: case TG_OP_ARGMAX: case TG_OP_SORT: case TG_OP_DOT:
-  case TG_OP_DOT_SCALED: case TG_OP_FOR: case TG_OP_IF: case TG_OP_WHILE: case TG_OP_PRINT: case TG_OP_ASSERT: case TG_OP_YIELD: return true;
+  case TG_OP_STORE:
+  case TG_OP_SCATTER:
+  case TG_OP_ATOMIC:
+  case TG_OP_REDUCE:
+  case TG_OP_SCAN:
+  case TG_OP_ARGMAX:
+  case TG_OP_SORT:
+  case TG_OP_DOT:
+  case TG_OP_DOT_SCALED:
+  case TG_OP_FOR:
+  case TG_OP_IF:
+  case TG_OP_WHILE:
+  case TG_OP_PRINT:
+  case TG_OP_ASSERT:
+  case TG_OP_YIELD: return true;
   default: return false;
   }
 }
@@ -22,12 +35,27 @@ bool loops_evaluable(lower *L, tg_value *v) {
 
 static int base_weight(const tg_op *op) {
   switch (op->code) {
-  case TG_OP_EXP: case TG_OP_EXP2: case TG_OP_LOG: case TG_OP_LOG2: case TG_OP_SIGMOID: case TG_OP_TANH: case TG_OP_SIN: case TG_OP_COS: return 12;
-  case TG_OP_RSQRT: case TG_OP_SQRT: case TG_OP_DIV: case TG_OP_REM: return 6;
+  case TG_OP_EXP:
+  case TG_OP_EXP2:
+  case TG_OP_LOG:
+  case TG_OP_LOG2:
+  case TG_OP_SIGMOID:
+  case TG_OP_TANH:
+  case TG_OP_SIN:
+  case TG_OP_COS: return 12;
+  case TG_OP_RSQRT:
+  case TG_OP_SQRT:
+  case TG_OP_DIV:
+  case TG_OP_REM: return 6;
   case TG_OP_LOAD: return 2;
   case TG_OP_GATHER: return 8;
   case TG_OP_CAST: return tg_dtypes[op->out[0]->type.dtype].bits == 8 || tg_dtypes[op->in[0]->type.dtype].bits == 8 ? 6 : 1;
-  case TG_OP_BROADCAST: case TG_OP_SPREAD: case TG_OP_RESHAPE: case TG_OP_TRANSPOSE: case TG_OP_CONST: case TG_OP_ASSUME: return 0;
+  case TG_OP_BROADCAST:
+  case TG_OP_SPREAD:
+  case TG_OP_RESHAPE:
+  case TG_OP_TRANSPOSE:
+  case TG_OP_CONST:
+  case TG_OP_ASSUME: return 0;
   default: return 1;
   }
 }
@@ -82,7 +110,8 @@ static void ask(lower *L, tg_value *v, const void *root, const tg_region *from) 
 // The same scalar, by the ops that make it.
 static bool same_scalar(const tg_value *x, const tg_value *y) {
   if (x == y) return true;
-  if (!x->def || !y->def || x->def->code != y->def->code || x->def->nin != y->def->nin || !(tg_op_rows()[x->def->code].traits & TG_PURE)) return false;
+  if (!x->def || !y->def || x->def->code != y->def->code || x->def->nin != y->def->nin || !(tg_op_rows()[x->def->code].traits & TG_PURE))
+    return false;
   for (int i = 0; i < x->def->nin; i++)
     if (!same_scalar(x->def->in[i], y->def->in[i])) return false;
   int64_t a, b;
@@ -100,7 +129,8 @@ static bool same_need(lower *L, const need *a, const need *b) {
   if (a->op == b->op && a->axis == b->axis) return true;
   tg_value *x = a->op->in[1 + a->axis], *y = b->op->in[1 + b->axis];
   if (x->type.kind != TG_RANGE || y->type.kind != TG_RANGE || !x->def || !y->def) return false;
-  if (x != y && (x->type.dim[0] != y->type.dim[0] || !same_scalar(x->def->in[0], y->def->in[0]) || !same_scalar(x->def->in[1], y->def->in[1])))
+  if (x != y &&
+      (x->type.dim[0] != y->type.dim[0] || !same_scalar(x->def->in[0], y->def->in[0]) || !same_scalar(x->def->in[1], y->def->in[1])))
     return false;
   tg_op *u = a->op->in[0]->def, *v = b->op->in[0]->def;
   if (!u || !v || u->code != v->code) return false;

@@ -5,8 +5,8 @@ static int code_of(lower *L, const char *kind) {
   static const struct {
     const char *name;
     int code;
-  } kinds[] = {{"sum", TG_OP_ADD}, {"prod", TG_OP_MUL}, {"min", TG_OP_MIN}, {"max", TG_OP_MAX}, {"minnum", TG_OP_MINNUM}, {"maxnum", TG_OP_MAXNUM},
-               {"and", TG_OP_AND}, {"or", TG_OP_OR}, {"xor", TG_OP_XOR}};
+  } kinds[] = {{"sum", TG_OP_ADD},       {"prod", TG_OP_MUL}, {"min", TG_OP_MIN}, {"max", TG_OP_MAX}, {"minnum", TG_OP_MINNUM},
+               {"maxnum", TG_OP_MAXNUM}, {"and", TG_OP_AND},  {"or", TG_OP_OR},   {"xor", TG_OP_XOR}};
   for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
     if (!strcmp(kinds[i].name, kind)) return kinds[i].code;
   loops_refuse(L, NULL, "internal: no reduction `%s`", kind);
@@ -53,7 +53,9 @@ static void nothing(lower *L, nest *N, const pos *p) {
   loops_eval(L, J->x, p);
 }
 
-static tg_value *element(lower *L, reduce_job *J, const pos *p) { return loops_splat(L, loops_cast(L, loops_eval(L, J->x, p), J->dtype), p->lanes); }
+static tg_value *element(lower *L, reduce_job *J, const pos *p) {
+  return loops_splat(L, loops_cast(L, loops_eval(L, J->x, p), J->dtype), p->lanes);
+}
 
 // acc over indices [from, to) one at a time.
 static tg_value *each(lower *L, reduce_job *J, nest *I, pos p, tg_value *from, tg_value *to, tg_value *acc, bool checked) {
@@ -114,7 +116,8 @@ static tg_value *rest_at_once(lower *L, reduce_job *J, pos p, tg_value *inside, 
 static bool one_limit(nest *I) {
   for (int i = 1; i < I->probe.n; i++) {
     const constraint *a = &I->probe.list[0], *b = &I->probe.list[i];
-    if (a->count != b->count || a->low != b->low || a->at.n != b->at.n || memcmp(a->at.t, b->at.t, sizeof(term) * (size_t)a->at.n) || a->at.c[0] != b->at.c[0])
+    if (a->count != b->count || a->low != b->low || a->at.n != b->at.n || memcmp(a->at.t, b->at.t, sizeof(term) * (size_t)a->at.n) ||
+        a->at.c[0] != b->at.c[0])
       return false;
   }
   return I->probe.n > 0;
@@ -142,7 +145,12 @@ static void reduce_body(lower *L, nest *N, const pos *outer) {
 
 void loops_reduce(lower *L, tg_op *op) {
   tg_value *x = op->in[0], *y = op->out[0];
-  reduce_job J = {.x = x, .kind = tg_attr_str(op, "kind", "sum"), .axis = (int)tg_attr_int(op, "axis", 0), .dtype = x->type.dtype, .out_dtype = y->type.dtype, .lanes = 1};
+  reduce_job J = {.x = x,
+                  .kind = tg_attr_str(op, "kind", "sum"),
+                  .axis = (int)tg_attr_int(op, "axis", 0),
+                  .dtype = x->type.dtype,
+                  .out_dtype = y->type.dtype,
+                  .lanes = 1};
   if (tg_dtypes[J.dtype].cls == 'f' && tg_dtypes[J.dtype].bits < 32) J.dtype = TG_F32;
   nest N;
   loops_nest_init(L, &N, x->type.rank, x->type.dim);

@@ -1,10 +1,12 @@
 // dot for a handful of rows: b is used where it is read, never staged. What bounds it is the stream of b, so e4m3 is decoded in the fewest
-// instructions, scales go into a, and the NaN codes that this decoding does not know are looked for on the side; columns that have one are done again.
+// instructions, scales go into a, and the NaN codes that this decoding does not know are looked for on the side: columns that have one
+// become NaN.
 //
 //   for each strip of the reduced axis, for each group of columns that share a scale
 //     pack A rows x kc, both scales folded in
 //     lanes along the columns (b contiguous there): per nr columns, acc[row][nr] += a[row][k] * b[k][nr]
-//     lanes along the reduced axis:                 per few columns, acc[row][column][lanes] += a[row][k…] * b[k…][column], summed at the end
+//     lanes along the reduced axis:                 per few columns, acc[row][column][lanes] += a[row][k…] * b[k…][column], summed at the
+//     end
 #include <math.h>
 
 #include "codegen/loops_dot.h"
@@ -13,12 +15,13 @@ enum { SMALL_ROWS = 4, SMALL_STRIP = 8192, PREFETCH = 4096 };
 
 typedef struct small_job {
   dot_job *J;
-  bool along;   // lanes run along the reduced axis
-  bool raw;     // b is e4m3, decoded without its NaN codes
-  int scale, before; // b comes out times 2^-scale: a is packed times 2^before, sums are multiplied by what is left
+  bool along;               // lanes run along the reduced axis
+  bool raw;                 // b is e4m3, decoded without its NaN codes
+  int scale, before;        // b comes out times 2^-scale: a is packed times 2^before, sums are multiplied by what is left
   int rows, columns, lanes; // of a group; the group is columns * lanes wide when the lanes run along the columns
   int piece;                // lanes decoded at a time
-  tg_value *group;          // number of the scale's group of columns
+  bool groups;              // columns fall in groups that share a scale
+  tg_value *group;          // number of that group
   int64_t group_columns;
 } small_job;
 
@@ -77,7 +80,7 @@ typedef struct sums {
   int n;
   tg_value *acc[2 * SMALL_ROWS * 4 + 1]; // set by set, row by row, column by column; then `seen`
   tg_value *column;
-  int columns, lanes;
+  int rows, columns, lanes;
   int sets, set; // steps of the reduced axis take turns, so that additions overlap
   bool along, raw;
 } sums;
@@ -125,10 +128,10 @@ static void step(lower *L, nest *N, const pos *k) {
     }
     for (int i = 0; i < b.lanes; i += S->piece) {
       pos bi = sub_lanes(&b, i, b.lanes < S->piece ? b.lanes : S->piece), ai = s->along ? sub_lanes(&a, i, bi.lanes) : a;
-      tg_value *x = b_value(L, S, &bi, s->raw);
-      for (int r = 0; r < S->rows; r++) {
+      tg_value *x = s->rows ? b_value(L, S, &bi, s->raw) : NULL;
+      for (int r = 0; r < s->rows; r++) {
         for (int l = 0; l < LOOPS_LANES; l++) ai.at[0].c[l] = r;
-        accumulate(L, &s->acc[(s->set * S->rows + r) * s->columns + c], x, loops_read_buffer(L, J->apack, &ai, TG_F32));
+        accumulate(L, &s->acc[(s->set * s->rows + r) * s->columns + c], x, loops_read_buffer(L, J->apack, &ai, TG_F32));
       }
     }
   }
@@ -205,9 +208,9 @@ static void products(lower *L, small_job *S, sums *s) {
     if (s->sets == 2) s->acc[i] = loops_bin(L, TG_OP_ADD, s->acc[i], s->acc[n + i]);
 }
 
-static sums fresh(lower *L, small_job *S, int columns, int lanes, int width, bool along, bool raw) {
-  int sets = !along && S->rows == 1 ? 2 : 1;
-  sums s = {.n = sets * S->rows * columns, .columns = columns, .lanes = lanes, .sets = sets, .along = along, .raw = raw};
+static sums fresh(lower *L, int rows, int columns, int lanes, int width, bool along, bool raw) {
+  int sets = !along && rows == 1 ? 2 : 1;
+  sums s = {.n = sets * rows * columns, .rows = rows, .columns = columns, .lanes = lanes, .sets = sets, .along = along, .raw = raw};
   for (int i = 0; i < s.n; i++) s.acc[i] = loops_splat(L, loops_const(L, TG_F32, 0), width);
   if (raw) s.acc[s.n] = loops_splat(L, loops_const(L, TG_I8, 0), along ? lanes : columns * lanes);
   return s;
@@ -215,7 +218,7 @@ static sums fresh(lower *L, small_job *S, int columns, int lanes, int width, boo
 
 static void add_to_c(lower *L, small_job *S, sums *s) {
   dot_job *J = S->J;
-  for (int r = 0; r < S->rows; r++)
+  for (int r = 0; r < s->rows; r++)
     for (int c = 0; c < s->columns; c++) {
       tg_value *x = s->acc[r * s->columns + c];
       pos p = {.rank = 2, .lanes = s->along ? 1 : s->lanes};
@@ -223,6 +226,10 @@ static void add_to_c(lower *L, small_job *S, sums *s) {
       for (int l = 0; l < LOOPS_LANES; l++) p.at[0].c[l] = r, p.at[1].c[l] += s->along ? c : c * s->lanes + l;
       if (s->along && x->type.rank) x = loops_pure(L, TG_OP_VREDUCE, 1, &x, 1, (tg_attr[]){TG_ASTR("kind", "sum")});
       if (s->raw && S->scale > S->before) x = loops_bin(L, TG_OP_MUL, x, loops_const(L, TG_F32, ldexp(1, S->scale - S->before)));
+      if (s->raw && !s->along) { // each lane has looked at its own column
+        tg_value *seen = s->acc[s->n], *codes = s->columns > 1 ? loops_part(L, seen, c, s->lanes) : seen;
+        x = loops_select(L, loops_bin(L, TG_OP_EQ, codes, loops_const(L, TG_I8, 0x7f)), loops_const(L, TG_F32, NAN), x);
+      }
       loops_write_buffer(L, J->c, &p, loops_bin(L, TG_OP_ADD, loops_read_buffer(L, J->c, &p, TG_F32), x), TG_F32);
     }
 }
@@ -231,58 +238,68 @@ static void add_to_c(lower *L, small_job *S, sums *s) {
 
 static void one_column(lower *L, small_job *S, tg_value *column) {
   int lanes = S->along ? 8 : 1;
-  sums s = fresh(L, S, 1, lanes, lanes, S->along, false);
-  s.along = true;
+  sums s = fresh(L, S->rows, 1, lanes, lanes, true, false);
   s.column = column;
   products(L, S, &s);
   add_to_c(L, S, &s);
 }
 
-static void group_of_columns(lower *L, small_job *S, nest *columns, tg_value *inside) {
-  dot_job *J = S->J;
-  int wide = S->along ? S->columns : S->lanes * S->columns;
-  tg_value *first = S->group ? loops_mulc(L, S->group, S->group_columns) : loops_int(L, 0);
-  tg_value *last = loops_min(L, loops_min(L, loops_addc(L, first, S->group_columns), J->cols), inside);
-  tg_value *n = loops_open(L, first, last, wide, 0, NULL);
-  tg_value *whole = loops_multiple(inside) % wide == 0 ? NULL : loops_bin(L, TG_OP_LE, loops_addc(L, n, wide), inside);
-  tg_type bit = tg_scalar_type(TG_I1);
-  tg_op *branch = whole ? loops_open_if(L, whole, 1, &bit) : NULL;
+// Makes a column NaN if one of its codes is.
+static void poison_column(lower *L, small_job *S, tg_value *column) {
+  sums s = fresh(L, 0, 1, S->lanes, S->lanes, true, true);
+  s.column = column;
+  products(L, S, &s);
+  tg_value *seen = loops_pure(L, TG_OP_VREDUCE, 1, &s.acc[0], 1, (tg_attr[]){TG_ASTR("kind", "max")});
+  tg_op *found = loops_open_if(L, loops_bin(L, TG_OP_EQ, seen, loops_const(L, TG_I8, 0x7f)), 0, NULL);
+  pos p = {.rank = 2, .lanes = 1};
+  p.at[1] = loops_var(column);
+  for (int r = 0; r < S->rows; r++) {
+    p.at[0].c[0] = r;
+    loops_write_buffer(L, S->J->c, &p, loops_const(L, TG_F32, NAN), TG_F32);
+  }
+  loops_else(L, found, 0, NULL);
+  loops_close_if(L, found, 0, NULL);
+}
+
+static void each_column(lower *L, small_job *S, nest *columns, tg_value *from, tg_value *to,
+                        void (*body)(lower *L, small_job *S, tg_value *column)) {
+  tg_value *column = loops_open(L, from, to, 1, 0, NULL);
+  columns->vars[0] = column;
+  loops_nest_facts(L, columns, 0);
+  body(L, S, column);
+  loops_close(L, 0, NULL);
+}
+
+static void whole_group(lower *L, small_job *S, nest *columns, tg_value *n, int wide) {
   int nfacts = L->nfacts;
   columns->vars[0] = n;
   loops_nest_facts(L, columns, 0);
   int most = L->machine->vector_bits >= 512 ? 16 : 8, width = S->along && S->lanes > most && S->columns > 1 ? most : S->lanes;
-  sums s = fresh(L, S, S->columns, S->lanes, width, S->along, S->raw);
+  sums s = fresh(L, S->rows, S->columns, S->lanes, width, S->along, S->raw);
   s.column = n;
   products(L, S, &s);
-  tg_value *again = loops_const(L, TG_I1, 0);
-  if (S->raw) {
+  add_to_c(L, S, &s);
+  if (S->raw && S->along) {
     tg_value *seen = loops_pure(L, TG_OP_VREDUCE, 1, &s.acc[s.n], 1, (tg_attr[]){TG_ASTR("kind", "max")});
-    again = loops_bin(L, TG_OP_EQ, seen, loops_const(L, TG_I8, 0x7f));
-    tg_op *fine = loops_open_if(L, loops_un(L, TG_OP_NOT, again), 0, NULL);
-    add_to_c(L, S, &s);
-    loops_else(L, fine, 0, NULL);
-    loops_close_if(L, fine, 0, NULL);
-  } else {
-    add_to_c(L, S, &s);
+    tg_op *found = loops_open_if(L, loops_bin(L, TG_OP_EQ, seen, loops_const(L, TG_I8, 0x7f)), 0, NULL);
+    each_column(L, S, columns, n, loops_addc(L, n, wide), poison_column);
+    loops_else(L, found, 0, NULL);
+    loops_close_if(L, found, 0, NULL);
   }
   L->nfacts = nfacts;
-  if (branch) {
-    loops_else(L, branch, 1, &again);
-    again = loops_const(L, TG_I1, 1);
-    loops_close_if(L, branch, 1, &again);
-  }
-  if (branch || S->raw) {
-    tg_op *slow = loops_open_if(L, again, 0, NULL);
-    tg_value *end = loops_min(L, loops_addc(L, n, wide), last);
-    tg_value *column = loops_open(L, n, end, 1, 0, NULL);
-    columns->vars[0] = column;
-    loops_nest_facts(L, columns, 0);
-    one_column(L, S, column);
-    loops_close(L, 0, NULL);
-    loops_else(L, slow, 0, NULL);
-    loops_close_if(L, slow, 0, NULL);
-  }
+}
+
+static void columns_of_group(lower *L, small_job *S, nest *columns, tg_value *inside) {
+  dot_job *J = S->J;
+  int wide = S->along ? S->columns : S->lanes * S->columns;
+  tg_value *first = S->groups ? loops_mulc(L, S->group, S->group_columns) : loops_int(L, 0);
+  tg_value *last = loops_min(L, loops_min(L, loops_addc(L, first, S->group_columns), J->cols), inside);
+  bool even = loops_multiple(inside) % wide == 0;
+  tg_value *whole = even ? last : loops_down(L, last, wide); // groups begin at multiples of `wide`
+  tg_value *n = loops_open(L, first, whole, wide, 0, NULL);
+  whole_group(L, S, columns, n, wide);
   loops_close(L, 0, NULL);
+  if (!even) each_column(L, S, columns, loops_max(L, first, whole), last, one_column);
 }
 
 bool loops_dot_small(lower *L, dot_job *J, tg_value *lb, tg_value *init) {
@@ -316,11 +333,11 @@ bool loops_dot_small(lower *L, dot_job *J, tg_value *lb, tg_value *init) {
   loops_materialise(L, init, J->c);
   J->strip = loops_open(L, lb, J->end, J->kc, 0, NULL);
   J->strip_end = loops_min(L, loops_addc(L, J->strip, J->kc), J->end);
-  bool groups = S.group_columns < J->N;
-  S.group = groups ? loops_open(L, loops_int(L, 0), loops_ceilc(L, J->cols, S.group_columns), 1, 0, NULL) : loops_int(L, 0);
+  S.groups = S.group_columns < J->N;
+  S.group = S.groups ? loops_open(L, loops_int(L, 0), loops_ceilc(L, J->cols, S.group_columns), 1, 0, NULL) : loops_int(L, 0);
   pack(L, &S);
-  group_of_columns(L, &S, &columns, inside);
-  if (groups) loops_close(L, 0, NULL);
+  columns_of_group(L, &S, &columns, inside);
+  if (S.groups) loops_close(L, 0, NULL);
   loops_close(L, 0, NULL);
   return true;
 }

@@ -1,5 +1,5 @@
-// What the loops lowering makes of every kind of op, on the cpu device, against the interpreter, which executes the tile IR op by op and shares
-// no code with it. The kernels lie in tests/codegen/loops/; shapes are such that every axis has whole vectors, a rest, or nothing.
+// What the loops lowering makes of every kind of op, on the cpu device, against the interpreter, which executes the tile IR op by op and
+// shares no code with it. The kernels lie in tests/codegen/loops/; shapes are such that every axis has whole vectors, a rest, or nothing.
 #include <math.h>
 
 #include "oracle.h"
@@ -13,14 +13,16 @@ typedef struct sample {
 } sample;
 
 static const sample samples[] = {
-    {"transpose", "", 33, 50, 0, 0},     {"transpose", "", 5, 3, 0, 0},        {"reshape", "", 9, 100, 0, 1e-6},    {"reshape", "", 4, 64, 0, 1e-6},
-    {"reduce", "", 16, 32, 0, 1e-5},     {"reduce", "", 21, 75, 0, 1e-5},      {"reduce", "", 3, 5, 0, 1e-5},       {"gather", "", 19, 45, 7, 0},
-    {"gather", "", 1, 1, 1, 0},          {"carried", "", 7, 40, 0, 1e-4},      {"carried", "", 4, 0, 0, 1e-4},      {"control", "", 5, 70, 0, 1e-5},
-    {"control", "", 2, 1, 0, 1e-5},      {"causal", "", 9, 100, 0, 1e-6},      {"causal", "", 9, 5, 0, 1e-6},       {"inplace", "", 16, 0, 0, 1e-6},
-    {"inplace", "", 21, 0, 0, 1e-6},     {"attention", "", 33, 50, 0, 1e-4},   {"attention", "BM=1", 3, 17, 0, 1e-4}, {"attention", "BM=4", 6, 16, 0, 1e-4},
-    {"dots", "", 37, 70, 83, 1e-4},      {"dots", "BM=2", 3, 45, 40, 1e-4},    {"dots", "BM=48", 100, 200, 300, 1e-4}, {"dots", "BN=8", 16, 8, 16, 1e-4},
-    {"scaled", "", 33, 130, 200, 1e-4},  {"scaled", "BM=4", 5, 70, 144, 1e-4}, {"scaled", "BN=32", 16, 64, 64, 1e-4}, {"pairs", "", 5, 32, 0, 1e-5},
-    {"pairs", "", 2, 20, 0, 1e-5},
+    {"transpose", "", 33, 50, 0, 0},       {"transpose", "", 5, 3, 0, 0},          {"reshape", "", 9, 100, 0, 1e-6},
+    {"reshape", "", 4, 64, 0, 1e-6},       {"reduce", "", 16, 32, 0, 1e-5},        {"reduce", "", 21, 75, 0, 1e-5},
+    {"reduce", "", 3, 5, 0, 1e-5},         {"gather", "", 19, 45, 7, 0},           {"gather", "", 1, 1, 1, 0},
+    {"carried", "", 7, 40, 0, 1e-4},       {"carried", "", 4, 0, 0, 1e-4},         {"control", "", 5, 70, 0, 1e-5},
+    {"control", "", 2, 1, 0, 1e-5},        {"causal", "", 9, 100, 0, 1e-6},        {"causal", "", 9, 5, 0, 1e-6},
+    {"inplace", "", 16, 0, 0, 1e-6},       {"inplace", "", 21, 0, 0, 1e-6},        {"attention", "", 33, 50, 0, 1e-4},
+    {"attention", "BM=1", 3, 17, 0, 1e-4}, {"attention", "BM=4", 6, 16, 0, 1e-4},  {"dots", "", 37, 70, 83, 1e-4},
+    {"dots", "BM=2", 3, 45, 40, 1e-4},     {"dots", "BM=48", 100, 200, 300, 1e-4}, {"dots", "BN=8", 16, 8, 16, 1e-4},
+    {"scaled", "", 33, 130, 200, 1e-4},    {"scaled", "BM=4", 5, 70, 144, 1e-4},   {"scaled", "BN=32", 16, 64, 64, 1e-4},
+    {"pairs", "", 5, 32, 0, 1e-5},         {"pairs", "", 2, 20, 0, 1e-5},
 };
 
 static tg_context *ctx;
@@ -29,14 +31,14 @@ static bool good(tg_status status) { // a failed check when not
   return status == TG_OK;
 }
 
-
 static int64_t dim_value(const sample *s, const char *name) {
   if (!strcmp(name, "M")) return s->M;
   return !strcmp(name, "N") ? s->N : s->K;
 }
 
-// Dims of the kernels here are letters, constants and letter-by-constant forms, which printing and evaluating by hand would repeat; the arrays
-// are therefore made from the shape by running the expression printer's text through a tiny evaluator of "X", "12" and "ceildiv(X, 12)".
+// Dims of the kernels here are letters, constants and letter-by-constant forms, which printing and evaluating by hand would repeat; the
+// arrays are therefore made from the shape by running the expression printer's text through a tiny evaluator of "X", "12" and "ceildiv(X,
+// 12)".
 static int64_t evaluate(const sample *s, const tg_expr *e) {
   char text[128], name[64];
   long long divisor;
@@ -53,7 +55,8 @@ static void fill(tg_array *a, const char *name, const sample *s, oracle_random *
   for (int64_t i = 0; i < n; i++) {
     double v = oracle_normal(random);
     if (!tg_dtype_is_float(a->dtype)) v = (double)(int64_t)(oracle_next(random) % 21) - 10;
-    if (!strcmp(name, "I") && !strcmp(s->file, "gather")) v = (double)(int64_t)(oracle_next(random) % (uint64_t)(s->K + 2)) - 1; // some outside
+    if (!strcmp(name, "I") && !strcmp(s->file, "gather"))
+      v = (double)(int64_t)(oracle_next(random) % (uint64_t)(s->K + 2)) - 1; // some outside
     if (!strcmp(name, "L")) v = (double)(int64_t)(oracle_next(random) % 30);
     if (name[1] == 's') v = fabs(v) + 0.1;
     tg_array_set(a, i, v);
@@ -70,8 +73,9 @@ static void compare(const sample *s, const char *name, const tg_array *got, cons
     if ((isnan(g) && isnan(w)) || fabs(g - w) <= tolerance * (1 + fabs(w))) continue;
     if (!bad++) at = i;
   }
-  CHECKF(!bad, "%s M=%lld N=%lld K=%lld %s: %lld of %lld elements of %s differ, first %lld: %g, not %g", s->file, (long long)s->M, (long long)s->N,
-         (long long)s->K, s->settings, (long long)bad, (long long)n, name, (long long)at, tg_array_get(got, at), tg_array_get(want, at));
+  CHECKF(!bad, "%s M=%lld N=%lld K=%lld %s: %lld of %lld elements of %s differ, first %lld: %g, not %g", s->file, (long long)s->M,
+         (long long)s->N, (long long)s->K, s->settings, (long long)bad, (long long)n, name, (long long)at, tg_array_get(got, at),
+         tg_array_get(want, at));
 }
 
 enum { MAX_ARGS = 8 };
