@@ -79,6 +79,52 @@ static void test_forms(void) {
   tg_arena_free(&wrong.arena);
 }
 
+// Ops that the lowering does not use yet, from lane IR written by hand.
+typedef struct lane_job {
+  const char *text;
+  tg_arena *arena;
+  tg_bytes ptx;
+} lane_job;
+
+static void lane_body(void *arg) {
+  lane_job *j = arg;
+  const tg_family *family;
+  const tg_machine *machine = tg_target_find(ctx, "nvptx:sm_80", &family);
+  tg_kernel *lane = tg_parse(ctx, j->text, strlen(j->text), "test.lane");
+  if (tg_verify(lane)) tg_rethrow(ctx);
+  tg_record *record = tg_record_make(j->arena, lane, "nvptx:sm_80");
+  CHECK(record->launches[0].static_shared_bytes == 1024);
+  j->ptx = tg_finish_nvptx(lane, machine, "asm", j->arena, record);
+  if (tg_ptxas_find(j->arena)) CHECK(tg_finish_nvptx(lane, machine, "obj", j->arena, record).size > 64);
+  tg_kernel_free(lane);
+}
+
+static void test_lane(void) {
+  tg_arena arena;
+  tg_arena_init(&arena, ctx);
+  lane_job j = {.arena = &arena,
+                .text = "kernel k lane {\n  output O : i32[64]\n  launch k_0 (1) block (32, 1, 1) (%o : ptr<global> = O) {\n"
+                        "    %s = scratch {space = \"shared\", bytes = 1024, align = 16} : ptr<shared>\n    %t = tid {axis = 0} : i32\n"
+                        "    %f = const {type = i32, value = 4} : i32\n    %b = shl %t, %f : i32\n    %p = ptradd %s, %b : ptr<shared>\n"
+                        "    lstore %p, %t {align = 4}\n    barrier\n    %m0, %m1, %m2, %m3 = ldmatrix %p {count = 4} : i32, i32, i32, i32\n"
+                        "    %n0, %n1 = ldmatrix %p {count = 2, trans = 1} : i32, i32\n    %q = ldmatrix %p {count = 1} : i32\n"
+                        "    %u = shfl %m0, %t {kind = \"up\", width = 16} : i32\n    %d = shfl %m1, %f {kind = \"down\", width = 32} : i32\n"
+                        "    %a = add %u, %d : i32\n    %c = add %m2, %m3 : i32\n    %e = add %n0, %n1 : i32\n    %g = add %a, %c : i32\n    %h = add %g, %e : i32\n"
+                        "    %i = add %h, %q : i32\n    %ok = ne %i, %f : i1\n    trap %ok {text = \"four\"}\n    lstore %o, %i {align = 4}\n  }\n}\n"};
+  CHECKF(tg_protect(ctx, lane_body, &j) == TG_OK, "%s", tg_error_message(ctx));
+  if (j.ptx.data) {
+    char *ptx = calloc(j.ptx.size + 1, 1);
+    memcpy(ptx, j.ptx.data, j.ptx.size);
+    CHECK(strstr(ptx, "ldmatrix.sync.aligned.m8n8.x4.shared.b16") && strstr(ptx, "ldmatrix.sync.aligned.m8n8.x2.trans.shared.b16"));
+    CHECK(strstr(ptx, "ldmatrix.sync.aligned.m8n8.x1.shared.b16") && strstr(ptx, "bar.sync"));
+    CHECK(strstr(ptx, ".shared .align 16 .b8 k_0_shared[1024]") && strstr(ptx, "trap;"));
+    CHECK(strstr(ptx, "shfl.sync.up.b32") && strstr(ptx, ", 4096, -1;")); // segments of 16: mask 16 in bits 8-12, clamp 0
+    CHECK(strstr(ptx, "shfl.sync.down.b32") && strstr(ptx, ", 31, -1;"));
+    free(ptx);
+  }
+  tg_arena_free(&arena);
+}
+
 static void test_report(void) {
   tg_ptxas_report r = tg_ptxas_read_report("ptxas info    : Compiling entry function 'a' for 'sm_80'\n"
                                            "    8 bytes stack frame, 16 bytes spill stores, 12 bytes spill loads\n"
@@ -133,6 +179,7 @@ int main(void) {
   CHECK(tg_context_new(&config, &ctx) == TG_OK);
   test_text();
   test_forms();
+  test_lane();
   test_report();
   test_ptxas();
   tg_context_free(ctx);
