@@ -57,7 +57,8 @@ bool tg_map_divide(const tg_map *f, const tg_map *g, tg_map *q) {
   return true;
 }
 
-// The images of a map's inputs, reduced so that each kept vector has a highest bit that no other kept one has; `from` says which inputs sum to it.
+// The images of a map's inputs, reduced so that each kept vector has a highest bit that no other kept one has; `from` says which inputs sum
+// to it.
 typedef struct tg_echelon {
   int n;
   uint32_t image[TG_MAP_BITS], from[TG_MAP_BITS];
@@ -285,7 +286,8 @@ tg_layout tg_layout_collapse(const tg_layout *layout, int axis) {
   tg_layout l = tg_layout_empty(layout->rank, shape);
   tg_map f = tg_map_zero(layout->map.nout, l.map.nout);
   for (int i = 0; i < layout->rank; i++)
-    for (int b = 0; i != axis && b < layout->out[i]; b++) f.col[tg_layout_axis_shift(layout, i) + b] = 1u << (tg_layout_axis_shift(&l, i) + b);
+    for (int b = 0; i != axis && b < layout->out[i]; b++)
+      f.col[tg_layout_axis_shift(layout, i) + b] = 1u << (tg_layout_axis_shift(&l, i) + b);
   return tg_layout_rename(layout, &f, layout->rank, shape);
 }
 
@@ -295,7 +297,8 @@ tg_layout tg_layout_compact(const tg_layout *layout) {
   memset(l.in, 0, sizeof l.in);
   for (int h = 0; h < TG_NHOLDERS; h++)
     for (int b = 0; b < layout->in[h]; b++)
-      if (h != TG_REGISTER || tg_layout_image(layout, TG_REGISTER, b)) tg_layout_add_image(&l, (tg_holder)h, tg_layout_image(layout, (tg_holder)h, b));
+      if (h != TG_REGISTER || tg_layout_image(layout, TG_REGISTER, b))
+        tg_layout_add_image(&l, (tg_holder)h, tg_layout_image(layout, (tg_holder)h, b));
   return l;
 }
 
@@ -355,9 +358,9 @@ tg_layout tg_layout_blocked(int rank, const int32_t *shape, int vector, int lane
 
 tg_layout tg_layout_mma_a(void) {
   tg_layout l = tg_layout_empty(2, (const int32_t[]){16, 16});
-  tg_layout_add(&l, TG_REGISTER, 1, 0); // a0, a1 are neighbours in k
-  tg_layout_add(&l, TG_REGISTER, 0, 3); // a2, a3: row + 8
-  tg_layout_add(&l, TG_REGISTER, 1, 3); // a4..a7: column + 8
+  tg_layout_add(&l, TG_REGISTER, 1, 0);                             // a0, a1 are neighbours in k
+  tg_layout_add(&l, TG_REGISTER, 0, 3);                             // a2, a3: row + 8
+  tg_layout_add(&l, TG_REGISTER, 1, 3);                             // a4..a7: column + 8
   for (int b = 0; b < 2; b++) tg_layout_add(&l, TG_LANE, 1, 1 + b); // threadID_in_group = lane % 4: column / 2
   for (int b = 0; b < 3; b++) tg_layout_add(&l, TG_LANE, 0, b);     // groupID = lane / 4: row
   return l;

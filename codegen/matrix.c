@@ -2,7 +2,8 @@
 #include "codegen/matrix.h"
 
 const tg_matrix_row tg_matrix_rows[] = {
-#define MATRIX(name, m, n, k, operands, accumulators, arch, intrinsic, doc) {name, m, n, k, TG_##operands, TG_##accumulators, arch, intrinsic, doc},
+#define MATRIX(name, m, n, k, operands, accumulators, arch, intrinsic, doc)                                                                \
+  {name, m, n, k, TG_##operands, TG_##accumulators, arch, intrinsic, doc},
 #include "targets/nvptx/matrix.def"
 #undef MATRIX
     {0},

@@ -9,7 +9,7 @@ typedef struct tg_matrix_row {
   int m, n, k, operands, accumulators, arch;
   const char *intrinsic, *doc;
 } tg_matrix_row;
-extern const tg_matrix_row tg_matrix_rows[]; // ends with name NULL
+extern const tg_matrix_row tg_matrix_rows[];           // ends with name NULL
 const tg_matrix_row *tg_matrix_find(const char *name); // NULL if there is none
 
 #endif

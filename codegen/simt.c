@@ -14,7 +14,8 @@ void simt_fail(simt *s, const tg_op *op, const char *format, ...) {
   vsnprintf(text, sizeof text, format, args);
   va_end(args);
   const char *where = op && op->loc.file ? tg_arena_printf(s->arena, "%s:%d: ", op->loc.file, op->loc.line) : "";
-  tg_throw(s->ctx, TG_INVALID, "%sin kernel '%s': on %s: %s", where, s->tile->name, s->machine->target ? s->machine->target : s->machine->name, text);
+  tg_throw(s->ctx, TG_INVALID, "%sin kernel '%s': on %s: %s", where, s->tile->name,
+           s->machine->target ? s->machine->target : s->machine->name, text);
 }
 
 static void lower_region(simt *s, const tg_region *region);
@@ -29,7 +30,8 @@ typedef struct flat {
 static void flatten(simt *s, const tg_op *op, const tg_value *v, const tg_layout *layout, flat *out) {
   if (v->type.kind != TG_TILE) simt_fail(s, op, "loops and branches carry tiles and scalars, not views or ranges");
   int n = v->type.rank ? tg_layout_registers(layout) : 1;
-  if (out->n + n > TG_MAX_RESULTS) simt_fail(s, op, "the carried tiles take more than %d registers of a thread; choose smaller tiles or more warps", TG_MAX_RESULTS);
+  if (out->n + n > TG_MAX_RESULTS)
+    simt_fail(s, op, "the carried tiles take more than %d registers of a thread; choose smaller tiles or more warps", TG_MAX_RESULTS);
   if (v->type.rank) memcpy(&out->at[out->n], simt_get(s, v, layout)->reg, sizeof(tg_value *) * (size_t)n);
   else out->at[out->n] = simt_scalar(s, v);
   out->n += n;
@@ -134,7 +136,8 @@ typedef struct trip_ranges {
 static void find_trip_range(tg_op *op, void *user) {
   trip_ranges *t = user;
   if (op->code != TG_OP_RANGE || op->in[0] != t->loop->regions[0]->args[0] || t->n == 32) return;
-  if (tg_attr_int(op, "len", 0) <= tg_attr_int(t->loop, "step", 1) && simt_same(t->s, op->in[1], t->loop->in[1])) t->at[t->n++] = op->out[0];
+  if (tg_attr_int(op, "len", 0) <= tg_attr_int(t->loop, "step", 1) && simt_same(t->s, op->in[1], t->loop->in[1]))
+    t->at[t->n++] = op->out[0];
 }
 
 static void lower_for(simt *s, tg_op *op) {
@@ -172,7 +175,8 @@ static void lower_if(simt *s, tg_op *op) {
     const tg_type *t = &op->out[i]->type;
     int n = t->kind == TG_TILE && t->rank ? tg_layout_registers(&c.layout[i]) : 1;
     if (t->kind != TG_TILE) simt_fail(s, op, "loops and branches carry tiles and scalars, not views or ranges");
-    if (types_of.n + n > TG_MAX_RESULTS) simt_fail(s, op, "the results take more than %d registers of a thread; choose smaller tiles or more warps", TG_MAX_RESULTS);
+    if (types_of.n + n > TG_MAX_RESULTS)
+      simt_fail(s, op, "the results take more than %d registers of a thread; choose smaller tiles or more warps", TG_MAX_RESULTS);
     for (int k = 0; k < n; k++) types[types_of.n++] = tg_scalar_type(t->dtype);
   }
   tg_value *cond = simt_scalar(s, op->in[0]);
@@ -306,7 +310,9 @@ static void lower_op(simt *s, tg_op *op) {
   case TG_OP_IF: lower_if(s, op); break;
   case TG_OP_WHILE: lower_while(s, op); break;
   default:
-    simt_fail(s, op, "'%s' is not supported; loads and stores through ranges, elementwise ops, broadcast, transpose, reshape, spread, reduce, dot, for, if and while are",
+    simt_fail(s, op,
+              "'%s' is not supported; loads and stores through ranges, elementwise ops, broadcast, transpose, reshape, spread, reduce, "
+              "dot, for, if and while are",
               tg_op_rows()[op->code].info.name);
   }
 }
@@ -384,13 +390,15 @@ static void check_registers(tg_op *op, void *user) {
   for (int i = 0; i < op->nout; i++) {
     const tg_type *t = &op->out[i]->type;
     int64_t n = t->kind == TG_TILE && t->rank ? tg_type_elements(*t) >> (s->lane_bits + s->warp_bits) : 0;
-    if (n > 1024) simt_fail(s, op, "a tile of %lld elements is too large for %d threads; choose smaller tiles%s", (long long)tg_type_elements(*t), s->warps << s->lane_bits,
-                            s->warp_bits < MOST_WARP_BITS ? ", or more warps with warps=" : "");
+    if (n > 1024)
+      simt_fail(s, op, "a tile of %lld elements is too large for %d threads; choose smaller tiles%s", (long long)tg_type_elements(*t),
+                s->warps << s->lane_bits, s->warp_bits < MOST_WARP_BITS ? ", or more warps with warps=" : "");
   }
   int most = s->machine->max_registers > 0 ? (int)s->machine->max_registers : 255, spare = 40; // addresses, masks, counters
   if (op->code == TG_OP_DOT && simt_dot_registers(op, s->warp_bits) > most - spare)
     simt_fail(s, op, "this dot needs about %d registers of each thread and %d can be had with %d warps; choose smaller tiles%s",
-              simt_dot_registers(op, s->warp_bits), most - spare, s->warps, s->warp_bits < MOST_WARP_BITS ? ", or more warps with warps=" : "");
+              simt_dot_registers(op, s->warp_bits), most - spare, s->warps,
+              s->warp_bits < MOST_WARP_BITS ? ", or more warps with warps=" : "");
 }
 
 static void lower_launch(simt *s, tg_launch *launch) {
@@ -468,7 +476,8 @@ static int warps_setting(const tg_kernel *tile, const tg_lower_options *options)
     if (strcmp(options->settings.at[i].name, "warps")) continue;
     char *end;
     long n = strtol(options->settings.at[i].value, &end, 10);
-    if (*end || log2_exact(n) < 0 || log2_exact(n) > MOST_WARP_BITS) tg_throw(tile->ctx, TG_INVALID, "warps=%s: it can be 1, 2, 4 or 8", options->settings.at[i].value);
+    if (*end || log2_exact(n) < 0 || log2_exact(n) > MOST_WARP_BITS)
+      tg_throw(tile->ctx, TG_INVALID, "warps=%s: it can be 1, 2, 4 or 8", options->settings.at[i].value);
     return (int)n;
   }
   return 1 << default_warp_bits(tile, options->machine);
@@ -499,7 +508,8 @@ static void find_streaming(tg_op *op, void *user) {
 static void lower_all(void *arg) {
   call *c = arg;
   simt *s = TG_NEW(&c->lane->arena, simt);
-  *s = (simt){.ctx = c->tile->ctx, .arena = &c->lane->arena, .machine = c->options->machine, .tile = c->tile, .lane = c->lane, .lane_bits = 5};
+  *s = (simt){
+      .ctx = c->tile->ctx, .arena = &c->lane->arena, .machine = c->options->machine, .tile = c->tile, .lane = c->lane, .lane_bits = 5};
   s->warps = warps_setting(c->tile, c->options);
   s->warp_bits = log2_exact(s->warps);
   s->assume = c->options->variant == 0;

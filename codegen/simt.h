@@ -1,7 +1,7 @@
 // Inside of the simt lowering: its state and what its files share.
 //
-// A tile value becomes one lane scalar per register of its layout (simt_tile). Ops that only rename coordinates (broadcast, transpose, reshape,
-// spread, iota, constants …) make nothing: they are looked through when somebody asks for their result in some layout (simt_get).
+// A tile value becomes one lane scalar per register of its layout (simt_tile). Ops that only rename coordinates (broadcast, transpose,
+// reshape, spread, iota, constants …) make nothing: they are looked through when somebody asks for their result in some layout (simt_get).
 #ifndef TG_SIMT_H
 #define TG_SIMT_H
 
@@ -17,10 +17,10 @@ typedef struct simt_tile {
 
 typedef struct simt_note { // of a value of the tile kernel, by its id
   bool planned;
-  tg_layout plan;    // advice of simt_plan; tiles keep their own
-  simt_tile *tiles;  // the first is what its op made
-  tg_value *scalar;  // rank 0
-  bool hoisted;      // made before the block was split into a full and an edge path
+  tg_layout plan;   // advice of simt_plan; tiles keep their own
+  simt_tile *tiles; // the first is what its op made
+  tg_value *scalar; // rank 0
+  bool hoisted;     // made before the block was split into a full and an edge path
 } simt_note;
 
 typedef struct simt {
@@ -33,7 +33,7 @@ typedef struct simt {
   tg_builder b;            // where code goes
   tg_builder prologue;     // start of the launch; dominates everything
   int warps, warp_bits, lane_bits;
-  bool assume;             // this variant may ask for preconditions
+  bool assume;                 // this variant may ask for preconditions
   tg_value *lane_id, *warp_id; // i32
   tg_op *scratch;              // shared memory of conversions; NULL until one is needed
   int64_t scratch_bytes;
@@ -47,7 +47,7 @@ static inline simt_note *simt_note_of(simt *s, const tg_value *v) { return &s->n
 // ---- simt_plan.c: which layout each tile of a launch gets
 void simt_plan(simt *s, tg_launch *launch);
 tg_layout simt_plan_of(simt *s, const tg_value *v); // in which it is held, or is to be made
-bool simt_is_lazy(const tg_value *v); // looked through by simt_get
+bool simt_is_lazy(const tg_value *v);               // looked through by simt_get
 // Layout that `operand` of a renaming op must have for its result to be in `layout`; false for other ops.
 bool simt_operand_layout(simt *s, const tg_op *op, const tg_layout *layout, tg_layout *out);
 
@@ -59,7 +59,8 @@ simt_tile *simt_get(simt *s, const tg_value *v, const tg_layout *layout);
 tg_value *simt_scalar(simt *s, const tg_value *v);
 bool simt_has_scalar(simt *s, const tg_value *v); // rank 0, and known where code is being made
 simt_tile *simt_convert(simt *s, const simt_tile *from, uint8_t dtype, const tg_layout *to);
-// Part of a packed coordinate (layout->map's) that the lane and warp contribute under `mask`, shifted down by `shift`: i32, in the prologue.
+// Part of a packed coordinate (layout->map's) that the lane and warp contribute under `mask`, shifted down by `shift`: i32, in the
+// prologue.
 tg_value *simt_lane_part(simt *s, const tg_layout *layout, uint32_t mask, int shift);
 // Coordinate on one axis of a register's element, i32: lane part and register part.
 tg_value *simt_coordinate(simt *s, const tg_layout *layout, int reg, int axis);
@@ -75,7 +76,7 @@ void simt_unpack(simt *s, tg_value *v, tg_value **reg, int n);
 tg_value *simt_int(simt *s, int dtype, int64_t value);
 tg_value *simt_add(tg_builder *b, tg_value *x, tg_value *y);
 tg_value *simt_mul(tg_builder *b, tg_value *x, tg_value *y);
-tg_value *simt_and(tg_builder *b, tg_value *x, tg_value *y); // NULL operands count as true
+tg_value *simt_and(tg_builder *b, tg_value *x, tg_value *y);                    // NULL operands count as true
 tg_value *simt_shuffle(simt *s, tg_value *v, const char *kind, tg_value *lane); // any dtype
 tg_value *simt_offset(simt *s, tg_value *ptr, tg_value *bytes);
 tg_value *simt_scratch(simt *s, int64_t bytes);
@@ -91,7 +92,7 @@ const tg_expr *simt_expr_of(simt *s, const tg_value *v); // NULL = not launch-ti
 int64_t simt_divisor_of(simt *s, const tg_value *v);     // largest known; 0 for zero
 bool simt_nonnegative(const tg_value *v);
 bool simt_same(simt *s, const tg_value *a, const tg_value *b);
-bool simt_range_is_full(simt *s, const tg_op *range);    // all its indices are below its end
+bool simt_range_is_full(simt *s, const tg_op *range); // all its indices are below its end
 
 // ---- simt_reduce.c, simt_dot.c
 void simt_reduce(simt *s, tg_op *op);
@@ -99,7 +100,7 @@ void simt_dot(simt *s, tg_op *op);
 // Layouts of a dot's operands and result.
 typedef struct simt_dot_layouts {
   tg_layout a, b, c;
-  uint32_t k_image[8]; // where bit i of the fragment's k lies in the tile's k
+  uint32_t k_image[8];             // where bit i of the fragment's k lies in the tile's k
   const struct tg_matrix_row *row; // NULL: lanes multiply and add
 } simt_dot_layouts;
 void simt_dot_plan(simt *s, const tg_op *op, simt_dot_layouts *out);

@@ -6,7 +6,8 @@ static int log2_of(int n) { return __builtin_ctz((unsigned)n); }
 
 // Load that an operand comes from, through casts and renamings alone; NULL when it is computed.
 static const tg_op *load_of(const tg_value *v) {
-  while (v->def && v->def->nin && (v->def->code == TG_OP_CAST || v->def->code == TG_OP_TRANSPOSE || v->def->code == TG_OP_RESHAPE)) v = v->def->in[0];
+  while (v->def && v->def->nin && (v->def->code == TG_OP_CAST || v->def->code == TG_OP_TRANSPOSE || v->def->code == TG_OP_RESHAPE))
+    v = v->def->in[0];
   return v->def && v->def->code == TG_OP_LOAD ? v->def : NULL;
 }
 
@@ -18,20 +19,23 @@ static const tg_matrix_row *choose_row(const tg_op *op) {
   return NULL;
 }
 
-// Where the bits of an instruction's k lie in the tile's: those of the registers first, as many as make 16 bytes, so that a lane's own elements are
-// neighbours in memory and one load fetches the operands of several instructions. Sums over k may be taken in any order, as long as A and B agree.
+// Where the bits of an instruction's k lie in the tile's: those of the registers first, as many as make 16 bytes, so that a lane's own
+// elements are neighbours in memory and one load fetches the operands of several instructions. Sums over k may be taken in any order, as
+// long as A and B agree.
 static void place_k(const tg_op *op, int bits, int at[8]) {
   const tg_op *a = load_of(op->in[0]), *b = load_of(op->in[1]);
   for (int i = 0; i < bits; i++) at[i] = i;
   if (!a || !b) return;
-  int size = tg_dtypes[a->out[0]->type.dtype].bits, other = tg_dtypes[b->out[0]->type.dtype].bits, vector = log2_of(128 / (size > other ? size : other));
+  int size = tg_dtypes[a->out[0]->type.dtype].bits, other = tg_dtypes[b->out[0]->type.dtype].bits,
+      vector = log2_of(128 / (size > other ? size : other));
   if (vector > bits - 2) vector = bits - 2;
   for (int i = 0, reg = 0; reg < bits; i++, reg = i < 1 ? 0 : i + 2) at[reg] = i < vector ? i : i + 2; // 0, then 3 and up
   at[1] = vector;
   at[2] = vector + 1;
 }
 
-// Bit `bit` of an axis for a holder, or a replica where the tile is smaller than the instruction. A replicated register is left out altogether.
+// Bit `bit` of an axis for a holder, or a replica where the tile is smaller than the instruction. A replicated register is left out
+// altogether.
 static void add_bit(tg_layout *l, tg_holder holder, int axis, int bit) {
   if (bit < l->out[axis]) tg_layout_add(l, holder, axis, bit);
   else if (holder != TG_REGISTER) tg_layout_add(l, holder, -1, 0);
@@ -84,7 +88,8 @@ void simt_dot_plan(simt *s, const tg_op *op, simt_dot_layouts *out) {
   out->c = tg_layout_empty(2, tc->dim);
   int kbits = out->a.out[1], most = (int)(sizeof out->k_image / sizeof out->k_image[0]);
   if (kbits < log2_of(row->k) || kbits > most)
-    simt_fail(s, op, "dot over k tiles of %d is not supported; an odd number times a power of two from %d to %d is", ta->dim[1], row->k, 1 << most);
+    simt_fail(s, op, "dot over k tiles of %d is not supported; an odd number times a power of two from %d to %d is", ta->dim[1], row->k,
+              1 << most);
   warp_split w = split_warps(&out->c, row, s->warp_bits);
   int k[8];
   place_k(op, kbits, k);

@@ -1,7 +1,8 @@
 // Matrix products without matrix instructions: lanes and warps share out the result, each lane multiplies its rows with its columns.
 #include "codegen/simt.h"
 
-// Four neighbours in n a lane, eight lanes along n and the others along m where the tile is as large; warps the outer bits; the rest in registers.
+// Four neighbours in n a lane, eight lanes along n and the others along m where the tile is as large; warps the outer bits; the rest in
+// registers.
 static tg_layout result_layout(const simt *s, const tg_type *type) {
   tg_layout c = tg_layout_empty(2, type->dim);
   int left[2] = {c.out[0], c.out[1]}, taken[2] = {0}, vector = left[1] < 2 ? left[1] : 2, along[2];
@@ -74,7 +75,10 @@ void simt_fma(simt *s, tg_op *op, const simt_dot_layouts *l) {
   enum { MOST = 1 << 14 }; // multiplications of a lane, all of them written out
   int dtype = op->in[2]->type.dtype, n = tg_layout_registers(&l->c), depth = op->in[0]->type.dim[1];
   if ((int64_t)n * depth > MOST)
-    simt_fail(s, op, "this dot takes %lld multiplications of each thread and %d are written out at most; choose smaller tiles, or more warps with warps=", (long long)n * depth, MOST);
+    simt_fail(s, op,
+              "this dot takes %lld multiplications of each thread and %d are written out at most; choose smaller tiles, or more warps with "
+              "warps=",
+              (long long)n * depth, MOST);
   operand a = open_operand(s, op->in[0], &l->a), b = open_operand(s, op->in[1], &l->b);
   simt_tile *c = simt_get(s, op->in[2], &l->c), *sum = simt_new_tile(s, &l->c);
   memcpy(sum->reg, c->reg, sizeof(tg_value *) * (size_t)n);

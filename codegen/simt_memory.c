@@ -22,7 +22,8 @@ const tg_expr *simt_expr_of(simt *s, const tg_value *v) {
   static const struct {
     int code;
     tg_expr_op op;
-  } ops[] = {{TG_OP_ADD, TG_EXPR_ADD}, {TG_OP_SUB, TG_EXPR_SUB}, {TG_OP_MUL, TG_EXPR_MUL}, {TG_OP_MIN, TG_EXPR_MIN}, {TG_OP_MAX, TG_EXPR_MAX}};
+  } ops[] = {
+      {TG_OP_ADD, TG_EXPR_ADD}, {TG_OP_SUB, TG_EXPR_SUB}, {TG_OP_MUL, TG_EXPR_MUL}, {TG_OP_MIN, TG_EXPR_MIN}, {TG_OP_MAX, TG_EXPR_MAX}};
   const tg_op *op = v->def;
   int64_t i;
   if (!op || v->type.kind != TG_TILE || v->type.rank != 0) return NULL;
@@ -127,7 +128,8 @@ static tg_value *add_argument(simt *s, const tg_arg *arg, tg_type type) {
   int n = s->out->nargs;
   for (int i = 0; i < n; i++) {
     const tg_arg *a = &s->out->args[i];
-    bool same = a->kind == arg->kind && (arg->value ? a->value && tg_e_equal(a->value, arg->value) : !a->value && !strcmp(a->name, arg->name));
+    bool same =
+        a->kind == arg->kind && (arg->value ? a->value && tg_e_equal(a->value, arg->value) : !a->value && !strcmp(a->name, arg->name));
     if (same) return body->args[i];
   }
   tg_value *v = TG_NEW(s->arena, tg_value);
@@ -143,16 +145,19 @@ static tg_value *add_argument(simt *s, const tg_arg *arg, tg_type type) {
 tg_value *simt_argument(simt *s, const tg_expr *e) {
   int64_t value;
   if (expr_const(s, e, &value)) return simt_int(s, TG_I64, value);
-  tg_arg arg = {.name = tg_e_text(s->arena, e), .kind = TG_ARG_SCALAR, .dtype = TG_I64, .value = tg_e_copy(s->arena, e)}; // outlives the tile kernel
+  tg_arg arg = {
+      .name = tg_e_text(s->arena, e), .kind = TG_ARG_SCALAR, .dtype = TG_I64, .value = tg_e_copy(s->arena, e)}; // outlives the tile kernel
   return add_argument(s, &arg, tg_scalar_type(TG_I64));
 }
 
 tg_value *simt_scalar_argument(simt *s, const char *name, int dtype) {
-  return add_argument(s, &(tg_arg){.name = tg_arena_strdup(s->arena, name), .kind = TG_ARG_SCALAR, .dtype = (uint8_t)dtype}, tg_scalar_type(dtype));
+  return add_argument(s, &(tg_arg){.name = tg_arena_strdup(s->arena, name), .kind = TG_ARG_SCALAR, .dtype = (uint8_t)dtype},
+                      tg_scalar_type(dtype));
 }
 
 static tg_value *pointer_argument(simt *s, const tg_param *p) {
-  return add_argument(s, &(tg_arg){.name = tg_arena_strdup(s->arena, p->name), .kind = TG_ARG_POINTER, .dtype = (uint8_t)p->dtype}, tg_ptr_type(TG_GLOBAL));
+  return add_argument(s, &(tg_arg){.name = tg_arena_strdup(s->arena, p->name), .kind = TG_ARG_POINTER, .dtype = (uint8_t)p->dtype},
+                      tg_ptr_type(TG_GLOBAL));
 }
 
 static void find_param(tg_op *op, void *user) {
@@ -174,7 +179,7 @@ typedef struct view {
   tg_value *base;
   uint8_t dtype;
   int rank;
-  int nshifts;    // byte offset = sum of shift[i] * scale[i]
+  int nshifts; // byte offset = sum of shift[i] * scale[i]
   size shift[8];
   int scale[8];
   size dim[TG_MAX_RANK], stride[TG_MAX_RANK];
@@ -194,7 +199,8 @@ static int bytes_of(int dtype) { return tg_dtypes[dtype].bits / 8; }
 
 static void resolve(simt *s, const tg_op *user, const tg_value *v, view *out) {
   const tg_op *op = v->def;
-  if (!op || (op->code != TG_OP_PARAM && op->code != TG_OP_VIEW)) simt_fail(s, user, "a view that is carried by a loop or branch is not supported");
+  if (!op || (op->code != TG_OP_PARAM && op->code != TG_OP_VIEW))
+    simt_fail(s, user, "a view that is carried by a loop or branch is not supported");
   if (tg_dtypes[v->type.dtype].bits < 8) simt_fail(s, user, "%s tensors are not supported", tg_dtypes[v->type.dtype].name);
   if (op->code == TG_OP_PARAM) {
     const tg_param *p = out->param = tg_find_param(s->tile, tg_attr_str(op, "name", ""));
@@ -225,24 +231,26 @@ typedef struct access {
   simt *s;
   const tg_op *op;
   view view;
-  int rank;                         // of the tile
-  int view_axis[TG_MAX_RANK];       // of each axis of the tile
-  const tg_op *range[TG_MAX_RANK];  // the range op of each
+  int rank;                        // of the tile
+  int view_axis[TG_MAX_RANK];      // of each axis of the tile
+  const tg_op *range[TG_MAX_RANK]; // the range op of each
   tg_layout layout;
-  int width;                        // elements of a vector, along `fast`
-  int fast;                         // axis of the tile whose stride is 1; -1 = none
-  tg_value *ptr;                    // of the lane's first element
-  tg_value *inside;                 // dropped axes; NULL = always
-  tg_value *first[TG_MAX_RANK];     // index of the lane's first element on an axis that adds, i64
-  tg_value *bound[TG_MAX_RANK];     // indices must stay below; NULL = they do
-  bool below[TG_MAX_RANK];          // start may be negative
+  int width;                    // elements of a vector, along `fast`
+  int fast;                     // axis of the tile whose stride is 1; -1 = none
+  tg_value *ptr;                // of the lane's first element
+  tg_value *inside;             // dropped axes; NULL = always
+  tg_value *first[TG_MAX_RANK]; // index of the lane's first element on an axis that adds, i64
+  tg_value *bound[TG_MAX_RANK]; // indices must stay below; NULL = they do
+  bool below[TG_MAX_RANK];      // start may be negative
 } access;
 
 bool simt_range_is_full(simt *s, const tg_op *range) {
   int64_t len = tg_attr_int(range, "len", 0), start, end;
   for (int i = 0; i < s->nfull; i++) {
     const tg_op *known = s->full[i]->def;
-    if (known == range || (tg_attr_int(known, "len", 0) == len && simt_same(s, known->in[0], range->in[0]) && simt_same(s, known->in[1], range->in[1]))) return true;
+    if (known == range ||
+        (tg_attr_int(known, "len", 0) == len && simt_same(s, known->in[0], range->in[0]) && simt_same(s, known->in[1], range->in[1])))
+      return true;
   }
   if (size_const(s, size_of(s, range->in[0]), &start) && size_const(s, size_of(s, range->in[1]), &end)) return start + len <= end;
   // One index that is the block's own coordinate on a grid axis as long as the range's end.
@@ -258,7 +266,8 @@ static bool index_is_inside(simt *s, const tg_value *index, size dim) {
   if (size_const(s, size_of(s, index), &i) && size_const(s, dim, &n)) return i >= 0 && i < n;
   if (def && def->code == TG_OP_PID) return dim.e && tg_e_equal(s->launch->grid[tg_attr_int(def, "axis", 0)], dim.e);
   const tg_op *owner = index->region->owner;
-  return !def && owner && owner->code == TG_OP_FOR && index->index == 0 && simt_nonnegative(owner->in[0]) && size_same(size_of(s, owner->in[1]), dim);
+  return !def && owner && owner->code == TG_OP_FOR && index->index == 0 && simt_nonnegative(owner->in[0]) &&
+         size_same(size_of(s, owner->in[1]), dim);
 }
 
 static void open_access(access *a, simt *s, const tg_op *op, tg_type tile) {
@@ -356,7 +365,8 @@ static void start_access(access *a, const tg_layout *layout) {
   choose_width(a, layout);
   tg_value *zero = simt_int(s, TG_I64, 0);
   a->ptr = v->base;
-  for (int i = 0; i < v->nshifts; i++) a->ptr = simt_offset(s, a->ptr, simt_mul(&s->b, size_value(s, v->shift[i]), simt_int(s, TG_I64, v->scale[i])));
+  for (int i = 0; i < v->nshifts; i++)
+    a->ptr = simt_offset(s, a->ptr, simt_mul(&s->b, size_value(s, v->shift[i]), simt_int(s, TG_I64, v->scale[i])));
   for (int i = 0, axis = 0; i < v->rank; i++) {
     const tg_value *index = a->op->in[1 + i];
     if (index->type.kind == TG_RANGE) {

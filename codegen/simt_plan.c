@@ -1,6 +1,6 @@
-// Which layout each tile of a launch gets. Dots fix the layouts of their operands and results; then the largest tiles get blocked layouts; each
-// choice spreads along ops that compute element by element or only rename coordinates, until all tiles have one. Where two choices meet, simt_get
-// converts.
+// Which layout each tile of a launch gets. Dots fix the layouts of their operands and results; then the largest tiles get blocked layouts;
+// each choice spreads along ops that compute element by element or only rename coordinates, until all tiles have one. Where two choices
+// meet, simt_get converts.
 #include "codegen/simt.h"
 
 bool simt_is_lazy(const tg_value *v) {
@@ -26,8 +26,8 @@ static void rename_axis(tg_map *f, const tg_layout *result, int axis, const tg_l
 
 static int log2_exact(int64_t n) { return n > 0 && (n & (n - 1)) == 0 ? __builtin_ctzll((unsigned long long)n) : -1; }
 
-// Reshape keeps the row-major number. The 2^n parts concatenated are that number's own bits as long as the odd repetitions step over equally
-// many of them on both sides.
+// Reshape keeps the row-major number. The 2^n parts concatenated are that number's own bits as long as the odd repetitions step over
+// equally many of them on both sides.
 static bool reshape_keeps_odd_parts(const tg_layout *a, const tg_layout *b) {
   int i = 0, j = 0;
   for (;; i++, j++) {

@@ -5,8 +5,8 @@ static int combining_op(const char *kind) {
   static const struct {
     const char *kind;
     int code;
-  } ops[] = {{"sum", TG_OP_ADD}, {"prod", TG_OP_MUL}, {"min", TG_OP_MIN}, {"max", TG_OP_MAX}, {"minnum", TG_OP_MINNUM},
-             {"maxnum", TG_OP_MAXNUM}, {"and", TG_OP_AND}, {"or", TG_OP_OR}, {"xor", TG_OP_XOR}};
+  } ops[] = {{"sum", TG_OP_ADD},       {"prod", TG_OP_MUL}, {"min", TG_OP_MIN}, {"max", TG_OP_MAX}, {"minnum", TG_OP_MINNUM},
+             {"maxnum", TG_OP_MAXNUM}, {"and", TG_OP_AND},  {"or", TG_OP_OR},   {"xor", TG_OP_XOR}};
   for (size_t i = 0; i < sizeof ops / sizeof ops[0]; i++)
     if (!strcmp(ops[i].kind, kind)) return ops[i].code;
   return -1;
@@ -34,7 +34,8 @@ static tg_value *tree(simt *s, int code, tg_value **x, int n) {
   return x[0];
 }
 
-// Registers of `from` that differ from one another along the axis alone are combined into the one of `to` that holds the rest of their coordinates.
+// Registers of `from` that differ from one another along the axis alone are combined into the one of `to` that holds the rest of their
+// coordinates.
 static void within_lane(simt *s, int code, const simt_tile *from, simt_tile *to, int axis) {
   const tg_layout *l = &from->layout;
   int n = tg_layout_registers(l), m = tg_layout_registers(&to->layout);
@@ -43,7 +44,8 @@ static void within_lane(simt *s, int code, const simt_tile *from, simt_tile *to,
     int count = 0;
     for (int r = 0; r < n; r++) {
       bool same = true;
-      for (int k = 0; k < l->rank && same; k++) same = k == axis || simt_register_offset(l, r, k) == simt_register_offset(&to->layout, i, k);
+      for (int k = 0; k < l->rank && same; k++)
+        same = k == axis || simt_register_offset(l, r, k) == simt_register_offset(&to->layout, i, k);
       if (same) group[count++] = from->reg[r];
     }
     to->reg[i] = tree(s, code, group, count);

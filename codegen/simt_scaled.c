@@ -1,5 +1,5 @@
-// Products with scales as plain products: eight-bit operands are widened to bf16, which holds them exactly, and what a block of k sums to is multiplied by
-// its scales on the way into the accumulators.
+// Products with scales as plain products: eight-bit operands are widened to bf16, which holds them exactly, and what a block of k sums to
+// is multiplied by its scales on the way into the accumulators.
 #include "codegen/simt.h"
 
 typedef struct found {
@@ -38,7 +38,9 @@ static void expand(tg_kernel *kernel, tg_op *op) {
   tg_value *acc = op->in[2];
   int64_t shape[] = {acc->type.dim[0], acc->type.dim[1]};
   if (op->in[3]->type.dim[1] != 1 || op->in[4]->type.dim[1] != 1)
-    tg_throw(kernel->ctx, TG_INVALID, "%s:%d: in kernel '%s': a dot with several scales along its tile of k is not supported by simt; make the tile as long as a scale's block",
+    tg_throw(kernel->ctx, TG_INVALID,
+             "%s:%d: in kernel '%s': a dot with several scales along its tile of k is not supported by simt; make the tile as long as a "
+             "scale's block",
              op->loc.file ? op->loc.file : "?", op->loc.line, kernel->name);
   tg_value *in[] = {widen(&b, op->in[0]), widen(&b, op->in[1]), tg_const_float(&b, acc->type, 0)};
   tg_value *sum = tg_build(&b, TG_OP_DOT, 3, in, 0, NULL)->out[0];

@@ -1,5 +1,5 @@
-// Moves loads of inputs down to where their values are first used. A tile is loaded whole where the kernel says so; a dot that walks over k needs only
-// some of it at a time, and registers should hold no more than that.
+// Moves loads of inputs down to where their values are first used. A tile is loaded whole where the kernel says so; a dot that walks over k
+// needs only some of it at a time, and registers should hold no more than that.
 #include "codegen/simt.h"
 
 typedef struct sinking {

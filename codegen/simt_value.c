@@ -43,7 +43,9 @@ tg_value *simt_scratch(simt *s, int64_t bytes) {
   return s->scratch->out[0];
 }
 
-static tg_value *extract(tg_builder *b, tg_value *vector, int i) { return tg_build(b, TG_OP_EXTRACT, 1, &vector, 1, &TG_AINT("i", i))->out[0]; }
+static tg_value *extract(tg_builder *b, tg_value *vector, int i) {
+  return tg_build(b, TG_OP_EXTRACT, 1, &vector, 1, &TG_AINT("i", i))->out[0];
+}
 
 // How many of the registers from `reg` on were taken in order from one vector, which is at least so long; its first element in *base.
 static int taken_in_order(tg_value *const *reg, int n, int64_t *base) {
@@ -107,7 +109,8 @@ tg_value *simt_shuffle(simt *s, tg_value *v, const char *kind, tg_value *lane) {
     code = simt_shuffle(s, code, kind, lane);
     return tg_build(&s->b, TG_OP_BITCAST, 1, &code, 1, &TG_ASTR("to", row->name))->out[0];
   }
-  if (row->bits < 32) return tg_cast_to(&s->b, shuffle32(s, tg_cast_to(&s->b, v, row->cls == 'f' ? TG_F32 : TG_I32, NULL), kind, lane), dtype, NULL);
+  if (row->bits < 32)
+    return tg_cast_to(&s->b, shuffle32(s, tg_cast_to(&s->b, v, row->cls == 'f' ? TG_F32 : TG_I32, NULL), kind, lane), dtype, NULL);
   tg_value *bits = dtype == TG_I64 ? v : tg_build(&s->b, TG_OP_BITCAST, 1, &v, 1, &TG_ASTR("to", "i64"))->out[0];
   tg_value *width = simt_int(s, TG_I64, 32), *mask = simt_int(s, TG_I64, 0xffffffff);
   tg_value *low = shuffle32(s, tg_cast_to(&s->b, bits, TG_I32, NULL), kind, lane);
@@ -216,8 +219,8 @@ simt_tile *simt_new_tile(simt *s, const tg_layout *layout) {
 
 // A conversion taken apart: where the places of the wanted layout look in the one that is there.
 typedef struct route {
-  bool in_warp;                    // warps keep to themselves
-  int nselects;                    // lane bits on which the register depends
+  bool in_warp; // warps keep to themselves
+  int nselects; // lane bits on which the register depends
   int select_bit[TG_MAP_BITS];
   uint32_t select_reg[TG_MAP_BITS]; // and what they flip in its number
   bool in_lane;                     // lanes keep to themselves
@@ -297,7 +300,8 @@ static void barrier(simt *s) { tg_build(&s->b, TG_OP_BARRIER, 0, NULL, 0, NULL);
 static void convert_by_memory(simt *s, const simt_tile *from, uint8_t dtype, simt_tile *to) {
   int64_t size = element_bytes(dtype), bytes = ((int64_t)tg_layout_repetitions(&to->layout) << to->layout.map.nout) * size;
   if (s->machine->shared_bytes > 0 && (double)bytes > s->machine->shared_bytes)
-    tg_throw(s->ctx, TG_INVALID, "a tile of %lld bytes does not fit into shared memory, %.0f bytes; choose smaller tiles", (long long)bytes, s->machine->shared_bytes);
+    tg_throw(s->ctx, TG_INVALID, "a tile of %lld bytes does not fit into shared memory, %.0f bytes; choose smaller tiles", (long long)bytes,
+             s->machine->shared_bytes);
   tg_value *scratch = simt_scratch(s, bytes), *owner = simt_owner(s, &from->layout);
   int width = run_length(&from->layout, (int)(16 / size));
   barrier(s); // those who read what was there before are done
@@ -408,8 +412,9 @@ static simt_tile *make_lazy(simt *s, const tg_value *v, const tg_layout *layout)
   if (op->code == TG_OP_CONST) {
     const tg_attr *a = tg_find_attr(op, "value");
     tg_type type = tg_scalar_type(v->type.dtype);
-    same = a->kind == TG_ATTR_INT && tg_dtypes[type.dtype].cls != 'f' && tg_dtypes[type.dtype].cls != 'e' ? tg_const_int(&s->prologue, type, a->i)
-                                                                        : tg_const_float(&s->prologue, type, a->kind == TG_ATTR_INT ? (double)a->i : a->f);
+    same = a->kind == TG_ATTR_INT && tg_dtypes[type.dtype].cls != 'f' && tg_dtypes[type.dtype].cls != 'e'
+               ? tg_const_int(&s->prologue, type, a->i)
+               : tg_const_float(&s->prologue, type, a->kind == TG_ATTR_INT ? (double)a->i : a->f);
   }
   for (int i = 0, n = tg_layout_registers(layout); i < n; i++) {
     t->reg[i] = same;

@@ -13,7 +13,8 @@ static void check_arch(tg_context *ctx, const tg_machine *machine) {
     if (machine->arch && !strcmp(machine->arch, archs[i])) return;
     tg_text_add(&text, "%s%s", i ? ", " : "", archs[i]);
   }
-  tg_throw(ctx, TG_INVALID, "machine %s: nvptx does not know the arch '%s'; it knows %s", machine->name, machine->arch ? machine->arch : "", text.data);
+  tg_throw(ctx, TG_INVALID, "machine %s: nvptx does not know the arch '%s'; it knows %s", machine->name, machine->arch ? machine->arch : "",
+           text.data);
 }
 
 // PTX ISA versions from which on these processors can be named; a description without `ptx` gets the one that suffices for all of them.
@@ -29,7 +30,8 @@ tg_bytes tg_finish_nvptx(tg_kernel *lane, const tg_machine *machine, const char 
   tg_context *ctx = lane->ctx;
   check_arch(ctx, machine);
   const char *features = tg_arena_printf(arena, "+ptx%d", ptx_version(ctx, machine));
-  const tg_llvm_options options = {.machine = machine, .triple = "nvptx64-nvidia-cuda", .cpu = machine->arch, .features = features, .nvptx = true};
+  const tg_llvm_options options = {
+      .machine = machine, .triple = "nvptx64-nvidia-cuda", .cpu = machine->arch, .features = features, .nvptx = true};
   tg_bytes bytes = {NULL, 0};
   if (!strcmp(want, "llvm")) {
     tg_emit_llvm(lane, &options, arena, &bytes, NULL, NULL);
@@ -40,8 +42,9 @@ tg_bytes tg_finish_nvptx(tg_kernel *lane, const tg_machine *machine, const char 
     tg_ptxas_report report;
     const char *program = tg_ptxas_find(arena);
     if (!program)
-      tg_throw(ctx, TG_INVALID, "no cubin without ptxas, NVIDIA's assembler: it was looked for in $CUDA_HOME/bin, $PATH and /usr/local/cuda/bin; "
-                                "install the CUDA toolkit, or take the PTX with asm");
+      tg_throw(ctx, TG_INVALID,
+               "no cubin without ptxas, NVIDIA's assembler: it was looked for in $CUDA_HOME/bin, $PATH and /usr/local/cuda/bin; "
+               "install the CUDA toolkit, or take the PTX with asm");
     tg_emit_llvm(lane, &options, arena, NULL, &ptx, NULL);
     bytes = tg_ptxas_run(ctx, program, machine->arch, ptx, arena, &report);
     record->registers = report.registers;

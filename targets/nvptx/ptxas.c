@@ -107,7 +107,8 @@ static void run_body(void *arg) {
   if (status == -1) tg_throw(r->ctx, TG_FAILED, "cannot run %s: %s", r->program, strerror(errno));
   tg_bytes said = read_file(r, r->said);
   const char *text = said.data ? said.data : "";
-  if (!WIFEXITED(status) || WEXITSTATUS(status)) tg_throw(r->ctx, TG_FAILED, "%s does not take the PTX: %.2000s", r->program, *text ? text : "it says nothing");
+  if (!WIFEXITED(status) || WEXITSTATUS(status))
+    tg_throw(r->ctx, TG_FAILED, "%s does not take the PTX: %.2000s", r->program, *text ? text : "it says nothing");
   r->cubin = read_file(r, r->output);
   if (!r->cubin.size) tg_throw(r->ctx, TG_FAILED, "%s left no cubin", r->program);
   *r->report = tg_ptxas_read_report(text);
@@ -117,7 +118,8 @@ tg_bytes tg_ptxas_run(tg_context *ctx, const char *program, const char *arch, tg
   run r = {.ctx = ctx, .arena = arena, .program = program, .arch = arch, .ptx = ptx, .report = report};
   const char *tmp = getenv("TMPDIR");
   int n = snprintf(r.directory, sizeof r.directory, "%s/tegula-XXXXXX", tmp && *tmp ? tmp : "/tmp");
-  if (n >= (int)sizeof r.directory || !mkdtemp(r.directory)) tg_throw(ctx, TG_FAILED, "cannot make a directory in %.200s for ptxas: %s", tmp && *tmp ? tmp : "/tmp", strerror(errno));
+  if (n >= (int)sizeof r.directory || !mkdtemp(r.directory))
+    tg_throw(ctx, TG_FAILED, "cannot make a directory in %.200s for ptxas: %s", tmp && *tmp ? tmp : "/tmp", strerror(errno));
   snprintf(r.input, sizeof r.input, "%s/k.ptx", r.directory);
   snprintf(r.output, sizeof r.output, "%s/k.cubin", r.directory);
   snprintf(r.said, sizeof r.said, "%s/said", r.directory);

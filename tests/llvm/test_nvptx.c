@@ -102,15 +102,18 @@ static void lane_body(void *arg) {
 static void test_lane(void) {
   tg_arena arena;
   tg_arena_init(&arena, ctx);
-  lane_job j = {.arena = &arena,
-                .text = "kernel k lane {\n  output O : i32[64]\n  launch k_0 (1) block (32, 1, 1) (%o : ptr<global> = O) {\n"
-                        "    %s = scratch {space = \"shared\", bytes = 1024, align = 16} : ptr<shared>\n    %t = tid {axis = 0} : i32\n"
-                        "    %f = const {type = i32, value = 4} : i32\n    %b = shl %t, %f : i32\n    %p = ptradd %s, %b : ptr<shared>\n"
-                        "    lstore %p, %t {align = 4}\n    barrier\n    %m0, %m1, %m2, %m3 = ldmatrix %p {count = 4} : i32, i32, i32, i32\n"
-                        "    %n0, %n1 = ldmatrix %p {count = 2, trans = 1} : i32, i32\n    %q = ldmatrix %p {count = 1} : i32\n"
-                        "    %u = shfl %m0, %t {kind = \"up\", width = 16} : i32\n    %d = shfl %m1, %f {kind = \"down\", width = 32} : i32\n"
-                        "    %a = add %u, %d : i32\n    %c = add %m2, %m3 : i32\n    %e = add %n0, %n1 : i32\n    %g = add %a, %c : i32\n    %h = add %g, %e : i32\n"
-                        "    %i = add %h, %q : i32\n    %ok = ne %i, %f : i1\n    trap %ok {text = \"four\"}\n    lstore %o, %i {align = 4}\n  }\n}\n"};
+  lane_job j = {
+      .arena = &arena,
+      .text =
+          "kernel k lane {\n  output O : i32[64]\n  launch k_0 (1) block (32, 1, 1) (%o : ptr<global> = O) {\n"
+          "    %s = scratch {space = \"shared\", bytes = 1024, align = 16} : ptr<shared>\n    %t = tid {axis = 0} : i32\n"
+          "    %f = const {type = i32, value = 4} : i32\n    %b = shl %t, %f : i32\n    %p = ptradd %s, %b : ptr<shared>\n"
+          "    lstore %p, %t {align = 4}\n    barrier\n    %m0, %m1, %m2, %m3 = ldmatrix %p {count = 4} : i32, i32, i32, i32\n"
+          "    %n0, %n1 = ldmatrix %p {count = 2, trans = 1} : i32, i32\n    %q = ldmatrix %p {count = 1} : i32\n"
+          "    %u = shfl %m0, %t {kind = \"up\", width = 16} : i32\n    %d = shfl %m1, %f {kind = \"down\", width = 32} : i32\n"
+          "    %a = add %u, %d : i32\n    %c = add %m2, %m3 : i32\n    %e = add %n0, %n1 : i32\n    %g = add %a, %c : i32\n    %h = add "
+          "%g, %e : i32\n"
+          "    %i = add %h, %q : i32\n    %ok = ne %i, %f : i1\n    trap %ok {text = \"four\"}\n    lstore %o, %i {align = 4}\n  }\n}\n"};
   CHECKF(tg_protect(ctx, lane_body, &j) == TG_OK, "%s", tg_error_message(ctx));
   if (j.ptx.data) {
     char *ptx = calloc(j.ptx.size + 1, 1);
@@ -166,7 +169,8 @@ static void test_ptxas(void) {
       CHECKF(compile(&j) == TG_OK, "%s: %s", kernels[i], tg_error_message(ctx));
       CHECK(j.product.bytes.size > 64 && !memcmp(j.product.bytes.data, "\177ELF", 4));
       tg_record *record = tg_record_from_json(ctx, &j.arena, j.product.record, j.product.record_size);
-      CHECKF(record->registers > 8 && record->spilled_bytes == 0, "%s: %d registers, %d bytes spilled", kernels[i], record->registers, record->spilled_bytes);
+      CHECKF(record->registers > 8 && record->spilled_bytes == 0, "%s: %d registers, %d bytes spilled", kernels[i], record->registers,
+             record->spilled_bytes);
       tg_arena_free(&j.arena);
     }
   bad_job bad = {.arena = &arena};

@@ -7,8 +7,8 @@ static tg_map nth_map(int nin, int nout, uint32_t code) {
   for (int i = 0; i < nin; i++, code >>= nout) f.col[i] = code & ((1u << nout) - 1);
   return f;
 }
-#define EACH_MAP(f, nin, nout)                                           \
-  for (uint32_t f##_i = 0; f##_i < 1u << ((nin) * (nout)); f##_i++) \
+#define EACH_MAP(f, nin, nout)                                                                                                             \
+  for (uint32_t f##_i = 0; f##_i < 1u << ((nin) * (nout)); f##_i++)                                                                        \
     for (tg_map f = nth_map(nin, nout, f##_i), *f##_once = &f; f##_once; f##_once = NULL)
 
 // f as a table of values, computed without the library: the meaning that everything is held against.
@@ -72,8 +72,7 @@ static void test_pairs(void) {
     for (uint32_t x = 0; x < 8; x++) CHECK(tg_map_apply(&h, x) == value(&f, value(&g, x)));
   }
   for (int n = 0; n <= 2; n++)
-    for (int m = 0; m <= 2; m++)
-      EACH_MAP(f, n, m) EACH_MAP(g, 2, 2) {
+    for (int m = 0; m <= 2; m++) EACH_MAP(f, n, m) EACH_MAP(g, 2, 2) {
         tg_map p = tg_map_product(&f, &g), q;
         for (uint32_t x = 0; x < 1u << (n + 2); x++)
           CHECK(tg_map_apply(&p, x) == (value(&f, x & ((1u << n) - 1)) | value(&g, x >> n) << m));
@@ -148,9 +147,18 @@ static void test_fragments(void) {
   static const struct {
     int lane, a[8][2], b[4][2], c[4][2];
   } figure[] = {
-      {0, {{0, 0}, {0, 1}, {8, 0}, {8, 1}, {0, 8}, {0, 9}, {8, 8}, {8, 9}}, {{0, 0}, {1, 0}, {8, 0}, {9, 0}}, {{0, 0}, {0, 1}, {8, 0}, {8, 1}}},
-      {5, {{1, 2}, {1, 3}, {9, 2}, {9, 3}, {1, 10}, {1, 11}, {9, 10}, {9, 11}}, {{2, 1}, {3, 1}, {10, 1}, {11, 1}}, {{1, 2}, {1, 3}, {9, 2}, {9, 3}}},
-      {31, {{7, 6}, {7, 7}, {15, 6}, {15, 7}, {7, 14}, {7, 15}, {15, 14}, {15, 15}}, {{6, 7}, {7, 7}, {14, 7}, {15, 7}}, {{7, 6}, {7, 7}, {15, 6}, {15, 7}}},
+      {0,
+       {{0, 0}, {0, 1}, {8, 0}, {8, 1}, {0, 8}, {0, 9}, {8, 8}, {8, 9}},
+       {{0, 0}, {1, 0}, {8, 0}, {9, 0}},
+       {{0, 0}, {0, 1}, {8, 0}, {8, 1}}},
+      {5,
+       {{1, 2}, {1, 3}, {9, 2}, {9, 3}, {1, 10}, {1, 11}, {9, 10}, {9, 11}},
+       {{2, 1}, {3, 1}, {10, 1}, {11, 1}},
+       {{1, 2}, {1, 3}, {9, 2}, {9, 3}}},
+      {31,
+       {{7, 6}, {7, 7}, {15, 6}, {15, 7}, {7, 14}, {7, 15}, {15, 14}, {15, 15}},
+       {{6, 7}, {7, 7}, {14, 7}, {15, 7}},
+       {{7, 6}, {7, 7}, {15, 6}, {15, 7}}},
   };
   for (int k = 0; k < 3; k++) {
     uint32_t x[TG_MAX_RANK], lane = (uint32_t)figure[k].lane;
@@ -167,8 +175,8 @@ static void test_fragments(void) {
   }
 }
 
-// PTX ISA, ldmatrix: "each thread's fragment for an 8x8 b16 matrix": lane l holds elements 2(l%4), 2(l%4)+1 of row l/4 of matrix j in register j;
-// with .trans row and column change places. Lanes 8j .. 8j+7 give the addresses of the rows of matrix j.
+// PTX ISA, ldmatrix: "each thread's fragment for an 8x8 b16 matrix": lane l holds elements 2(l%4), 2(l%4)+1 of row l/4 of matrix j in
+// register j; with .trans row and column change places. Lanes 8j .. 8j+7 give the addresses of the rows of matrix j.
 static void test_ldmatrix(void) {
   for (int count = 1; count <= 4; count *= 2) {
     tg_layout plain = tg_layout_ldmatrix(count, false), trans = tg_layout_ldmatrix(count, true), rows = tg_layout_ldmatrix_rows(count);

@@ -1,5 +1,5 @@
-// Library kernels through the simt lowering, executed by the warp interpreter, against the float64 oracles. The first variant runs where its
-// preconditions hold, the last everywhere.
+// Library kernels through the simt lowering, executed by the warp interpreter, against the float64 oracles. The first variant runs where
+// its preconditions hold, the last everywhere.
 #include <math.h>
 
 #include "codegen/codegen.h"
@@ -107,7 +107,8 @@ static void check_gemm(int64_t M, int64_t N, int64_t K, int n, const tg_binding 
     oracle_gemm(ORACLE_BF16, M, N, K, t[0].data, NULL, t[1].data, NULL, C, sum);
     for (int64_t i = 0; i < M * N; i++) {
       double got = oracle_decode(ORACLE_BF16, t[2].data, i);
-      CHECKF(fabs(got - C[i]) <= ldexp(fabs(C[i]), -8) + ldexp(sum[i], -13), "gemm %ldx%ldx%ld warps %d variant %d: C[%ld] is %g, want %g", M, N, K, warps, variant, i, got, C[i]);
+      CHECKF(fabs(got - C[i]) <= ldexp(fabs(C[i]), -8) + ldexp(sum[i], -13), "gemm %ldx%ldx%ld warps %d variant %d: C[%ld] is %g, want %g",
+             M, N, K, warps, variant, i, got, C[i]);
     }
     if (M && N && K) CHECK(w.executed[TG_OP_MMA] > 0);
     free(C), free(sum);
@@ -117,7 +118,8 @@ static void check_gemm(int64_t M, int64_t N, int64_t K, int n, const tg_binding 
 }
 
 static void test_gemm(void) {
-  static const int64_t shapes[][3] = {{1, 1, 1}, {3, 24, 16}, {17, 31, 40}, {65, 129, 0}, {64, 64, 64}, {37, 53, 41}, {66, 130, 144}, {0, 8, 8}};
+  static const int64_t shapes[][3] = {{1, 1, 1},    {3, 24, 16},  {17, 31, 40},   {65, 129, 0},
+                                      {64, 64, 64}, {37, 53, 41}, {66, 130, 144}, {0, 8, 8}};
   static const tg_binding small[] = {{"BM", "16"}, {"BN", "32"}, {"BK", "64"}}, flat[] = {{"BM", "1"}, {"BN", "64"}, {"BK", "16"}},
                           odd[] = {{"BM", "32"}, {"BN", "192"}, {"BK", "32"}};
   for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++)
@@ -146,7 +148,8 @@ static void check_gemm_f32(int64_t M, int64_t N, int64_t K, int warps, int varia
     oracle_gemm(ORACLE_F32, M, N, K, t[0].data, NULL, t[1].data, NULL, C, sum);
     for (int64_t i = 0; i < M * N; i++) {
       double got = oracle_decode(ORACLE_F32, t[2].data, i);
-      CHECKF(fabs(got - C[i]) <= ldexp(sum[i], -19), "gemm_f32 %ldx%ldx%ld variant %d: C[%ld] is %g, want %g", M, N, K, variant, i, got, C[i]);
+      CHECKF(fabs(got - C[i]) <= ldexp(sum[i], -19), "gemm_f32 %ldx%ldx%ld variant %d: C[%ld] is %g, want %g", M, N, K, variant, i, got,
+             C[i]);
     }
     CHECK(w.executed[TG_OP_MMA] == 0);
     free(C), free(sum);
@@ -162,7 +165,8 @@ static void check_gemm_fp8(int64_t M, int64_t N, int64_t K, int warps, int varia
   if (!lane) return;
   warp_job w;
   int64_t ks = (K + 127) / 128, ns = (N + 127) / 128;
-  tg_tensor t[] = {tensor("A", "e4m3", 2, M, K), tensor("As", "f32", 2, M, ks), tensor("B", "e4m3", 2, N, K), tensor("Bs", "f32", 2, ns, ks), tensor("C", "bf16", 2, M, N)};
+  tg_tensor t[] = {tensor("A", "e4m3", 2, M, K), tensor("As", "f32", 2, M, ks), tensor("B", "e4m3", 2, N, K),
+                   tensor("Bs", "f32", 2, ns, ks), tensor("C", "bf16", 2, M, N)};
   oracle_random random = {17};
   oracle_fill_codes(&random, M * K, t[0].data), oracle_fill_scales(&random, M * ks, t[1].data);
   oracle_fill_codes(&random, N * K, t[2].data), oracle_fill_scales(&random, ns * ks, t[3].data);
@@ -171,7 +175,8 @@ static void check_gemm_fp8(int64_t M, int64_t N, int64_t K, int warps, int varia
     oracle_gemm(ORACLE_E4M3, M, N, K, t[0].data, t[1].data, t[2].data, t[3].data, C, sum);
     for (int64_t i = 0; i < M * N; i++) {
       double got = oracle_decode(ORACLE_BF16, t[4].data, i);
-      CHECKF(fabs(got - C[i]) <= ldexp(fabs(C[i]), -8) + ldexp(sum[i], -13), "gemm_fp8 %ldx%ldx%ld variant %d: C[%ld] is %g, want %g", M, N, K, variant, i, got, C[i]);
+      CHECKF(fabs(got - C[i]) <= ldexp(fabs(C[i]), -8) + ldexp(sum[i], -13), "gemm_fp8 %ldx%ldx%ld variant %d: C[%ld] is %g, want %g", M, N,
+             K, variant, i, got, C[i]);
     }
     CHECK(w.executed[TG_OP_MMA] > 0);
     free(C), free(sum);
@@ -198,7 +203,7 @@ static void test_gemm_instructions(void) {
   tg_tensor t[] = {tensor("A", "bf16", 2, 32, 64), tensor("B", "bf16", 2, 32, 64), tensor("C", "bf16", 2, 32, 32)};
   warp_job w;
   if (run(lane, 3, t, &d, &w)) {
-    CHECK(w.executed[TG_OP_MMA] == 2 * 2 * 4 * 2);             // trips x 32/16 x 32/8 x 32/16
+    CHECK(w.executed[TG_OP_MMA] == 2 * 2 * 4 * 2);              // trips x 32/16 x 32/8 x 32/16
     CHECK(w.executed[TG_OP_LLOAD] == 2 * 2 * 32 * 32 / 32 / 8); // trips x operands x elements / lanes / 8 a load
     CHECK(w.executed[TG_OP_LOADM] == 0 && w.executed[TG_OP_STOREM] == 0);
     CHECK(w.executed[TG_OP_LSTORE] == 32 * 32 / 32 / 2); // pairs of neighbours
@@ -222,7 +227,8 @@ static void check_rmsnorm(int64_t T, int64_t H, int n, const tg_binding *setting
     oracle_rmsnorm(T, H, 1e-6, t[0].data, t[1].data, O);
     for (int64_t i = 0; i < T * H; i++) {
       double got = oracle_decode(ORACLE_BF16, t[2].data, i);
-      CHECKF(fabs(got - O[i]) <= ldexp(fabs(O[i]), -8) + 1e-30, "rmsnorm %ldx%ld warps %d variant %d: O[%ld] is %g, want %g", T, H, warps, variant, i, got, O[i]);
+      CHECKF(fabs(got - O[i]) <= ldexp(fabs(O[i]), -8) + 1e-30, "rmsnorm %ldx%ld warps %d variant %d: O[%ld] is %g, want %g", T, H, warps,
+             variant, i, got, O[i]);
     }
     free(O);
   }

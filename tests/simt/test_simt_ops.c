@@ -1,4 +1,5 @@
-// Every op that the simt lowering takes, executed by the warp interpreter and held against the tile interpreter, with 1 to 4 warps and both variants.
+// Every op that the simt lowering takes, executed by the warp interpreter and held against the tile interpreter, with 1 to 4 warps and both
+// variants.
 #include "codegen/codegen.h"
 #include "interp/ops.h"
 #include "oracle.h"
@@ -38,14 +39,19 @@ static double number(const tg_tensor *t, int64_t i) {
   size_t size = tg_dtype_bytes(t->dtype, 1);
   memcpy(&bits, (const char *)t->data + (size_t)i * size, size);
   if (tg_dtype_is_float(t->dtype)) return tg_decode(t->dtype, bits);
-  return t->dtype == TG_I64 ? (double)(int64_t)bits : t->dtype == TG_I32 ? (double)(int32_t)bits : t->dtype == TG_I8 ? (double)(int8_t)bits : (double)bits;
+  return t->dtype == TG_I64   ? (double)(int64_t)bits
+         : t->dtype == TG_I32 ? (double)(int32_t)bits
+         : t->dtype == TG_I8  ? (double)(int8_t)bits
+                              : (double)bits;
 }
 
 static void fill(tg_tensor *t, oracle_random *random) {
   size_t size = tg_dtype_bytes(t->dtype, 1);
   for (size_t i = 0; i < t->bytes / size; i++) {
     double v = oracle_normal(random) * 3;
-    uint64_t bits = tg_dtype_is_float(t->dtype) ? tg_encode(t->dtype, v, TG_ROUND_SAT) : t->dtype == TG_I1 ? v > 0 : (uint64_t)(int64_t)(v * 20);
+    uint64_t bits = tg_dtype_is_float(t->dtype) ? tg_encode(t->dtype, v, TG_ROUND_SAT)
+                    : t->dtype == TG_I1         ? v > 0
+                                                : (uint64_t)(int64_t)(v * 20);
     memcpy((char *)t->data + i * size, &bits, size);
   }
 }
@@ -109,10 +115,10 @@ static void check(const char *body, int n, const io *tensors, double tolerance) 
 #define X(type, ...) {"X", type, sizeof((int64_t[]){__VA_ARGS__}) / 8, {__VA_ARGS__}, NULL, false, NULL}
 #define Y(type, ...) {"Y", type, sizeof((int64_t[]){__VA_ARGS__}) / 8, {__VA_ARGS__}, NULL, false, NULL}
 #define O(type, ...) {"O", type, sizeof((int64_t[]){__VA_ARGS__}) / 8, {__VA_ARGS__}, NULL, true, NULL}
-#define RUN1(body, tolerance, ...)                                    \
-  do {                                                                \
-    const io tensors_[] = {__VA_ARGS__};                              \
-    check(body, sizeof tensors_ / sizeof *tensors_, tensors_, tolerance); \
+#define RUN1(body, tolerance, ...)                                                                                                         \
+  do {                                                                                                                                     \
+    const io tensors_[] = {__VA_ARGS__};                                                                                                   \
+    check(body, sizeof tensors_ / sizeof *tensors_, tensors_, tolerance);                                                                  \
   } while (0)
 
 static void test_elementwise(void) {
@@ -127,13 +133,15 @@ static void test_elementwise(void) {
   RUN1("%oO = cast %X {to = \"i64\"} : i64[2x2x2x8]", 0, X("i32", 2, 2, 2, 8), O("i64", 2, 2, 2, 8));
   RUN1("%oO = exp %X : f32[96]", 1e-6, X("f32", 96), O("f32", 96));
   const io scaled[] = {X("f32", 64), O("f32", 64)};
-  check_text("scalar",
-             "kernel t tile {\n  input X : f32[64]\n  scalar s : f32\n  output O : f32[64]\n  launch (1) {\n"
-             "    %z = const {type = i64, value = 0} : i64\n    %n = const {type = i64, value = 64} : i64\n    %r = range %z, %n {len = 64, align = 1} : range<64>\n"
-             "    %p = param {name = \"X\", type = view<f32,1>} : view<f32,1>\n    %q = param {name = \"O\", type = view<f32,1>} : view<f32,1>\n"
-             "    %s = scalar {name = \"s\", type = f32} : f32\n    %b = broadcast %s {shape = [64]} : f32[64]\n    %x = load %p, %r : f32[64]\n"
-             "    %d = div %x, %b : f32[64]\n    store %q, %r, %d\n  }\n}\n",
-             2, scaled, 0);
+  check_text(
+      "scalar",
+      "kernel t tile {\n  input X : f32[64]\n  scalar s : f32\n  output O : f32[64]\n  launch (1) {\n"
+      "    %z = const {type = i64, value = 0} : i64\n    %n = const {type = i64, value = 64} : i64\n    %r = range %z, %n {len = 64, align "
+      "= 1} : range<64>\n"
+      "    %p = param {name = \"X\", type = view<f32,1>} : view<f32,1>\n    %q = param {name = \"O\", type = view<f32,1>} : view<f32,1>\n"
+      "    %s = scalar {name = \"s\", type = f32} : f32\n    %b = broadcast %s {shape = [64]} : f32[64]\n    %x = load %p, %r : f32[64]\n"
+      "    %d = div %x, %b : f32[64]\n    store %q, %r, %d\n  }\n}\n",
+      2, scaled, 0);
 }
 
 static void test_shape(void) {
@@ -144,8 +152,10 @@ static void test_shape(void) {
   RUN1("%t = transpose %X {perm = [1, 0]} : i8[64x64]\n%oO = sub %X, %t : i8[64x64]", 0, X("i8", 64, 64), O("i8", 64, 64));
   RUN1("%oO = reshape %X {shape = [8, 64]} : f32[8x64]", 0, X("f32", 16, 32), O("f32", 8, 64));
   RUN1("%oO = reshape %X {shape = [6, 8, 4]} : f32[6x8x4]", 0, X("f32", 6, 32), O("f32", 6, 8, 4));
-  RUN1("%b = broadcast %X {shape = [12, 40]} : f32[12x40]\n%oO = add %b, %Y : f32[12x40]", 0, X("f32", 40), Y("f32", 12, 40), O("f32", 12, 40));
-  RUN1("%b = broadcast %X {shape = [12, 40]} : f32[12x40]\n%oO = add %b, %Y : f32[12x40]", 0, X("f32", 12, 1), Y("f32", 12, 40), O("f32", 12, 40));
+  RUN1("%b = broadcast %X {shape = [12, 40]} : f32[12x40]\n%oO = add %b, %Y : f32[12x40]", 0, X("f32", 40), Y("f32", 12, 40),
+       O("f32", 12, 40));
+  RUN1("%b = broadcast %X {shape = [12, 40]} : f32[12x40]\n%oO = add %b, %Y : f32[12x40]", 0, X("f32", 12, 1), Y("f32", 12, 40),
+       O("f32", 12, 40));
   RUN1("%oO = spread %X {axis = 1, factor = 4} : f32[6x32]", 0, X("f32", 6, 8), O("f32", 6, 32));
   RUN1("%oO = spread %X {axis = 0, factor = 5} : f32[5x32]", 0, X("f32", 1, 32), O("f32", 5, 32));
   RUN1("%i = iota {type = i32[48]} : i32[48]\n%oO = add %i, %X : i32[48]", 0, X("i32", 48), O("i32", 48));
@@ -161,11 +171,14 @@ static void test_reduce(void) {
   RUN1("%oO = reduce %X {kind = \"max\", axis = 1} : i8[2x1x8]", 0, X("i8", 2, 32, 8), O("i8", 2, 1, 8));
   RUN1("%oO = reduce %X {kind = \"xor\", axis = 1} : i32[3x1]", 0, X("i32", 3, 96), O("i32", 3, 1));
   RUN1("%oO = reduce %X {kind = \"minnum\", axis = 0} : f16[1x32]", 0, X("f16", 64, 32), O("f16", 1, 32));
-  RUN1("%t = transpose %X {perm = [1, 0]} : f32[64x16]\n%oO = reduce %t {kind = \"max\", axis = 1} : f32[64x1]", 0, X("f32", 16, 64), O("f32", 64, 1));
-  RUN1("%r = reduce %X {kind = \"max\", axis = 1} : f32[16x1]\n%b = broadcast %r {shape = [16, 32]} : f32[16x32]\n%oO = sub %X, %b : f32[16x32]", 0,
-       X("f32", 16, 32), O("f32", 16, 32));
+  RUN1("%t = transpose %X {perm = [1, 0]} : f32[64x16]\n%oO = reduce %t {kind = \"max\", axis = 1} : f32[64x1]", 0, X("f32", 16, 64),
+       O("f32", 64, 1));
+  RUN1("%r = reduce %X {kind = \"max\", axis = 1} : f32[16x1]\n%b = broadcast %r {shape = [16, 32]} : f32[16x32]\n%oO = sub %X, %b : "
+       "f32[16x32]",
+       0, X("f32", 16, 32), O("f32", 16, 32));
   RUN1("%r = reduce %X {kind = \"max\", axis = 0} : f32[1x32]\n%t = transpose %r {perm = [1, 0]} : f32[32x1]\n"
-       "%b = broadcast %t {shape = [32, 32]} : f32[32x32]\n%oO = sub %X, %b : f32[32x32]", 0, X("f32", 32, 32), O("f32", 32, 32));
+       "%b = broadcast %t {shape = [32, 32]} : f32[32x32]\n%oO = sub %X, %b : f32[32x32]",
+       0, X("f32", 32, 32), O("f32", 32, 32));
 }
 
 static void test_dot(void) {
@@ -176,27 +189,36 @@ static void test_dot(void) {
   RUN1(ZERO(2, 1) "%oO = dot %X, %Y, %z : f32[2x1]", 1e-5, X("bf16", 2, 64), Y("bf16", 64, 1), O("f32", 2, 1));
   RUN1(ZERO(1, 4) "%oO = dot %X, %Y, %z : f32[1x4]", 1e-5, X("bf16", 1, 16), Y("bf16", 16, 4), O("f32", 1, 4));
   RUN1(ZERO(3, 5) "%oO = dot %X, %Y, %z : f32[3x5]", 1e-5, X("bf16", 3, 16), Y("bf16", 16, 5), O("f32", 3, 5));
-  RUN1(ZERO(32, 32) "%t = transpose %Y {perm = [1, 0]} : bf16[64x32]\n%oO = dot %X, %t, %z : f32[32x32]", 1e-5, X("bf16", 32, 64), Y("bf16", 32, 64),
-       O("f32", 32, 32));
+  RUN1(ZERO(32, 32) "%t = transpose %Y {perm = [1, 0]} : bf16[64x32]\n%oO = dot %X, %t, %z : f32[32x32]", 1e-5, X("bf16", 32, 64),
+       Y("bf16", 32, 64), O("f32", 32, 32));
   // Without a matrix instruction: lanes multiply and add.
   RUN1(ZERO(16, 32) "%oO = dot %X, %Y, %z : f32[16x32]", 1e-5, X("f32", 16, 24), Y("f32", 24, 32), O("f32", 16, 32));
-  RUN1(ZERO(3, 40) "%t = transpose %Y {perm = [1, 0]} : f32[8x40]\n%oO = dot %X, %t, %z : f32[3x40]", 1e-5, X("f32", 3, 8), Y("f32", 40, 8), O("f32", 3, 40));
+  RUN1(ZERO(3, 40) "%t = transpose %Y {perm = [1, 0]} : f32[8x40]\n%oO = dot %X, %t, %z : f32[3x40]", 1e-5, X("f32", 3, 8), Y("f32", 40, 8),
+       O("f32", 3, 40));
   RUN1(ZERO(8, 1) "%oO = dot %X, %Y, %z : f32[8x1]", 1e-5, X("e4m3", 8, 32), Y("e4m3", 32, 1), O("f32", 8, 1));
-  RUN1("%z = const {type = i32[16x16], value = 3} : i32[16x16]\n%oO = dot %X, %Y, %z : i32[16x16]", 0, X("i8", 16, 32), Y("i8", 32, 16), O("i32", 16, 16));
-  const io scaled[] = {X("e4m3", 16, 64), Y("e4m3", 64, 32), O("f32", 16, 32), {"A", "f32", 2, {16, 1}, NULL, false, NULL}, {"B", "f32", 2, {2, 1}, NULL, false, NULL}};
+  RUN1("%z = const {type = i32[16x16], value = 3} : i32[16x16]\n%oO = dot %X, %Y, %z : i32[16x16]", 0, X("i8", 16, 32), Y("i8", 32, 16),
+       O("i32", 16, 16));
+  const io scaled[] = {X("e4m3", 16, 64),
+                       Y("e4m3", 64, 32),
+                       O("f32", 16, 32),
+                       {"A", "f32", 2, {16, 1}, NULL, false, NULL},
+                       {"B", "f32", 2, {2, 1}, NULL, false, NULL}};
   check(ZERO(16, 32) "%oO = dot_scaled %X, %Y, %z, %A, %B : f32[16x32]", 5, scaled, 1e-5);
   // Operands that are computed from tiles in other layouts, and a product of a product.
   RUN1(ZERO(32, 32) "%r = reduce %X {kind = \"max\", axis = 1} : bf16[32x1]\n%b = broadcast %r {shape = [32, 32]} : bf16[32x32]\n"
-       "%d = sub %X, %b : bf16[32x32]\n%p = dot %d, %Y, %z : f32[32x32]\n%q = cast %p {to = \"bf16\"} : bf16[32x32]\n%oO = dot %q, %X, %p : f32[32x32]",
+                    "%d = sub %X, %b : bf16[32x32]\n%p = dot %d, %Y, %z : f32[32x32]\n%q = cast %p {to = \"bf16\"} : bf16[32x32]\n%oO = "
+                    "dot %q, %X, %p : f32[32x32]",
        2e-3, X("bf16", 32, 32), Y("bf16", 32, 32), O("f32", 32, 32));
 }
 
 static void test_control(void) {
   RUN1("%c0 = const {type = i64, value = 3} : i64\n%c1 = const {type = i64, value = 11} : i64\n"
-       "%oO, %s = for %c0, %c1, %X, %c0 {step = 4} : f32[20], i64 (%i : i64, %a : f32[20], %n : i64) {\n%b = add %a, %Y : f32[20]\n%m = add %n, %i : i64\n"
+       "%oO, %s = for %c0, %c1, %X, %c0 {step = 4} : f32[20], i64 (%i : i64, %a : f32[20], %n : i64) {\n%b = add %a, %Y : f32[20]\n%m = "
+       "add %n, %i : i64\n"
        "yield %b, %m\n}",
        0, X("f32", 20), Y("f32", 20), O("f32", 20));
-  RUN1("%r = reduce %X {kind = \"sum\", axis = 0} : i32[1]\n%q = reshape %r {shape = []} : i32\n%k = const {type = i32, value = 0} : i32\n%c = gt %q, %k : i1\n"
+  RUN1("%r = reduce %X {kind = \"sum\", axis = 0} : i32[1]\n%q = reshape %r {shape = []} : i32\n%k = const {type = i32, value = 0} : "
+       "i32\n%c = gt %q, %k : i1\n"
        "%oO = if %c : i32[64] {\nyield %X\n} {\n%n = neg %X : i32[64]\nyield %n\n}",
        0, X("i32", 64), O("i32", 64));
   RUN1("%k = const {type = i64, value = 5} : i64\n%one = const {type = i64, value = 1} : i64\n"
@@ -208,35 +230,46 @@ static void test_control(void) {
 // Ranges that begin before 0 or end beyond the tensor or their own end; fills; views that slice, permute and broadcast; masks of stores.
 static void test_memory(void) {
   const io in_out[] = {X("f32", 10, 24), O("f32", 16, 32)};
-  check_text("ranges",
-             "kernel t tile {\n  input X : f32[10, 24]\n  output O : f32[16, 32]\n  launch (1) {\n"
-             "    %a = const {type = i64, value = -3} : i64\n    %b = const {type = i64, value = 5} : i64\n    %e = const {type = i64, value = 100} : i64\n"
-             "    %f = const {type = i64, value = 20} : i64\n    %z = const {type = i64, value = 0} : i64\n"
-             "    %p = param {name = \"X\", type = view<f32,2>} : view<f32,2>\n    %q = param {name = \"O\", type = view<f32,2>} : view<f32,2>\n"
-             "    %r = range %a, %e {len = 16, align = 1} : range<16>\n    %s = range %b, %f {len = 32, align = 1} : range<32>\n"
-             "    %v = load %p, %r, %s {fill = 0x1.8p+1} : f32[16x32]\n    %m = range %z, %e {len = 16, align = 1} : range<16>\n"
-             "    %n = range %z, %e {len = 32, align = 1} : range<32>\n    store %q, %m, %n, %v\n  }\n}\n",
-             2, in_out, 0);
+  check_text(
+      "ranges",
+      "kernel t tile {\n  input X : f32[10, 24]\n  output O : f32[16, 32]\n  launch (1) {\n"
+      "    %a = const {type = i64, value = -3} : i64\n    %b = const {type = i64, value = 5} : i64\n    %e = const {type = i64, value = "
+      "100} : i64\n"
+      "    %f = const {type = i64, value = 20} : i64\n    %z = const {type = i64, value = 0} : i64\n"
+      "    %p = param {name = \"X\", type = view<f32,2>} : view<f32,2>\n    %q = param {name = \"O\", type = view<f32,2>} : view<f32,2>\n"
+      "    %r = range %a, %e {len = 16, align = 1} : range<16>\n    %s = range %b, %f {len = 32, align = 1} : range<32>\n"
+      "    %v = load %p, %r, %s {fill = 0x1.8p+1} : f32[16x32]\n    %m = range %z, %e {len = 16, align = 1} : range<16>\n"
+      "    %n = range %z, %e {len = 32, align = 1} : range<32>\n    store %q, %m, %n, %v\n  }\n}\n",
+      2, in_out, 0);
   const io loaded[] = {X("f32", 40), Y("i64", 2), O("f32", 64)};
-  check_text("loaded ranges",
-             "kernel t tile {\n  input X : f32[40]\n  input Y : i64[2]\n  output O : f32[64]\n  launch (1) {\n"
-             "    %z = const {type = i64, value = 0} : i64\n    %o = const {type = i64, value = 1} : i64\n    %e = const {type = i64, value = 64} : i64\n"
-             "    %p = param {name = \"X\", type = view<f32,1>} : view<f32,1>\n    %y = param {name = \"Y\", type = view<i64,1>} : view<i64,1>\n"
-             "    %q = param {name = \"O\", type = view<f32,1>} : view<f32,1>\n    %a = load %y, %z : i64\n    %b = load %y, %o : i64\n"
-             "    %lo = min %a, %b : i64\n    %hi = max %a, %b : i64\n    %r = range %lo, %hi {len = 64, align = 1} : range<64>\n    %v = load %p, %r : f32[64]\n"
-             "    %n = range %z, %e {len = 64, align = 1} : range<64>\n    %g = const {type = f32[64], value = 0x0p+0} : f32[64]\n    %m = ge %v, %g : i1[64]\n"
-             "    store %q, %n, %v, %m {mask = 1}\n  }\n}\n",
-             3, loaded, 0);
+  check_text(
+      "loaded ranges",
+      "kernel t tile {\n  input X : f32[40]\n  input Y : i64[2]\n  output O : f32[64]\n  launch (1) {\n"
+      "    %z = const {type = i64, value = 0} : i64\n    %o = const {type = i64, value = 1} : i64\n    %e = const {type = i64, value = 64} "
+      ": i64\n"
+      "    %p = param {name = \"X\", type = view<f32,1>} : view<f32,1>\n    %y = param {name = \"Y\", type = view<i64,1>} : view<i64,1>\n"
+      "    %q = param {name = \"O\", type = view<f32,1>} : view<f32,1>\n    %a = load %y, %z : i64\n    %b = load %y, %o : i64\n"
+      "    %lo = min %a, %b : i64\n    %hi = max %a, %b : i64\n    %r = range %lo, %hi {len = 64, align = 1} : range<64>\n    %v = load "
+      "%p, %r : f32[64]\n"
+      "    %n = range %z, %e {len = 64, align = 1} : range<64>\n    %g = const {type = f32[64], value = 0x0p+0} : f32[64]\n    %m = ge %v, "
+      "%g : i1[64]\n"
+      "    store %q, %n, %v, %m {mask = 1}\n  }\n}\n",
+      3, loaded, 0);
   const io viewed[] = {X("bf16", 12, 40), O("bf16", 32, 8)};
-  check_text("views",
-             "kernel t tile {\n  input X : bf16[12, 40]\n  output O : bf16[32, 8]\n  launch (1) {\n"
-             "    %z = const {type = i64, value = 0} : i64\n    %off = const {type = i64, value = 82} : i64\n    %d0 = const {type = i64, value = 30} : i64\n"
-             "    %d1 = const {type = i64, value = 7} : i64\n    %s0 = const {type = i64, value = 1} : i64\n    %s1 = const {type = i64, value = 40} : i64\n"
-             "    %n0 = const {type = i64, value = 32} : i64\n    %n1 = const {type = i64, value = 8} : i64\n"
-             "    %p = param {name = \"X\", type = view<bf16,2>} : view<bf16,2>\n    %q = param {name = \"O\", type = view<bf16,2>} : view<bf16,2>\n"
-             "    %v = view %p, %off, %d0, %d1, %s0, %s1 {type = view<bf16,2>} : view<bf16,2>\n    %r = range %z, %n0 {len = 32, align = 32} : range<32>\n"
-             "    %s = range %z, %n1 {len = 8, align = 8} : range<8>\n    %t = load %v, %r, %s : bf16[32x8]\n    store %q, %r, %s, %t\n  }\n}\n",
-             2, viewed, 0);
+  check_text(
+      "views",
+      "kernel t tile {\n  input X : bf16[12, 40]\n  output O : bf16[32, 8]\n  launch (1) {\n"
+      "    %z = const {type = i64, value = 0} : i64\n    %off = const {type = i64, value = 82} : i64\n    %d0 = const {type = i64, value = "
+      "30} : i64\n"
+      "    %d1 = const {type = i64, value = 7} : i64\n    %s0 = const {type = i64, value = 1} : i64\n    %s1 = const {type = i64, value = "
+      "40} : i64\n"
+      "    %n0 = const {type = i64, value = 32} : i64\n    %n1 = const {type = i64, value = 8} : i64\n"
+      "    %p = param {name = \"X\", type = view<bf16,2>} : view<bf16,2>\n    %q = param {name = \"O\", type = view<bf16,2>} : "
+      "view<bf16,2>\n"
+      "    %v = view %p, %off, %d0, %d1, %s0, %s1 {type = view<bf16,2>} : view<bf16,2>\n    %r = range %z, %n0 {len = 32, align = 32} : "
+      "range<32>\n"
+      "    %s = range %z, %n1 {len = 8, align = 8} : range<8>\n    %t = load %v, %r, %s : bf16[32x8]\n    store %q, %r, %s, %t\n  }\n}\n",
+      2, viewed, 0);
 }
 
 // What cannot be lowered says so with the line, and what could be.
@@ -259,7 +292,11 @@ static void test_refusals(void) {
   wrap(text, sizeof text, 3, f32s, ZERO(64, 256) "%oO = dot %X, %Y, %z : f32[64x256]");
   lowering_job l = {.text = text, .warps = 1};
   CHECK(lower(&l) == TG_INVALID);
-  const io two[] = {X("e4m3", 16, 64), Y("e4m3", 64, 16), O("f32", 16, 16), {"A", "f32", 2, {16, 2}, NULL, false, NULL}, {"B", "f32", 2, {1, 2}, NULL, false, NULL}};
+  const io two[] = {X("e4m3", 16, 64),
+                    Y("e4m3", 64, 16),
+                    O("f32", 16, 16),
+                    {"A", "f32", 2, {16, 2}, NULL, false, NULL},
+                    {"B", "f32", 2, {1, 2}, NULL, false, NULL}};
   wrap(text, sizeof text, 5, two, ZERO(16, 16) "%oO = dot_scaled %X, %Y, %z, %A, %B : f32[16x16] @k.lua:3");
   CHECK(lower(&l) == TG_INVALID);
   CHECKF(strstr(tg_error_message(ctx), "k.lua:3: in kernel 't': a dot with several scales"), "%s", tg_error_message(ctx));

@@ -19,7 +19,7 @@ typedef struct buffer {
   bool shared, readonly;
 } buffer;
 
-typedef struct touch { // of a byte of shared memory since the last barrier
+typedef struct touch {    // of a byte of shared memory since the last barrier
   int16_t writer, reader; // warp, -1 none, -2 (readers) several
 } touch;
 
@@ -39,7 +39,8 @@ typedef struct block {
 
 static _Noreturn void stop(block *b, const tg_op *op, const char *format, ...) __attribute__((format(printf, 3, 4)));
 static _Noreturn void stop(block *b, const tg_op *op, const char *format, ...) {
-  int n = snprintf(b->job->error, sizeof b->job->error, "block %lld: %s: ", (long long)b->id, op ? tg_op_rows()[op->code].info.name : "launch");
+  int n =
+      snprintf(b->job->error, sizeof b->job->error, "block %lld: %s: ", (long long)b->id, op ? tg_op_rows()[op->code].info.name : "launch");
   va_list args;
   va_start(args, format);
   vsnprintf(b->job->error + n, sizeof b->job->error - (size_t)n, format, args);
@@ -49,7 +50,9 @@ static _Noreturn void stop(block *b, const tg_op *op, const char *format, ...) {
 
 static int elements(tg_type type) { return type.rank ? type.dim[0] : 1; }
 static lanes *at(block *b, const tg_value *v) { return &b->values[v->id]; }
-static uint64_t get(block *b, const tg_value *v, int thread, int i) { return at(b, v)->bits[(size_t)thread * (size_t)at(b, v)->n + (size_t)i]; }
+static uint64_t get(block *b, const tg_value *v, int thread, int i) {
+  return at(b, v)->bits[(size_t)thread * (size_t)at(b, v)->n + (size_t)i];
+}
 
 static lanes *make(block *b, const tg_value *v) {
   lanes *l = at(b, v);
@@ -60,7 +63,9 @@ static lanes *make(block *b, const tg_value *v) {
   return l;
 }
 
-static void set(block *b, const tg_value *v, int thread, int i, uint64_t bits) { make(b, v)->bits[(size_t)thread * (size_t)at(b, v)->n + (size_t)i] = bits; }
+static void set(block *b, const tg_value *v, int thread, int i, uint64_t bits) {
+  make(b, v)->bits[(size_t)thread * (size_t)at(b, v)->n + (size_t)i] = bits;
+}
 
 // ---- numbers
 
@@ -104,8 +109,10 @@ static uint64_t int_op(block *b, const tg_op *op, int dtype, int64_t x, int64_t 
   case TG_OP_MUL: return from_int(dtype, (int64_t)((uint64_t)x * (uint64_t)y));
   case TG_OP_DIV: return from_int(dtype, floor_div(x, y));
   case TG_OP_REM: return from_int(dtype, y == 0 ? 0 : (int64_t)((uint64_t)x - (uint64_t)y * (uint64_t)floor_div(x, y)));
-  case TG_OP_MIN: case TG_OP_MINNUM: return from_int(dtype, x < y ? x : y);
-  case TG_OP_MAX: case TG_OP_MAXNUM: return from_int(dtype, x > y ? x : y);
+  case TG_OP_MIN:
+  case TG_OP_MINNUM: return from_int(dtype, x < y ? x : y);
+  case TG_OP_MAX:
+  case TG_OP_MAXNUM: return from_int(dtype, x > y ? x : y);
   case TG_OP_AND: return from_int(dtype, x & y);
   case TG_OP_OR: return from_int(dtype, x | y);
   case TG_OP_XOR: return from_int(dtype, x ^ y);
@@ -185,14 +192,18 @@ static unsigned char *address(block *b, const tg_op *op, int thread, int64_t byt
   buffer *buf = &b->buffers[pointer >> 48];
   int64_t offset = (int64_t)(pointer << 16) >> 16, align = tg_attr_int(op, "align", 1);
   if (offset < 0 || offset + bytes > buf->bytes)
-    stop(b, op, "thread %d touches bytes %lld to %lld of %s, which has %lld", thread, (long long)offset, (long long)(offset + bytes), buf->name, (long long)buf->bytes);
-  if (((uintptr_t)buf->data + (uintptr_t)offset) % (uintptr_t)align) stop(b, op, "thread %d: offset %lld of %s is not aligned to %lld", thread, (long long)offset, buf->name, (long long)align);
+    stop(b, op, "thread %d touches bytes %lld to %lld of %s, which has %lld", thread, (long long)offset, (long long)(offset + bytes),
+         buf->name, (long long)buf->bytes);
+  if (((uintptr_t)buf->data + (uintptr_t)offset) % (uintptr_t)align)
+    stop(b, op, "thread %d: offset %lld of %s is not aligned to %lld", thread, (long long)offset, buf->name, (long long)align);
   if (write && buf->readonly) stop(b, op, "thread %d writes to input %s", thread, buf->name);
   int16_t warp = (int16_t)(thread / LANES);
   for (int64_t i = offset; buf->shared && i < offset + bytes; i++) {
     touch *t = &b->touched[i];
-    if (t->writer != -1 && t->writer != warp) stop(b, op, "warp %d and %d meet at byte %lld of shared memory without a barrier", warp, t->writer, (long long)i);
-    if (write && t->reader != -1 && t->reader != warp) stop(b, op, "warp %d writes byte %lld of shared memory that another still reads", warp, (long long)i);
+    if (t->writer != -1 && t->writer != warp)
+      stop(b, op, "warp %d and %d meet at byte %lld of shared memory without a barrier", warp, t->writer, (long long)i);
+    if (write && t->reader != -1 && t->reader != warp)
+      stop(b, op, "warp %d writes byte %lld of shared memory that another still reads", warp, (long long)i);
     if (write) t->writer = warp;
     else t->reader = t->reader == -1 || t->reader == warp ? warp : -2;
   }
@@ -283,7 +294,8 @@ static void run_mma(block *b, const tg_op *op) {
   for (int warp = 0; warp < b->threads / LANES; warp++) mma(b, op, warp);
 }
 
-// PTX ISA, ldmatrix: lanes 8j .. 8j+7 give the rows' addresses of matrix j; lane l gets elements 2(l%4), 2(l%4)+1 of row l/4, or with .trans of column l/4.
+// PTX ISA, ldmatrix: lanes 8j .. 8j+7 give the rows' addresses of matrix j; lane l gets elements 2(l%4), 2(l%4)+1 of row l/4, or with
+// .trans of column l/4.
 static void ldmatrix(block *b, const tg_op *op) {
   bool trans = tg_attr_int(op, "trans", 0);
   for (int t = 0; t < b->threads; t++)
@@ -433,7 +445,8 @@ static void thread_op(block *b, const tg_op *op, int t) {
   case TG_OP_SHUFFLE: {
     const tg_attr *mask = tg_find_attr(op, "mask");
     int m = elements(op->in[0]->type);
-    for (int i = 0; i < n; i++) set(b, out, t, i, mask->ints[i] < m ? get(b, op->in[0], t, (int)mask->ints[i]) : get(b, op->in[1], t, (int)mask->ints[i] - m));
+    for (int i = 0; i < n; i++)
+      set(b, out, t, i, mask->ints[i] < m ? get(b, op->in[0], t, (int)mask->ints[i]) : get(b, op->in[1], t, (int)mask->ints[i] - m));
     break;
   }
   default:
@@ -482,7 +495,8 @@ static void bind_arguments(block *b) {
     } else if (arg->value) {
       int64_t value;
       const char *missing = NULL;
-      if (!tg_e_eval(arg->value, b->job->lookup, b->job->user, &value, &missing)) stop(b, NULL, "%s needs %s", arg->name, missing ? missing : "?");
+      if (!tg_e_eval(arg->value, b->job->lookup, b->job->user, &value, &missing))
+        stop(b, NULL, "%s needs %s", arg->name, missing ? missing : "?");
       bits = from_int(arg->dtype, value);
     } else {
       double value;
