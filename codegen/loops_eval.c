@@ -129,6 +129,7 @@ static tg_value *eval_join(lower *L, tg_op *op, const pos *p) {
   if (!loops_uniform(x, p->lanes)) return lane_by_lane(L, op->out[0], p);
   if (x->n == 0) return loops_eval(L, op->in[x->c[0]], &q);
   tg_value *a = loops_eval(L, op->in[0], &q), *b = loops_eval(L, op->in[1], &q);
+  if (L->probe) L->probe->varies = true;
   tg_value *first = loops_bin(L, TG_OP_EQ, loops_index_value(L, x, 1), loops_int(L, 0));
   return loops_select(L, first, a, b);
 }

@@ -113,7 +113,11 @@ static tg_value *rest_at_once(lower *L, reduce_job *J, pos p, tg_value *inside, 
   return v;
 }
 
+// A range may begin below 0 and still reach inside: what then lies outside the limits is not one value.
+static bool begins_below(const constraint *c) { return c->low && c->op->in[1 + c->axis]->type.kind == TG_RANGE; }
+
 static bool one_limit(nest *I) {
+  if (I->probe.n && begins_below(&I->probe.list[0])) return false;
   for (int i = 1; i < I->probe.n; i++) {
     const constraint *a = &I->probe.list[0], *b = &I->probe.list[i];
     if (a->count != b->count || a->low != b->low || a->at.n != b->at.n || memcmp(a->at.t, b->at.t, sizeof(term) * (size_t)a->at.n) ||
