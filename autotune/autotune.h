@@ -151,10 +151,9 @@ typedef struct tg_limits {
   double peak_gflops; // f32 multiply-adds in registers, best instruction set of the host
   double stream_gbs;  // reading an array far larger than the caches
 } tg_limits;
-const char *tg_host_model(tg_arena *arena);               // "AMD EPYC 7B13 (25/1)": what the processor calls itself, with family and model
-tg_limits tg_limits_measure(int threads, double seconds); // about so many seconds for each figure
-tg_limits tg_limits_get(tg_context *ctx, int threads);    // from the cache directory, measured and written there when absent
-int tg_host_threads(void);                                // processors this process may use
+const char *tg_host_model(tg_arena *arena);            // "AMD EPYC 7B13 (25/1)": what the processor calls itself, with family and model
+tg_limits tg_limits_get(tg_context *ctx, int threads); // from the cache directory, measured and written there when absent
+int tg_host_threads(void);                             // processors this process may use
 
 // ---- inputs (inputs.c): reproducible arguments for a kernel and shape
 typedef struct tg_inputs {
@@ -238,7 +237,6 @@ typedef struct tg_measurer {
   const char *const *argv; // measuring program
   tg_setup setup;
   int pid, fd; // 0, -1 while none is running
-  int starts;
 } tg_measurer;
 void tg_measurer_init(tg_measurer *m, tg_context *ctx, const char *const *argv, const tg_setup *setup);
 void tg_measurer_stop(tg_measurer *m);

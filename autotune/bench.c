@@ -37,24 +37,26 @@ static bool is_option(const tg_kernel *signature, const char *name) {
   return false;
 }
 
+static bool is_tuned(const tg_kernel *signature, const char *name) { return !is_option(signature, name); }
+
 static bool is_declared(const tg_kernel *signature, const char *name) {
   for (int i = 0; i < signature->nsettings; i++)
     if (!strcmp(signature->settings[i].name, name)) return true;
   return false;
 }
 
-// Meta-parameters and knobs in force; `declared`: the kernel's own alone.
-static tg_bindings config_of(benching *b, bool (*keep)(const tg_kernel *signature, const char *name), bool kept) {
+// Those of the settings in force that `keep` is true of.
+static tg_bindings config_of(benching *b, bool (*keep)(const tg_kernel *signature, const char *name)) {
   tg_bindings all = tg_launchable_record(b->launchable)->config;
   tg_binding *at = TG_NEWN(&b->arena, tg_binding, all.n + 1);
   int n = 0;
   for (int i = 0; i < all.n; i++)
-    if (keep(b->subject.signature, all.at[i].name) == kept) at[n++] = all.at[i];
+    if (keep(b->subject.signature, all.at[i].name)) at[n++] = all.at[i];
   return (tg_bindings){n, at};
 }
 
 static tg_work work_of(benching *b) {
-  tg_bindings declared = config_of(b, is_declared, true);
+  tg_bindings declared = config_of(b, is_declared);
   tg_kernel *tile;
   tg_check_status(b->ctx, tg_source_trace(b->source, &declared, &b->subject.statics, &tile));
   tg_work work = tg_work_of(tile, tg_shape_lookup, &b->subject);
@@ -85,9 +87,9 @@ static void write_document(benching *b) {
   tg_text_add(&text, ",\"shape\":");
   tg_doc_bindings(&text, tg_bindings_join(&b->arena, s->shape, s->statics));
   tg_text_add(&text, ",\"config\":");
-  tg_doc_bindings(&text, config_of(b, is_option, false));
+  tg_doc_bindings(&text, config_of(b, is_tuned));
   tg_text_add(&text, ",\"options\":");
-  tg_doc_bindings(&text, config_of(b, is_option, true));
+  tg_doc_bindings(&text, config_of(b, is_option));
   add_string(&text, "config_source", tg_launchable_config_source(b->launchable));
   tg_text_add(&text, ",\"threads\":%d,\"runs\":%d,\"seconds\":{\"min\":", s->threads, b->runs);
   tg_doc_number(&text, b->times[0]); // tg_median left them sorted

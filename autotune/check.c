@@ -128,7 +128,8 @@ static void release(one_case *k) {
   tg_arena_free(&k->arena);
 }
 
-// `may_refuse`: a meta-parameter's value that the machine has no room for, which the lowering says with TG_INVALID and the tuner prunes, is no failure.
+// `may_refuse`: a meta-parameter's value that the machine has no room for, which the lowering says with TG_INVALID and the tuner prunes, is
+// no failure.
 static bool one(checking *c, tg_source *source, const char *kernel, tg_bindings shape, tg_bindings settings, bool may_refuse) {
   one_case k = {.c = c, .source = source, .kernel = kernel, .shape = shape, .settings = settings};
   tg_arena_init(&k.arena, c->ctx);

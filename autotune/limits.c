@@ -227,7 +227,8 @@ static double measure_stream(int threads, double seconds) {
   return rate;
 }
 
-tg_limits tg_limits_measure(int threads, double seconds) {
+// About `seconds` for each figure.
+static tg_limits measure_limits(int threads, double seconds) {
   return (tg_limits){measure_peak(threads, seconds) * 1e-9, measure_stream(threads, seconds) * 1e-9};
 }
 
@@ -298,7 +299,7 @@ tg_limits tg_limits_get(tg_context *ctx, int threads) {
              *file = tg_arena_printf(&arena, "%s/limits.jsonl", ctx->config.cache_dir ? ctx->config.cache_dir : ".");
   tg_limits limits;
   if (!cached(file, model, threads, &limits)) {
-    limits = tg_limits_measure(threads, 0.4);
+    limits = measure_limits(threads, 0.4);
     tg_text line = {.arena = &arena};
     tg_text_add(&line, "{\"machine\":");
     tg_doc_quote(&line, model);

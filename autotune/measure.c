@@ -182,7 +182,6 @@ static void start(tg_measurer *m, tg_arena *arena) {
   }
   m->fd = ends[0];
   m->pid = pid;
-  m->starts++;
   tg_text text = {.arena = arena};
   char reason[512] = "";
   write_setup(&text, &m->setup);
