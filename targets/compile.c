@@ -7,11 +7,10 @@
 #include "targets/sha256.h"
 #include "targets/wire.h"
 
-void (*tg_compile_in_process)(tg_context *ctx, const tg_job *job, tg_arena *arena, tg_product *out);
-
 typedef struct compiler {
   tg_cache_state cache;
   tg_helper helper;
+  tg_compile_fn *here; // NULL: this program links no compiler
 } compiler;
 
 static void free_compiler(tg_context *ctx, void *state) {
@@ -73,6 +72,8 @@ static void make_key(tg_context *ctx, const tg_job *job, const char *program, un
 
 // ---- the way
 
+void tg_compile_with(tg_context *ctx, tg_compile_fn *compile) { compiler_of(ctx)->here = compile; }
+
 struct decode_call {
   tg_context *ctx;
   tg_arena *arena;
@@ -100,13 +101,14 @@ static const char *describe(tg_arena *arena, const tg_job *job) {
 
 void tg_compile_job(tg_context *ctx, const tg_job *job, bool in_process, bool no_cache, tg_arena *arena, tg_product *out) {
   compiler *c = compiler_of(ctx);
+  if (in_process && !c->here)
+    tg_throw(ctx, TG_INVALID, "in_process: this program does not link LLVM: link tegula_llvm and call tg_embed_llvm first");
+  in_process = c->here != NULL;
   unsigned char key[32];
   make_key(ctx, job, in_process ? "/proc/self/exe" : ctx->config.worker, key);
   if (!no_cache && from_cache(ctx, key, arena, out)) return;
   if (in_process) {
-    if (!tg_compile_in_process)
-      tg_throw(ctx, TG_INVALID, "this program does not link LLVM: compile without in_process, or link tegula_llvm");
-    tg_compile_in_process(ctx, job, arena, out);
+    c->here(ctx, job, arena, out);
     if (!no_cache) tg_cache_put(ctx, &c->cache, key, tg_wire_encode_product(arena, out));
     return;
   }

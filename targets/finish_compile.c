@@ -103,3 +103,7 @@ void tg_compile_here(tg_context *ctx, const tg_job *job, tg_arena *arena, tg_pro
   if (status) tg_rethrow(ctx);
   out->seconds = cpu_seconds() - start;
 }
+
+static void embed_body(void *ctx) { tg_compile_with(ctx, tg_compile_here); }
+
+tg_status tg_embed_llvm(tg_context *ctx) { return tg_protect(ctx, embed_body, ctx); }

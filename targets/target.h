@@ -50,8 +50,9 @@ typedef struct tg_product { // reply
 void tg_compile_here(tg_context *ctx, const tg_job *job, tg_arena *arena, tg_product *out);
 // The same through the cache, then the warm helper process (spawned on first use, time and memory limits, restarted after a crash).
 void tg_compile_job(tg_context *ctx, const tg_job *job, bool in_process, bool no_cache, tg_arena *arena, tg_product *out);
-// Set by programs that link LLVM, so that the core need not: used for in_process.
-extern void (*tg_compile_in_process)(tg_context *ctx, const tg_job *job, tg_arena *arena, tg_product *out);
+// From now on the context compiles by this function, in this process; the core itself links no compiler. Throws TG_NO_MEMORY.
+typedef void tg_compile_fn(tg_context *ctx, const tg_job *job, tg_arena *arena, tg_product *out);
+void tg_compile_with(tg_context *ctx, tg_compile_fn *compile);
 
 struct tg_artifact {
   tg_context *ctx;

@@ -240,9 +240,12 @@ typedef struct tg_compile_options {
   const char *target;        /* "cpu", "cpu:avx2", "nvptx:sm_80", a machine's name */
   tg_bindings settings;      /* options, meta-parameters, and the lowering's own parameters */
   tg_bindings statics;       /* --fix and statics: part of the kernel's identity */
-  bool in_process;           /* no helper process */
+  bool in_process;           /* no helper process: an error unless tg_embed_llvm was called */
   bool no_cache;
 } tg_compile_options;
+/* In the library tegula_llvm alone: the context compiles in this process from now on, which saves the helper and its limits: what LLVM cannot select
+ * ends the program. For those who embed. */
+tg_status tg_embed_llvm(tg_context *ctx);
 tg_status tg_compile(tg_context *ctx, tg_source *source, const tg_compile_options *options, tg_artifact **out);
 /* The same for IR that is already traced. */
 tg_status tg_compile_kernel(tg_context *ctx, tg_kernel *kernel, const tg_compile_options *options, tg_artifact **out);
