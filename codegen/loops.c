@@ -12,6 +12,7 @@ static void lower_launch(tg_kernel *tile, tg_kernel *lane, const tg_lower_option
   tg_region *body = L->to->body;
   body->args = TG_NEWN(&lane->arena, tg_value *, sizeof L->args / sizeof *L->args);
   L->levels[0] = (level){.region = body};
+  loops_restore_nan(L);
   loops_plan(L, L->from);
   loops_region(L, L->from->body);
   L->to->nargs = L->nargs;

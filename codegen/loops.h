@@ -248,6 +248,7 @@ int loops_width(lower *L, int64_t len);          // lanes for an axis of that le
 
 // ---- loops_reduce.c
 void loops_reduce(lower *L, tg_op *op);
+void loops_restore_nan(lower *L); // before planning: minnum and maxnum of nothing but NaN give NaN
 tg_value *loops_combine(lower *L, const char *kind, tg_value *a, tg_value *b);
 tg_value *loops_identity(lower *L, const char *kind, int dtype);
 

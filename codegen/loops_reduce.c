@@ -1,4 +1,6 @@
 // Reductions along an axis.
+#include <math.h>
+
 #include "codegen/loops.h"
 
 static int code_of(lower *L, const char *kind) {
@@ -124,7 +126,7 @@ static bool one_limit(nest *I) {
         a->at.c[0] != b->at.c[0])
       return false;
   }
-  return I->probe.n > 0;
+  return I->probe.n > 0 && !I->probe.list[0].low; // with a start below 0 the inside ones do not come first
 }
 
 static void reduce_body(lower *L, nest *N, const pos *outer) {
@@ -177,3 +179,55 @@ void loops_reduce(lower *L, tg_op *op) {
   if (single) loops_bind(L, y, J.result);
   else loops_bind_buffer(L, y, b);
 }
+
+// ---- minnum and maxnum of nothing but NaN
+
+typedef struct search {
+  lower *L;
+  tg_value *v;
+  int code; // MINNUM or MAXNUM
+  bool tells; // someone could tell NaN from the identity
+} search;
+
+static bool tells_nan(lower *L, tg_value *v, int code);
+
+static bool is_number(const tg_value *v) {
+  double x;
+  while (v->def && (v->def->code == TG_OP_BROADCAST || v->def->code == TG_OP_RESHAPE)) v = v->def->in[0];
+  return tg_const_as_float(v, &x) && x == x;
+}
+
+static void look_at_use(tg_op *op, void *user) {
+  search *s = user;
+  for (int i = 0; i < op->nin && !s->tells; i++) {
+    if (op->in[i] != s->v) continue;
+    if (op->code == s->code) s->tells = !is_number(op->in[1 - i]);
+    else if (op->code == TG_OP_REDUCE && code_of(s->L, tg_attr_str(op, "kind", "sum")) == s->code) s->tells = tells_nan(s->L, op->out[0], s->code);
+    else if (op->code == TG_OP_RESHAPE || op->code == TG_OP_BROADCAST || op->code == TG_OP_TRANSPOSE) s->tells = tells_nan(s->L, op->out[0], s->code);
+    else s->tells = true;
+  }
+}
+
+static bool tells_nan(lower *L, tg_value *v, int code) {
+  search s = {.L = L, .v = v, .code = code};
+  tg_walk(L->from->body, look_at_use, &s);
+  return s.tells;
+}
+
+// The reductions start from an Inf, which is what all NaN would leave: where that shows, select(any number, reduced, NaN) takes the place of the result.
+static void restore_nan(tg_op *op, void *user) {
+  lower *L = user;
+  if (op->code != TG_OP_REDUCE || tg_dtypes[op->out[0]->type.dtype].cls != 'f') return;
+  const int code = code_of(L, tg_attr_str(op, "kind", "sum"));
+  tg_value *r = op->out[0], *x = op->in[0];
+  if ((code != TG_OP_MINNUM && code != TG_OP_MAXNUM) || !tells_nan(L, r, code)) return;
+  tg_builder b = {.kernel = L->tile, .region = op->parent, .before = op->next, .loc = op->loc};
+  tg_value *number = tg_build(&b, TG_OP_EQ, 2, (tg_value *[]){x, x}, 0, NULL)->out[0];
+  tg_value *any = tg_build(&b, TG_OP_REDUCE, 1, &number, 2, (tg_attr[]){TG_ASTR("kind", "or"), TG_AINT("axis", tg_attr_int(op, "axis", 0))})->out[0];
+  tg_value *nan = tg_build(&b, TG_OP_CONST, 0, NULL, 2, (tg_attr[]){TG_ATYPE("type", r->type), TG_AFLOAT("value", (double)NAN)})->out[0];
+  tg_op *chosen = tg_build(&b, TG_OP_SELECT, 3, (tg_value *[]){any, r, nan}, 0, NULL);
+  tg_replace_all(L->tile, r, chosen->out[0]);
+  chosen->in[1] = r;
+}
+
+void loops_restore_nan(lower *L) { tg_walk(L->from->body, restore_nan, L); }
