@@ -147,7 +147,7 @@ void loops_while(lower *L, tg_op *op) {
   tg_type types[64];
   int n = op->nin;
   if (n > 64) loops_refuse(L, op, "a loop carries %d values, more than 64", n);
-  int nssa = setup(L, op, n, op->regions[0]->args, op->in, c, ssa);
+  int nssa = setup(L, op, n, op->regions[1]->args, op->in, c, ssa); // those that the next trip is made of
   for (int i = 0; i < nssa; i++) types[i] = ssa[i]->type;
   tg_builder b = loops_at(L, L->top);
   tg_op *loop = tg_build_typed(&b, TG_OP_WHILE, nssa, ssa, 0, NULL, nssa, types);
