@@ -35,6 +35,7 @@ return tg.kernel("random", function(k)
   local function to(t, dtype)
     if t.dtype == dtype then return t end
     if t.dtype == "i1" and floats[dtype] then t = t:to(tg.i32) end
+    if not floats[t.dtype] and t.dtype ~= "i8" and t.dtype ~= "i1" and floats[dtype] then t = t:min(200):max(-200) end -- exact in sums
     if dtype == "i1" then
       if not arithmetic[t.dtype] then t = t:to(tg.f32) end
       return t:gt(1)
