@@ -507,6 +507,7 @@ static void find_streaming(tg_op *op, void *user) {
 
 static void lower_all(void *arg) {
   call *c = arg;
+  c->lane = tg_kernel_like(c->tile, TG_LEVEL_LANE);
   simt *s = TG_NEW(&c->lane->arena, simt);
   *s = (simt){
       .ctx = c->tile->ctx, .arena = &c->lane->arena, .machine = c->options->machine, .tile = c->tile, .lane = c->lane, .lane_bits = 5};
@@ -526,11 +527,11 @@ static void lower_all(void *arg) {
 
 static tg_kernel *simt_lower(tg_kernel *tile, const tg_lower_options *options) {
   tg_kernel *plain = simt_expand_scaled(tile);
-  call c = {plain ? plain : tile, tg_kernel_like(tile, TG_LEVEL_LANE), options};
+  call c = {plain ? plain : tile, NULL, options};
   tg_status status = tg_protect(tile->ctx, lower_all, &c);
   if (plain) tg_kernel_free(plain);
   if (status == TG_OK) return c.lane;
-  tg_kernel_free(c.lane);
+  if (c.lane) tg_kernel_free(c.lane);
   tg_rethrow(tile->ctx);
 }
 
