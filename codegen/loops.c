@@ -58,13 +58,14 @@ static void find_dot(tg_op *op, void *user) {
 }
 
 static int knobs(const tg_kernel *tile, const tg_machine *machine, tg_knob *out, int max) {
-  (void)machine;
   bool dots = false;
   for (int i = 0; i < tile->nlaunches; i++) tg_walk(tile->launches[i]->body, find_dot, &dots);
-  if (!dots || max < 1) return 0;
+  if (!dots || max < 2) return 0;
   out[0] =
       (tg_knob){.name = "kc", .doc = "elements of the reduced axis that a dot packs at once", .nvalues = 4, .values = {256, 128, 384, 512}};
-  return 1;
+  int rows = machine->micro_rows > 0 ? (int)machine->micro_rows : 4;
+  out[1] = (tg_knob){.name = "mr", .doc = "rows of the dot's micro-kernel", .nvalues = 2, .values = {rows, rows > 8 ? 8 : 4}};
+  return 2;
 }
 
 const tg_lowering tg_lowering_loops = {.name = "loops", .lower = lower_kernel, .knobs = knobs};

@@ -51,7 +51,8 @@ static void describe(lower *L, dot_job *J, tg_op *dot, tg_op *fold) {
   if (dot->code == TG_OP_DOT_SCALED) J->sa = dot->in[3], J->sb = dot->in[4];
   J->M = J->a->type.dim[0], J->K = J->a->type.dim[1], J->N = J->b->type.dim[1];
   J->dtype = dot->out[0]->type.dtype;
-  J->mr = m && m->micro_rows > 0 ? (int)m->micro_rows : 4;
+  J->mr = (int)knob(L, "mr", m && m->micro_rows > 0 ? (int)m->micro_rows : 4);
+  if (J->mr > LOOPS_LANES) J->mr = LOOPS_LANES;
   J->nr = m && m->micro_lanes > 0 ? (int)m->micro_lanes : 8;
   if (J->nr > LOOPS_LANES) J->nr = LOOPS_LANES;
   while (J->nr > 4 && J->nr / 2 >= J->N) J->nr /= 2;
