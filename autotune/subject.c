@@ -292,9 +292,12 @@ static void lookup_body(void *arg) {
 }
 
 tg_status tg_config_lookup(tg_context *ctx, tg_source *source, const char *device, const tg_bindings *shape, const tg_bindings *settings,
-                           char **settings_json, const char **source_name) {
-  tg_request request = {
-      .device = device, .shape = shape ? *shape : (tg_bindings){0}, .settings = settings ? *settings : (tg_bindings){0}, .partial = true};
+                           int threads, char **settings_json, const char **source_name) {
+  tg_request request = {.device = device,
+                        .shape = shape ? *shape : (tg_bindings){0},
+                        .settings = settings ? *settings : (tg_bindings){0},
+                        .threads = threads,
+                        .partial = true};
   lookup_call call = {.ctx = ctx, .source = source, .request = &request};
   with_arena w = {.call = &call};
   tg_arena_init(&w.arena, ctx);

@@ -181,7 +181,7 @@ static tg_bindings choose_config(struct call *call) {
   if (tunes(call)) return call->options->settings;
   tg_bindings shape = dims_as_bindings(call);
   char *json = NULL;
-  tg_check_status(call->ctx, tg_config_lookup(call->ctx, call->source, call->device->name, &shape, &call->split.kernel, &json,
+  tg_check_status(call->ctx, tg_config_lookup(call->ctx, call->source, call->device->name, &shape, &call->split.kernel, call->options->threads, &json,
                                               &call->l->config_source));
   struct merge_call merge = {.call = call, .config = json ? cJSON_Parse(json) : NULL};
   tg_string_free(call->ctx, json);

@@ -329,8 +329,8 @@ typedef struct tg_tune_options {
 tg_status tg_tune(tg_context *ctx, tg_source *source, const tg_tune_options *options, char **json);
 
 /* Config for a kernel under the options among `settings` (NULL = defaults), device and shape from the databases, as a JSON object of meta-parameters
- * and knobs: *source_name is "database", or "default" with an empty object. Caller frees *settings_json with tg_string_free. */
-tg_status tg_config_lookup(tg_context *ctx, tg_source *source, const char *device, const tg_bindings *shape, const tg_bindings *settings,
+ * and knobs, for so many host threads (0 = all): *source_name is "database", or "default" with an empty object. Caller frees *settings_json with tg_string_free. */
+tg_status tg_config_lookup(tg_context *ctx, tg_source *source, const char *device, const tg_bindings *shape, const tg_bindings *settings, int threads,
                            char **settings_json, const char **source_name);
 
 tg_status tg_check(tg_context *ctx, const char *device, const char *target, void (*report)(void *user, const char *line, bool ok), void *user);
