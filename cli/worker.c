@@ -1,4 +1,5 @@
-// The compile helper: reads jobs on standard input and writes products on standard output until its input ends (targets/wire.h).
+// The compile helper: reads jobs on standard input and writes products on standard output until its input ends (targets/wire.h);
+// `--dump DIR` is tg_config.dump_dir.
 // `tegula-worker measure` is the tuner's measuring process instead (autotune/measure.c).
 #include <signal.h>
 #include <unistd.h>
@@ -47,7 +48,8 @@ int main(int argc, char **argv) {
   if (argc == 2 && strcmp(argv[1], "measure") == 0) return tg_measure_serve(TG_MEASURE_FD, &tg_backend_device);
   signal(SIGPIPE, SIG_IGN);
   tg_context *ctx;
-  if (tg_context_new(NULL, &ctx) != TG_OK) return 1;
+  const tg_config config = {.dump_dir = argc == 3 && strcmp(argv[1], "--dump") == 0 ? argv[2] : NULL};
+  if (tg_context_new(&config, &ctx) != TG_OK) return 1;
   while (serve(ctx)) continue;
   tg_context_free(ctx);
   return 0;

@@ -106,7 +106,8 @@ void tg_compile_job(tg_context *ctx, const tg_job *job, bool in_process, bool no
   in_process = c->here != NULL;
   unsigned char key[32];
   make_key(ctx, job, in_process ? "/proc/self/exe" : ctx->config.worker, key);
-  if (!no_cache && from_cache(ctx, key, arena, out)) return;
+  const bool look = !no_cache && !ctx->config.dump_dir; // a dump shows what the passes do: they must run
+  if (look && from_cache(ctx, key, arena, out)) return;
   if (in_process) {
     c->here(ctx, job, arena, out);
     if (!no_cache) tg_cache_put(ctx, &c->cache, key, tg_wire_encode_product(arena, out));

@@ -31,7 +31,7 @@ static int time_limit(tg_context *ctx) {
 
 // ---- starting and stopping
 
-_Noreturn static void become_helper(const char *program, int fd, int errors) { // between fork and exec: system calls alone
+_Noreturn static void become_helper(const tg_config *config, int fd, int errors) { // between fork and exec: system calls alone
   dup2(fd, STDIN_FILENO);
   dup2(fd, STDOUT_FILENO);
   if (errors >= 0) dup2(errors, STDERR_FILENO);
@@ -44,8 +44,8 @@ _Noreturn static void become_helper(const char *program, int fd, int errors) { /
   setrlimit(RLIMIT_AS, &(struct rlimit){max_memory, max_memory});
 #endif
   setrlimit(RLIMIT_CORE, &(struct rlimit){0, 0});
-  char *argv[] = {(char *)(uintptr_t)program, NULL};
-  execv(program, argv);
+  const char *argv[] = {config->worker, config->dump_dir ? "--dump" : NULL, config->dump_dir, NULL};
+  execv(config->worker, (char *const *)(uintptr_t)argv);
   _exit(127);
 }
 
@@ -60,7 +60,7 @@ static void start(tg_context *ctx, tg_helper *helper) {
     tg_throw(ctx, TG_FAILED, "cannot make a socket for the compile helper: %m");
   int errors = memfd_create("tegula-worker-errors", MFD_CLOEXEC);
   pid_t pid = fork();
-  if (pid == 0) become_helper(program, ends[1], errors);
+  if (pid == 0) become_helper(&ctx->config, ends[1], errors);
   int problem = errno;
   close(ends[1]);
   if (pid < 0) {
