@@ -1,5 +1,6 @@
 // The host as a device: shared objects through dlopen, blocks on OpenMP threads.
 #include <dlfcn.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <link.h>
 #include <math.h>
@@ -142,8 +143,9 @@ static void load_file(tg_context *ctx, cpu_module *module, tg_bytes object) {
   if (module->fd < 0) tg_throw(ctx, TG_FAILED, "cannot make a file to load the compiled kernel from, neither in memory nor in /tmp: %m");
   bool written = write_all(module->fd, object);
   if (written) module->handle = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+  int problem = errno;
   unlink(path);
-  if (!written) tg_throw(ctx, TG_FAILED, "cannot write the compiled kernel to %s: %m", path);
+  if (!written) tg_throw(ctx, TG_FAILED, "cannot write the compiled kernel to %s: %s", path, strerror(problem));
   if (!module->handle) tg_throw(ctx, TG_FAILED, "cannot load the compiled kernel: %s", dlerror());
 }
 
