@@ -307,7 +307,7 @@ static void judge_codes(const verdict *v, const tg_array *Q, const tg_array *S, 
       if (!ok && wrong++ == 0) first = r * K + k;
     }
   judge(v, wrong, first, first < 0 ? 0 : ((uint8_t *)Q->data)[first], first < 0 ? 0 : X[first]);
-  CHECKF((double)off <= 1 + share * (double)(R * K), "%s [%s] on %s, %lld x %lld: %lld codes are off by one", v->kernel, v->settings, device_name, (long long)R, (long long)K,
+  CHECKF((double)off <= ceil(share * (double)(R * K)), "%s [%s] on %s, %lld x %lld: %lld codes are off by one", v->kernel, v->settings, device_name, (long long)R, (long long)K,
          (long long)off);
 }
 
@@ -333,7 +333,7 @@ void conform_quantize(const char *kernel, const char *settings, int64_t R, int64
   if (run(kernel, settings, 1, 3, args)) {
     oracle_widen(ORACLE_BF16, R * K, x, wide);
     oracle_scales(R, K, rows, ue8m0, wide, s);
-    judge_codes(&v, Q, S, wide, s, rows, ue8m0 ? 0 : 0x1p-21, 0.002);
+    judge_codes(&v, Q, S, wide, s, rows, ue8m0 ? 0 : 0x1p-21, 0); // a quotient of f32 is IEEE: to the code
     v.what = "two threads";
     if (run(kernel, settings, 2, 3, more)) judge_bits(&v, Q2, Q), judge_bits(&v, S2, S);
   }
