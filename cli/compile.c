@@ -8,7 +8,6 @@ static const cli_option options[] = {
     {"--fix", "S=V,…", "specialise on these dims", NULL},
     {"--emit", "FORM", "tile, lane, llvm, asm, obj, source or meta (default asm)", "tile lane llvm asm obj source meta"},
     {"-o", "FILE", "write there instead of standard output", "@files"},
-    {"--in-process", NULL, "no helper process (needs a build that links LLVM)", NULL},
     {"--no-cache", NULL, "compile even when the cache has it", NULL},
     {0}};
 
@@ -18,11 +17,8 @@ static int run(cli *c) {
   const char *target = cli_value(c, "--target", NULL), *form = cli_value(c, "--emit", "asm"), *file = cli_value(c, "-o", NULL);
   if (!target) cli_usage("compile: --target is missing; 'tegula targets' lists them");
   tg_bindings shape = cli_bindings(c, "--shape");
-  tg_compile_options compile = {.target = target,
-                                .settings = cli_bindings(c, "--set"),
-                                .statics = cli_bindings(c, "--fix"),
-                                .in_process = cli_has(c, "--in-process"),
-                                .no_cache = cli_has(c, "--no-cache")};
+  tg_compile_options compile = {
+      .target = target, .settings = cli_bindings(c, "--set"), .statics = cli_bindings(c, "--fix"), .no_cache = cli_has(c, "--no-cache")};
   tg_status status = cli_source(c, &source);
   if (!status) status = tg_compile(c->ctx, source, &compile, &artifact);
   const void *data = NULL;
@@ -36,15 +32,14 @@ static int run(cli *c) {
   return exit_status;
 }
 
-const cli_command cli_compile = {
-    "compile",
-    "KERNEL --target T [--set P=V,…] [--shape S=V,…] [--fix S=V,…] [--emit FORM] [-o FILE]",
-    "Compiles a kernel and prints one of its forms",
-    "  tegula compile gemm_fp8 --target cpu --emit lane\n"
-    "  tegula compile rmsnorm --target nvptx:sm_80 --emit asm -o rmsnorm.ptx\n"
-    "  tegula compile gemm_bf16 --target nvptx:sm_80 --shape M=64,N=576,K=512 --emit meta\n",
-    options,
-    1,
-    1,
-    "@kernels",
-    run};
+const cli_command cli_compile = {"compile",
+                                 "KERNEL --target T [--set P=V,…] [--shape S=V,…] [--fix S=V,…] [--emit FORM] [-o FILE]",
+                                 "Compiles a kernel and prints one of its forms",
+                                 "  tegula compile gemm_fp8 --target cpu --emit lane\n"
+                                 "  tegula compile rmsnorm --target nvptx:sm_80 --emit asm -o rmsnorm.ptx\n"
+                                 "  tegula compile gemm_bf16 --target nvptx:sm_80 --shape M=64,N=576,K=512 --emit meta\n",
+                                 options,
+                                 1,
+                                 1,
+                                 "@kernels",
+                                 run};
