@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <signal.h>
 #include <stdarg.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 extern const cli_command cli_targets, cli_machines, cli_devices, cli_kernels, cli_compile, cli_exec, cli_tune, cli_bench, cli_check, cli_run,
@@ -165,20 +166,26 @@ int cli_write(const char *file, const void *data, size_t size) {
     fprintf(stderr, "tegula: error: standard output: %s\n", strerror(errno));
     return 1;
   }
-  size_t length = strlen(file) + 32;
+  struct stat info;
+  bool there = !stat(file, &info), direct = there && !S_ISREG(info.st_mode); // a pipe, a terminal, /dev/null: nothing to put in its place
+  char *target = there ? realpath(file, NULL) : NULL; // what a link leads to is replaced, not the link
+  const char *to = target ? target : file;
+  size_t length = strlen(to) + 32;
   char *temporary = malloc(length);
-  snprintf(temporary, length, "%s.%ld.tmp", file, (long)getpid());
+  if (direct) snprintf(temporary, length, "%s", to);
+  else snprintf(temporary, length, "%s.%ld.tmp", to, (long)getpid());
   FILE *out = fopen(temporary, "wb");
   bool ok = out && write_all(out, data, size);
   int error = errno;
   if (out && fclose(out) && ok) ok = false, error = errno;
-  if (ok && rename(temporary, file)) ok = false, error = errno;
+  if (ok && !direct && rename(temporary, to)) ok = false, error = errno;
   if (!ok) {
-    if (out) unlink(temporary);
+    if (out && !direct) unlink(temporary);
     fprintf(stderr, "tegula: error: %s: cannot write: %s\n", file, strerror(error));
   }
   free(temporary);
-  return ok ? 0 : 2;
+  free(target);
+  return ok ? 0 : out ? 1 : 2; // no room for it, or a name where nothing can be
 }
 
 void cli_json_string(FILE *out, const char *text) {

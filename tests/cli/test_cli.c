@@ -1,5 +1,6 @@
 // The command line as its users meet it: exit statuses, messages, JSON documents, exec on .npy files.
 #include <cjson/cJSON.h>
+#include <fcntl.h>
 #include <math.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -169,6 +170,17 @@ static void test_compile(void) {
   }
   check_refused("compile gemm_f32 --target cpu --emit obj", "-o FILE");
   CHECK(call("compile gemm_f32 --target cpu --emit obj -o k.so") == 0);
+  char pipe[128]; // what is no regular file is written into, not replaced
+  snprintf(pipe, sizeof pipe, "%s/pipe", directory);
+  CHECK(mkfifo(pipe, 0600) == 0);
+  const int end = open(pipe, O_RDWR | O_NONBLOCK);
+  char line[256], head[6];
+  snprintf(line, sizeof line, "compile rmsnorm --target cpu --emit tile -o %s", pipe);
+  CHECK(call(line) == 0);
+  CHECK(read(end, head, sizeof head) == sizeof head && !memcmp(head, "kernel", sizeof head));
+  close(end);
+  struct stat info;
+  CHECK(!stat(pipe, &info) && S_ISFIFO(info.st_mode));
 }
 
 static void test_bench_and_tune(void) {
