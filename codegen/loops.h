@@ -67,6 +67,7 @@ typedef struct info { // in tg_value.note of tile values
   const void *root; // the only root that asks for it; see loops_plan.c
   bool many_roots;
   bool keep; // materialised where it is defined
+  int reach_of[2], reach[2]; // what question number reach_of found (loops_control.c): a value is looked at once a question
 } info;
 
 typedef struct fact { // axis of a load or store is inside in every evaluation within the level
@@ -128,6 +129,7 @@ struct lower {
     struct blockmemo *memos;
   } *block;
   int64_t prefetch;     // bytes ahead of what vector loads read that they also ask for; 0 = none
+  int reaches;          // questions asked, see info
   bool prefetch_only;   // loads ask for their line instead of reading it
   const char **written; // parameters that this launch writes
   int nwritten;

@@ -35,17 +35,25 @@ typedef struct carried {
 
 // How the elements of `v` reach those of `arg`: not at all, at the same position only, or otherwise.
 enum { REACH_NOT, REACH_SAME, REACH_OTHER };
-static int reach(tg_value *v, const tg_value *arg, bool same) {
+static int reach_once(lower *L, tg_value *v, const tg_value *arg, bool same) {
   if (v == arg) return same ? REACH_SAME : REACH_OTHER;
-  const info *f = v->note;
-  if (!v->def || (f && (f->ssa || f->buf))) return REACH_NOT;
+  if (!v->def) return REACH_NOT;
+  info *f = loops_info(L, v);
+  if (f->ssa || f->buf) return REACH_NOT;
+  if (f->reach_of[same] == L->reaches) return f->reach[same];
   bool elementwise = tg_op_rows()[v->def->code].traits & TG_ELEMENTWISE;
   int worst = REACH_NOT;
   for (int i = 0; i < v->def->nin; i++) {
-    int r = reach(v->def->in[i], arg, same && elementwise);
+    int r = reach_once(L, v->def->in[i], arg, same && elementwise);
     if (r > worst) worst = r;
   }
+  f->reach_of[same] = L->reaches, f->reach[same] = worst;
   return worst;
+}
+
+static int reach(lower *L, tg_value *v, const tg_value *arg) {
+  L->reaches++;
+  return reach_once(L, v, arg, true);
 }
 
 static int setup(lower *L, tg_op *op, int n, tg_value *const *args, tg_value *const *inits, carried *c, tg_value **ssa) {
@@ -93,9 +101,9 @@ static void next_trip(lower *L, int n, const carried *c, tg_op *yield, tg_value 
     if (!c[i].buf) next[i] = loops_scalar(L, yield->in[i]);
     else if (yield->in[i] == c[i].arg) continue;
     else {
-      bool in_place = reach(yield->in[i], c[i].arg, true) != REACH_OTHER;
+      bool in_place = reach(L, yield->in[i], c[i].arg) != REACH_OTHER;
       for (int j = 0; j < n && in_place; j++)
-        if (j != i) in_place = reach(yield->in[j], c[i].arg, true) == REACH_NOT;
+        if (j != i) in_place = reach(L, yield->in[j], c[i].arg) == REACH_NOT;
       const info *f = loops_info(L, yield->in[i]);
       if (in_place && !f->buf) loops_materialise(L, yield->in[i], c[i].buf);
       else copy[i] = f->buf && !is_carried(n, c, yield->in[i]) ? f->buf : loops_materialise_new(L, yield->in[i], "next");

@@ -146,8 +146,8 @@ local allowed_options = {
 }
 
 local function tensor(param_kind)
-  local who = "k." .. param_kind
   return function(name, dtype, ...)
+    local who = "k." .. param_kind
     local t = declaring(who)
     check_name(name, who)
     who = ("k.%s('%s')"):format(param_kind, name)

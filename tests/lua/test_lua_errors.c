@@ -201,6 +201,8 @@ static const struct {
      "k.tune('BM'): the default 2 is not among the values"},
     {"return require('tegula').kernel('a', function(k) k.dim 'M' k.dim 'M' end)", "k.dim: 'M' is declared twice"},
     {"return require('tegula').kernel('a', function(k) k:dim 'M' end)", "k.dim is called with a dot, not a colon"},
+    {"local tg = require 'tegula' return tg.kernel('a', function(k) k.input('A', tg.f32, 3) k.input('b c', tg.f32, 3) end)",
+     "k.input: a name is letters, digits and _, not \"b c\""},
     {"local tg = require 'tegula' return tg.kernel('a', function(k) k.input('A', 'f33', 3) end)", "k.input('A'): \"f33\" is not a dtype"},
     {"local tg = require 'tegula' return tg.kernel('a', function(k) k.input('A', tg.f32, 3, {zero = true}) end)",
      "k.input('A'): unknown option 'zero'"},
