@@ -26,10 +26,11 @@ double tg_mad(const double *sorted, int n, double median); // median absolute de
 void tg_doc_quote(tg_text *text, const char *string);
 void tg_doc_number(tg_text *text, double value);           // whole numbers in full, others to nine digits; null when not finite
 void tg_doc_bindings(tg_text *text, tg_bindings bindings); // {"BM":64,"mode":"x"}: plain integers become numbers
-tg_bindings tg_doc_read_bindings(tg_arena *arena, const struct cJSON *object); // the inverse; n = -1 when it is not such an object
-const char *tg_binding_get(tg_bindings bindings, const char *name);            // NULL when absent
-bool tg_bindings_equal(tg_bindings a, tg_bindings b);                          // as sets
-tg_bindings tg_bindings_join(tg_arena *arena, tg_bindings a, tg_bindings b);   // a, then those of b that a does not name
+tg_bindings tg_doc_read_bindings(tg_arena *arena,
+                                 const struct cJSON *object);       // the inverse; n = -1 when it is not such an object, or names one twice
+const char *tg_binding_get(tg_bindings bindings, const char *name); // NULL when absent
+bool tg_bindings_equal(tg_bindings a, tg_bindings b);               // as sets
+tg_bindings tg_bindings_join(tg_arena *arena, tg_bindings a, tg_bindings b); // a, then those of b that a does not name
 
 char *tg_doc_finish(const tg_text *text); // a copy that tg_string_free frees
 

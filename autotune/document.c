@@ -45,9 +45,12 @@ void tg_doc_bindings(tg_text *text, tg_bindings bindings) {
 
 tg_bindings tg_doc_read_bindings(tg_arena *arena, const cJSON *object) {
   if (!cJSON_IsObject(object)) return (tg_bindings){.n = -1};
+  enum { MAX_BINDINGS = 256 };
   int n = cJSON_GetArraySize(object), i = 0;
+  if (n > MAX_BINDINGS) return (tg_bindings){.n = -1};
   tg_binding *at = TG_NEWN(arena, tg_binding, n + 1);
   for (const cJSON *item = object->child; item; item = item->next, i++) {
+    if (tg_binding_get((tg_bindings){i, at}, item->string)) return (tg_bindings){.n = -1}; // named twice
     at[i].name = tg_arena_strdup(arena, item->string);
     if (cJSON_IsString(item)) at[i].value = tg_arena_strdup(arena, item->valuestring);
     else if (cJSON_IsNumber(item) && fabs(item->valuedouble) < 1e15 && item->valuedouble == floor(item->valuedouble))

@@ -81,18 +81,20 @@ static void test_junk(tg_arena *arena) {
   tg_db_record record = record_of(arena, "box", "cpu:avx2", 64, 7168, "64", 1e-4);
   append(&record); // after a torn line
   out = fopen(file, "a");
-  fputs("{\"kernel\":\"gemm\",\"signature\":\"0123\",\"device\":\"cpu\",\"target\":\"cpu:avx2\",\"family\":\"cpu\",\"machine\":\"box\","
-        "\"shape\":{\"M\":-1},\"config\":{},"
-        "\"seconds\":1}\n",
-        out);
+  const char *const shapes[] = {"{\"M\":-1}", "{\"M\":1,\"M\":2}", "{\"M\":[1]}", "7"}; // negative, named twice, not numbers
+  for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++)
+    fprintf(out,
+            "{\"kernel\":\"gemm\",\"signature\":\"0123\",\"device\":\"cpu\",\"target\":\"cpu:avx2\",\"family\":\"cpu\",\"machine\":\"box\","
+            "\"shape\":%s,\"config\":{},\"seconds\":1}\n",
+            shapes[i]);
   fclose(out);
   warnings[0] = 0;
   tg_db db;
   tg_db_init(&db, ctx);
   tg_db_read(&db, ctx, file);
-  CHECKF(db.n == 1 && db.skipped == 5, "%d records, %d skipped", db.n, db.skipped);
+  CHECKF(db.n == 1 && db.skipped == 8, "%d records, %d skipped", db.n, db.skipped);
   char want[256];
-  snprintf(want, sizeof want, "%s:1: skipped 5 lines", file);
+  snprintf(want, sizeof want, "%s:1: skipped 8 lines", file);
   CHECKF(strstr(warnings, want) && strchr(warnings, '\n') == warnings + strlen(warnings) - 1, "%s", warnings); // one warning
   tg_db_free(&db);
 }
