@@ -76,8 +76,8 @@ static void copy_value(tg_interp_run *run, const tg_value *from, const tg_value 
   tg_interp_slot_of(run, to)->data = mine;
 }
 
-// from[i] to to[i], all at once: a yield may name the region's own arguments in another order. Buffers of tiles change hands where `from` is
-// the yield's own result and nothing else could see it.
+// from[i] to to[i], all at once: a yield may name the region's own arguments in another order. Buffers of tiles change hands where `from`
+// is the yield's own result and nothing else could see it.
 static void copy_values(tg_interp_run *run, int n, tg_value *const *from, tg_value *const *to) {
   if (n == 1) {
     if (from[0] != to[0]) copy_value(run, from[0], to[0]);
@@ -149,7 +149,8 @@ static void assertion(tg_interp_run *run, const tg_op *op) {
   const int64_t n = tg_type_elements(op->in[0]->type);
   const uint8_t *v = tg_interp_slot_of(run, op->in[0])->data;
   for (int64_t i = 0; i < n; i++)
-    if (!v[i]) tg_interp_fail(run, op, "\"%s\" does not hold (element %lld of %lld)", tg_attr_str(op, "text", ""), (long long)i, (long long)n);
+    if (!v[i])
+      tg_interp_fail(run, op, "\"%s\" does not hold (element %lld of %lld)", tg_attr_str(op, "text", ""), (long long)i, (long long)n);
 }
 
 static void print_value(tg_interp_run *run, const tg_value *v, tg_text *text) {
@@ -321,7 +322,8 @@ static void run_launch(tg_interp_run *run, const tg_launch *launch) {
   for (int i = 0; i < launch->naxes; i++) {
     const char *missing = NULL;
     if (!tg_e_eval(launch->grid[i], run->lookup, run->lookup_user, &run->grid[i], &missing))
-      tg_throw(run->ctx, TG_INVALID, "kernel '%s': the grid of launch %d needs %s", run->kernel->name, launch->index, missing ? missing : "smaller numbers");
+      tg_throw(run->ctx, TG_INVALID, "kernel '%s': the grid of launch %d needs %s", run->kernel->name, launch->index,
+               missing ? missing : "smaller numbers");
     if (run->grid[i] <= 0) return; // without blocks a launch is skipped
     if (__builtin_mul_overflow(blocks, run->grid[i], &blocks) || blocks >= UINT32_MAX)
       tg_throw(run->ctx, TG_INVALID, "kernel '%s': launch %d has more than 2^32 blocks", run->kernel->name, launch->index);
@@ -334,8 +336,8 @@ static void run_launch(tg_interp_run *run, const tg_launch *launch) {
   }
   for (int i = 0; i < o->nblocks; i++) {
     if (o->blocks[i] < 0 || o->blocks[i] >= blocks)
-      tg_throw(run->ctx, TG_INVALID, "kernel '%s': launch %d has blocks 0 to %lld, not %lld", run->kernel->name, launch->index, (long long)blocks - 1,
-               (long long)o->blocks[i]);
+      tg_throw(run->ctx, TG_INVALID, "kernel '%s': launch %d has blocks 0 to %lld, not %lld", run->kernel->name, launch->index,
+               (long long)blocks - 1, (long long)o->blocks[i]);
     run_block(run, o->blocks[i]);
   }
 }
@@ -357,8 +359,10 @@ static void interpret_body(void *arg) {
   tg_interp_run *run = &a->run;
   tg_kernel *kernel = run->kernel;
   const int only = run->options ? run->options->only_launch : -1;
-  if (kernel->level != TG_LEVEL_TILE) tg_throw(run->ctx, TG_INVALID, "kernel '%s' is at lane level; the interpreter runs tile kernels", kernel->name);
-  if (only >= kernel->nlaunches) tg_throw(run->ctx, TG_INVALID, "kernel '%s' has %d launches, not a launch %d", kernel->name, kernel->nlaunches, only);
+  if (kernel->level != TG_LEVEL_TILE)
+    tg_throw(run->ctx, TG_INVALID, "kernel '%s' is at lane level; the interpreter runs tile kernels", kernel->name);
+  if (only >= kernel->nlaunches)
+    tg_throw(run->ctx, TG_INVALID, "kernel '%s' has %d launches, not a launch %d", kernel->name, kernel->nlaunches, only);
   decode_small_floats(run);
   tg_interp_bind(run, a->ntensors, a->tensors);
   run->slots = TG_NEWN(&run->arena, tg_interp_slot, (size_t)kernel->next_id + 1);
@@ -370,8 +374,13 @@ static void interpret_body(void *arg) {
 void tg_interpret(tg_kernel *kernel, int ntensors, const tg_tensor *tensors, tg_lookup_fn lookup, void *lookup_user,
                   bool (*scalar)(void *user, const char *name, double *value), void *scalar_user, const tg_interp_options *options) {
   interpret_args a = {.ntensors = ntensors, .tensors = tensors};
-  a.run = (tg_interp_run){.ctx = kernel->ctx, .kernel = kernel, .options = options, .lookup = lookup, .lookup_user = lookup_user,
-                          .scalar = scalar, .scalar_user = scalar_user};
+  a.run = (tg_interp_run){.ctx = kernel->ctx,
+                          .kernel = kernel,
+                          .options = options,
+                          .lookup = lookup,
+                          .lookup_user = lookup_user,
+                          .scalar = scalar,
+                          .scalar_user = scalar_user};
   tg_arena_init(&a.run.arena, kernel->ctx);
   const tg_status status = tg_protect(kernel->ctx, interpret_body, &a);
   for (size_t i = 0; i < sizeof a.run.scratch / sizeof *a.run.scratch; i++) tg_realloc(kernel->ctx, a.run.scratch[i].data, 0);

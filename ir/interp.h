@@ -1,7 +1,8 @@
 // What the files of the interpreter share; private to ir/interp*.c.
 //
-// Every SSA value of the kernel has one slot, found by its id; its buffer is made when it is first needed and used again for the next block, so
-// that a run allocates once. Tiles hold their elements one after the other in row-major order, each in its dtype's storage width (e2m1: a byte).
+// Every SSA value of the kernel has one slot, found by its id; its buffer is made when it is first needed and used again for the next
+// block, so that a run allocates once. Tiles hold their elements one after the other in row-major order, each in its dtype's storage width
+// (e2m1: a byte).
 #ifndef TG_INTERP_H
 #define TG_INTERP_H
 
@@ -14,7 +15,7 @@ typedef struct tg_interp_owner {
 
 typedef struct tg_interp_tensor {
   const tg_param *param;
-  tg_tensor storage;      // data NULL: empty, or an optional output that is dropped
+  tg_tensor storage;        // data NULL: empty, or an optional output that is dropped
   int64_t dim[TG_MAX_RANK]; // declared, evaluated
   bool writable;
   int64_t unit;            // bytes that share an owner
@@ -55,15 +56,17 @@ typedef struct tg_interp_run {
 } tg_interp_run;
 
 static inline tg_interp_slot *tg_interp_slot_of(const tg_interp_run *run, const tg_value *v) { return &run->slots[v->id]; }
-static inline int64_t tg_interp_width(int dtype) { return tg_dtypes[dtype].bits < 8 ? 1 : tg_dtypes[dtype].bits / 8; } // bytes of an element in a tile
+static inline int64_t tg_interp_width(int dtype) {
+  return tg_dtypes[dtype].bits < 8 ? 1 : tg_dtypes[dtype].bits / 8;
+} // bytes of an element in a tile
 
 // Throws TG_FAILED: place in the source, kernel, launch and block, then the sentence.
 _Noreturn void tg_interp_fail(tg_interp_run *run, const tg_op *op, const char *format, ...) __attribute__((format(printf, 3, 4)));
 // The same place and sentence to the log, as debugging information.
 void tg_interp_note(tg_interp_run *run, const tg_op *op, const char *format, ...) __attribute__((format(printf, 3, 4)));
-void *tg_interp_buffer(tg_interp_run *run, const tg_value *v);                 // of a tile value
-void *tg_interp_scratch_of(tg_interp_run *run, int which, size_t bytes);       // 0 … 5; contents are lost on the next call with the same number
-int64_t tg_interp_int(tg_interp_run *run, const tg_value *v);                  // rank-0 integer tile
+void *tg_interp_buffer(tg_interp_run *run, const tg_value *v);           // of a tile value
+void *tg_interp_scratch_of(tg_interp_run *run, int which, size_t bytes); // 0 … 5; contents are lost on the next call with the same number
+int64_t tg_interp_int(tg_interp_run *run, const tg_value *v);            // rank-0 integer tile
 
 // Elements as numbers to compute with: `from` points to n elements of dtype. f32 holds every float but f64 exactly.
 const float *tg_interp_floats(tg_interp_run *run, int dtype, const void *from, int64_t n, int which);

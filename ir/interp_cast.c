@@ -84,8 +84,8 @@ void tg_interp_put_ints(int dtype, const int64_t *from, int64_t n, void *to) {
   }
 }
 
-// An i64 as a double that rounds to any narrower format as the integer itself would: the bits that do not fit are gathered in the last one that
-// does (rounding to odd: Boldo and Melquiond 2008).
+// An i64 as a double that rounds to any narrower format as the integer itself would: the bits that do not fit are gathered in the last one
+// that does (rounding to odd: Boldo and Melquiond 2008).
 static double odd_double(int64_t v) {
   uint64_t magnitude = v < 0 ? 0 - (uint64_t)v : (uint64_t)v;
   int shift = 0;

@@ -30,7 +30,8 @@ static void accumulate_i8(int64_t M, int64_t N, int64_t K, const int8_t *a, cons
       for (int64_t n = 0; n < N; n++) c[m * N + n] += (uint32_t)(a[m * K + k] * b[k * N + n]);
 }
 
-// x times the scale of the block that each element lies in; the blocks of `scale` [rows, columns] tile R x K evenly. a is [R, K], b is [K, R].
+// x times the scale of the block that each element lies in; the blocks of `scale` [rows, columns] tile R x K evenly. a is [R, K], b is [K,
+// R].
 static const float *scaled_a(tg_interp_run *run, const float *x, int64_t R, int64_t K, const tg_value *scale) {
   const float *s = (const float *)tg_interp_slot_of(run, scale)->data;
   const int64_t columns = scale->type.dim[1], r_block = R / scale->type.dim[0], k_block = K / columns;

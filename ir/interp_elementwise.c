@@ -1,5 +1,5 @@
-// Elementwise ops: each in its own type of arithmetic. f32, and f16 and bf16 rounded after the op, in float; f64 in double; integers in int64,
-// wrapped to their width. Functions that are only bounded in ulp are computed in double and rounded once.
+// Elementwise ops: each in its own type of arithmetic. f32, and f16 and bf16 rounded after the op, in float; f64 in double; integers in
+// int64, wrapped to their width. Functions that are only bounded in ulp are computed in double and rounded once.
 #include <math.h>
 
 #include "ir/interp.h"
@@ -50,47 +50,47 @@ static int64_t unary_int(int code, int64_t x) {
 
 // ---- binary
 
-#define MINMAX(type)                                                                                                \
-  static type max_##type(type x, type y) {                                                                          \
-    if (isnan(x) || isnan(y)) return (type)NAN;                                                                     \
-    if (x == y) return signbit(x) ? y : x;                                                                          \
-    return x > y ? x : y;                                                                                           \
-  }                                                                                                                 \
-  static type min_##type(type x, type y) {                                                                          \
-    if (isnan(x) || isnan(y)) return (type)NAN;                                                                     \
-    if (x == y) return signbit(x) ? x : y;                                                                          \
-    return x < y ? x : y;                                                                                           \
-  }                                                                                                                 \
-  static type maxnum_##type(type x, type y) { return isnan(x) ? y : isnan(y) ? x : max_##type(x, y); }              \
+#define MINMAX(type)                                                                                                                       \
+  static type max_##type(type x, type y) {                                                                                                 \
+    if (isnan(x) || isnan(y)) return (type)NAN;                                                                                            \
+    if (x == y) return signbit(x) ? y : x;                                                                                                 \
+    return x > y ? x : y;                                                                                                                  \
+  }                                                                                                                                        \
+  static type min_##type(type x, type y) {                                                                                                 \
+    if (isnan(x) || isnan(y)) return (type)NAN;                                                                                            \
+    if (x == y) return signbit(x) ? x : y;                                                                                                 \
+    return x < y ? x : y;                                                                                                                  \
+  }                                                                                                                                        \
+  static type maxnum_##type(type x, type y) { return isnan(x) ? y : isnan(y) ? x : max_##type(x, y); }                                     \
   static type minnum_##type(type x, type y) { return isnan(x) ? y : isnan(y) ? x : min_##type(x, y); }
 MINMAX(float)
 MINMAX(double)
 
-#define EACH(expression)                               \
-  for (int64_t i = 0; i < n; i++) z[i] = (expression); \
+#define EACH(expression)                                                                                                                   \
+  for (int64_t i = 0; i < n; i++) z[i] = (expression);                                                                                     \
   break
-#define BINARY(type)                                                                                                \
-  static void binary_##type(int code, const type *x, const type *y, int64_t n, type *z) {                           \
-    switch (code) {                                                                                                 \
-    case TG_OP_ADD: EACH(x[i] + y[i]);                                                                              \
-    case TG_OP_SUB: EACH(x[i] - y[i]);                                                                              \
-    case TG_OP_MUL: EACH(x[i] * y[i]);                                                                              \
-    case TG_OP_DIV: EACH(x[i] / y[i]);                                                                              \
-    case TG_OP_MIN: EACH(min_##type(x[i], y[i]));                                                                   \
-    case TG_OP_MAX: EACH(max_##type(x[i], y[i]));                                                                   \
-    case TG_OP_MINNUM: EACH(minnum_##type(x[i], y[i]));                                                             \
-    default: EACH(maxnum_##type(x[i], y[i]));                                                                       \
-    }                                                                                                               \
-  }                                                                                                                 \
-  static void compare_##type(int code, const type *x, const type *y, int64_t n, uint8_t *z) {                       \
-    switch (code) {                                                                                                 \
-    case TG_OP_EQ: EACH(x[i] == y[i]);                                                                              \
-    case TG_OP_NE: EACH(x[i] != y[i]);                                                                              \
-    case TG_OP_LT: EACH(x[i] < y[i]);                                                                               \
-    case TG_OP_LE: EACH(x[i] <= y[i]);                                                                              \
-    case TG_OP_GT: EACH(x[i] > y[i]);                                                                               \
-    default: EACH(x[i] >= y[i]);                                                                                    \
-    }                                                                                                               \
+#define BINARY(type)                                                                                                                       \
+  static void binary_##type(int code, const type *x, const type *y, int64_t n, type *z) {                                                  \
+    switch (code) {                                                                                                                        \
+    case TG_OP_ADD: EACH(x[i] + y[i]);                                                                                                     \
+    case TG_OP_SUB: EACH(x[i] - y[i]);                                                                                                     \
+    case TG_OP_MUL: EACH(x[i] * y[i]);                                                                                                     \
+    case TG_OP_DIV: EACH(x[i] / y[i]);                                                                                                     \
+    case TG_OP_MIN: EACH(min_##type(x[i], y[i]));                                                                                          \
+    case TG_OP_MAX: EACH(max_##type(x[i], y[i]));                                                                                          \
+    case TG_OP_MINNUM: EACH(minnum_##type(x[i], y[i]));                                                                                    \
+    default: EACH(maxnum_##type(x[i], y[i]));                                                                                              \
+    }                                                                                                                                      \
+  }                                                                                                                                        \
+  static void compare_##type(int code, const type *x, const type *y, int64_t n, uint8_t *z) {                                              \
+    switch (code) {                                                                                                                        \
+    case TG_OP_EQ: EACH(x[i] == y[i]);                                                                                                     \
+    case TG_OP_NE: EACH(x[i] != y[i]);                                                                                                     \
+    case TG_OP_LT: EACH(x[i] < y[i]);                                                                                                      \
+    case TG_OP_LE: EACH(x[i] <= y[i]);                                                                                                     \
+    case TG_OP_GT: EACH(x[i] > y[i]);                                                                                                      \
+    default: EACH(x[i] >= y[i]);                                                                                                           \
+    }                                                                                                                                      \
   }
 BINARY(float)
 BINARY(double)

@@ -9,8 +9,11 @@ static void evaluate_dims(tg_interp_run *run, const tg_param *p, int64_t *dim) {
   for (int i = 0; i < p->rank; i++) {
     const char *missing = NULL;
     if (tg_e_eval(p->dims[i], run->lookup, run->lookup_user, &dim[i], &missing)) continue;
-    if (missing) tg_throw(run->ctx, TG_INVALID, "kernel '%s': '%s' of %s's axis %d has no value; give its tensor or a shape", run->kernel->name, missing, p->name, i);
-    tg_throw(run->ctx, TG_INVALID, "kernel '%s': axis %d of %s cannot be computed (overflow or division by 0)", run->kernel->name, i, p->name);
+    if (missing)
+      tg_throw(run->ctx, TG_INVALID, "kernel '%s': '%s' of %s's axis %d has no value; give its tensor or a shape", run->kernel->name,
+               missing, p->name, i);
+    tg_throw(run->ctx, TG_INVALID, "kernel '%s': axis %d of %s cannot be computed (overflow or division by 0)", run->kernel->name, i,
+             p->name);
   }
 }
 
@@ -18,8 +21,11 @@ static void evaluate_dims(tg_interp_run *run, const tg_param *p, int64_t *dim) {
 static int64_t bytes_of(tg_interp_run *run, const tg_param *p, const int64_t *dim) {
   int64_t n = 1;
   for (int i = 0; i < p->rank; i++) {
-    if (dim[i] < 0) tg_throw(run->ctx, TG_INVALID, "kernel '%s': axis %d of %s would have %lld elements", run->kernel->name, i, p->name, (long long)dim[i]);
-    if (__builtin_mul_overflow(n, dim[i], &n) || n > INT64_MAX / 64) tg_throw(run->ctx, TG_INVALID, "kernel '%s': %s is too large", run->kernel->name, p->name);
+    if (dim[i] < 0)
+      tg_throw(run->ctx, TG_INVALID, "kernel '%s': axis %d of %s would have %lld elements", run->kernel->name, i, p->name,
+               (long long)dim[i]);
+    if (__builtin_mul_overflow(n, dim[i], &n) || n > INT64_MAX / 64)
+      tg_throw(run->ctx, TG_INVALID, "kernel '%s': %s is too large", run->kernel->name, p->name);
   }
   return (int64_t)tg_dtype_bytes(p->dtype, n);
 }
@@ -129,11 +135,11 @@ typedef struct access {
   const tg_op *op;
   tg_interp_tensor *tensor;
   int dtype, bits;
-  int64_t width;  // bytes of an element in the tile
-  int naxes;      // kept ones, outermost first; the last one's elements are a row
+  int64_t width; // bytes of an element in the tile
+  int naxes;     // kept ones, outermost first; the last one's elements are a row
   axis axes[TG_MAX_RANK + 1];
-  __int128 base;  // of the axes that were dropped, in elements
-  bool outside;   // a dropped axis is out of bounds
+  __int128 base; // of the axes that were dropped, in elements
+  bool outside;  // a dropped axis is out of bounds
 } access;
 
 static const int64_t *vector_of(tg_interp_run *run, const tg_value *v) {
@@ -173,12 +179,14 @@ static access access_of(tg_interp_run *run, const tg_op *op) {
 static int64_t checked(const access *a, __int128 at) {
   if (at >= 0 && (at + 1) * a->bits <= (__int128)a->tensor->storage.bytes * 8) return (int64_t)at;
   const bool far = at < INT64_MIN || at > INT64_MAX;
-  tg_interp_fail(a->run, a->op, "the view of '%s' leads outside its storage: to element %lld%s (%s) of %zu bytes; its offset, dims or strides are wrong",
-                 a->tensor->param->name, far ? 0 : (long long)at, far ? " and beyond" : "", tg_dtypes[a->dtype].name, a->tensor->storage.bytes);
+  tg_interp_fail(a->run, a->op,
+                 "the view of '%s' leads outside its storage: to element %lld%s (%s) of %zu bytes; its offset, dims or strides are wrong",
+                 a->tensor->param->name, far ? 0 : (long long)at, far ? " and beyond" : "", tg_dtypes[a->dtype].name,
+                 a->tensor->storage.bytes);
 }
 
-// A row of the access: elements [from, to) of it are inside (a vector's are looked at one by one), the first at tile element `tile`, row element
-// 0 at `base` of the storage.
+// A row of the access: elements [from, to) of it are inside (a vector's are looked at one by one), the first at tile element `tile`, row
+// element 0 at `base` of the storage.
 typedef struct row {
   int64_t tile, from, to;
   __int128 base;
@@ -235,10 +243,12 @@ _Noreturn static void report_race(const access *a, int64_t element, const tg_int
   const uint32_t other = o->writer && o->writer != me ? o->writer : o->atomic && o->atomic != me ? o->atomic : o->reader;
   const char *did = o->writer == other ? "written" : o->atomic == other ? "updated atomically" : "read";
   if (other == MANY)
-    tg_interp_fail(a->run, a->op, "a race: element %lld of '%s' is %s here and was %s by other blocks of the same launch", (long long)element,
-                   a->tensor->param->name, verbs[how], did);
-  tg_interp_fail(a->run, a->op, "a race: element %lld of '%s' is %s here and was %s by block %u of the same launch; blocks have no order, use two launches",
-                 (long long)element, a->tensor->param->name, verbs[how], did, other - 1);
+    tg_interp_fail(a->run, a->op, "a race: element %lld of '%s' is %s here and was %s by other blocks of the same launch",
+                   (long long)element, a->tensor->param->name, verbs[how], did);
+  tg_interp_fail(
+      a->run, a->op,
+      "a race: element %lld of '%s' is %s here and was %s by block %u of the same launch; blocks have no order, use two launches",
+      (long long)element, a->tensor->param->name, verbs[how], did, other - 1);
 }
 
 static void touch_one(const access *a, int64_t element, touch how) {
@@ -307,7 +317,8 @@ void tg_interp_load(tg_interp_run *run, const tg_op *op) {
   for (int64_t state = 0; next_row(&a, &r, &state);) {
     if (run_of_bytes && r.to > r.from) {
       const int64_t first = element_at(&a, &r, r.from);
-      memcpy(tile + (r.tile + r.from) * a.width, (const uint8_t *)a.tensor->storage.data + first * a.width, (size_t)((r.to - r.from) * a.width));
+      memcpy(tile + (r.tile + r.from) * a.width, (const uint8_t *)a.tensor->storage.data + first * a.width,
+             (size_t)((r.to - r.from) * a.width));
       if (a.tensor->owners)
         for (int64_t j = r.from; j < r.to; j++) touch_one(&a, element_at(&a, &r, j), READ);
       continue;
@@ -331,7 +342,8 @@ static const uint8_t *stored_tile(tg_interp_run *run, const tg_op *op, const uin
 }
 
 static void refuse_input(const access *a) {
-  if (!a->tensor->writable) tg_interp_fail(a->run, a->op, "'%s' is an input and cannot be stored to; declare it k.inout", a->tensor->param->name);
+  if (!a->tensor->writable)
+    tg_interp_fail(a->run, a->op, "'%s' is an input and cannot be stored to; declare it k.inout", a->tensor->param->name);
 }
 
 // Indices of a scatter's vector that lie inside and keep an element under the mask must differ.
@@ -352,8 +364,8 @@ static void check_scatter(const access *a, const uint8_t *mask) {
     if (x->vector[j] < 0 || x->vector[j] >= x->limit) used[j] = false;
     for (int64_t i = 0; used[j] && i < j; i++)
       if (used[i] && x->vector[i] == x->vector[j])
-        tg_interp_fail(a->run, a->op, "a scatter stores to index %lld of '%s' twice (elements %lld and %lld of the index tile)", (long long)x->vector[j],
-                       a->tensor->param->name, (long long)i, (long long)j);
+        tg_interp_fail(a->run, a->op, "a scatter stores to index %lld of '%s' twice (elements %lld and %lld of the index tile)",
+                       (long long)x->vector[j], a->tensor->param->name, (long long)i, (long long)j);
   }
 }
 

@@ -1,5 +1,5 @@
-// Reductions along one axis: reduce, scan, argmax, sort. Floats are summed in index order, f16 and bf16 in float and rounded at the end of a
-// reduction; a scan rounds what it stores, not what it carries.
+// Reductions along one axis: reduce, scan, argmax, sort. Floats are summed in index order, f16 and bf16 in float and rounded at the end of
+// a reduction; a scan rounds what it stores, not what it carries.
 #include <math.h>
 #include <stdlib.h>
 
@@ -29,16 +29,16 @@ static lines lines_of(const tg_op *op) {
   return l;
 }
 
-#define COMBINE(type)                                                                                \
-  static type combine_##type(kind k, type a, type b) {                                               \
-    switch (k) {                                                                                     \
-    case SUM: return a + b;                                                                          \
-    case PROD: return a * b;                                                                         \
-    case MIN: return isnan(a) || isnan(b) ? (type)NAN : b < a || (b == a && signbit(b)) ? b : a;     \
-    case MAX: return isnan(a) || isnan(b) ? (type)NAN : b > a || (b == a && signbit(a)) ? b : a;     \
-    case MINNUM: return isnan(a) ? b : isnan(b) ? a : b < a || (b == a && signbit(b)) ? b : a;       \
-    default: return isnan(a) ? b : isnan(b) ? a : b > a || (b == a && signbit(a)) ? b : a;           \
-    }                                                                                                \
+#define COMBINE(type)                                                                                                                      \
+  static type combine_##type(kind k, type a, type b) {                                                                                     \
+    switch (k) {                                                                                                                           \
+    case SUM: return a + b;                                                                                                                \
+    case PROD: return a * b;                                                                                                               \
+    case MIN: return isnan(a) || isnan(b) ? (type)NAN : b < a || (b == a && signbit(b)) ? b : a;                                           \
+    case MAX: return isnan(a) || isnan(b) ? (type)NAN : b > a || (b == a && signbit(a)) ? b : a;                                           \
+    case MINNUM: return isnan(a) ? b : isnan(b) ? a : b < a || (b == a && signbit(b)) ? b : a;                                             \
+    default: return isnan(a) ? b : isnan(b) ? a : b > a || (b == a && signbit(a)) ? b : a;                                                 \
+    }                                                                                                                                      \
   }
 COMBINE(float)
 COMBINE(double)
@@ -82,25 +82,25 @@ static int64_t identity_of_ints(kind k, int dtype) {
   }
 }
 
-#define REDUCE(type)                                                                                 \
-  static void reduce_##type(kind k, lines l, const type *x, type *y) {                               \
-    for (int64_t o = 0; o < l.outer; o++, x += l.extent * l.inner, y += l.inner) {                   \
-      memcpy(y, x, sizeof *x * (size_t)l.inner);                                                     \
-      for (int64_t e = 1; e < l.extent; e++)                                                         \
-        for (int64_t i = 0; i < l.inner; i++) y[i] = combine_##type(k, y[i], x[e * l.inner + i]);    \
-    }                                                                                                \
-  }                                                                                                  \
-  static void scan_##type(kind k, lines l, const type *x, type first, bool exclusive, bool reverse, type *y) { \
-    for (int64_t o = 0; o < l.outer; o++, x += l.extent * l.inner, y += l.extent * l.inner)          \
-      for (int64_t i = 0; i < l.inner; i++) {                                                        \
-        type carried = first;                                                                        \
-        for (int64_t s = 0; s < l.extent; s++) {                                                     \
-          const int64_t at = (reverse ? l.extent - 1 - s : s) * l.inner + i;                         \
-          const type with = s == 0 ? x[at] : combine_##type(k, carried, x[at]);                      \
-          y[at] = exclusive ? carried : with;                                                        \
-          carried = with;                                                                            \
-        }                                                                                            \
-      }                                                                                              \
+#define REDUCE(type)                                                                                                                       \
+  static void reduce_##type(kind k, lines l, const type *x, type *y) {                                                                     \
+    for (int64_t o = 0; o < l.outer; o++, x += l.extent * l.inner, y += l.inner) {                                                         \
+      memcpy(y, x, sizeof *x * (size_t)l.inner);                                                                                           \
+      for (int64_t e = 1; e < l.extent; e++)                                                                                               \
+        for (int64_t i = 0; i < l.inner; i++) y[i] = combine_##type(k, y[i], x[e * l.inner + i]);                                          \
+    }                                                                                                                                      \
+  }                                                                                                                                        \
+  static void scan_##type(kind k, lines l, const type *x, type first, bool exclusive, bool reverse, type *y) {                             \
+    for (int64_t o = 0; o < l.outer; o++, x += l.extent * l.inner, y += l.extent * l.inner)                                                \
+      for (int64_t i = 0; i < l.inner; i++) {                                                                                              \
+        type carried = first;                                                                                                              \
+        for (int64_t s = 0; s < l.extent; s++) {                                                                                           \
+          const int64_t at = (reverse ? l.extent - 1 - s : s) * l.inner + i;                                                               \
+          const type with = s == 0 ? x[at] : combine_##type(k, carried, x[at]);                                                            \
+          y[at] = exclusive ? carried : with;                                                                                              \
+          carried = with;                                                                                                                  \
+        }                                                                                                                                  \
+      }                                                                                                                                    \
   }
 REDUCE(float)
 REDUCE(double)

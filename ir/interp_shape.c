@@ -22,7 +22,7 @@ static void count_up(tg_interp_run *run, const tg_op *op, int64_t start) {
   tg_interp_put_ints(t.dtype, v, n, tg_interp_buffer(run, op->out[0]));
 }
 
-#define COPY_ROW(type)                                                                        \
+#define COPY_ROW(type)                                                                                                                     \
   for (int64_t i = 0; i < n; i++) ((type *)to)[i] = ((const type *)from)[i * step]
 static void copy_row(const uint8_t *from, uint8_t *to, int64_t n, int64_t width, int64_t step) {
   switch (width) {
@@ -94,7 +94,8 @@ static void spread(tg_interp_run *run, const tg_op *op) {
 
 static void reshape(tg_interp_run *run, const tg_op *op) {
   const tg_type t = op->in[0]->type;
-  memcpy(tg_interp_buffer(run, op->out[0]), tg_interp_slot_of(run, op->in[0])->data, (size_t)(tg_type_elements(t) * tg_interp_width(t.dtype)));
+  memcpy(tg_interp_buffer(run, op->out[0]), tg_interp_slot_of(run, op->in[0])->data,
+         (size_t)(tg_type_elements(t) * tg_interp_width(t.dtype)));
 }
 
 static void join(tg_interp_run *run, const tg_op *op) {

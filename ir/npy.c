@@ -138,14 +138,17 @@ static int dtype_of(tg_context *ctx, const char *file, const char *descr, int wa
   if (wanted >= 0) {
     if (descr_fits(descr, wanted)) return wanted;
     const char *name = tg_dtypes[wanted].name;
-    tg_throw(ctx, TG_INVALID, "%s: holds '%s' elements where %s is wanted, which is stored as '%s'%s", file, descr, name, tg_dtypes[wanted].npy,
+    tg_throw(ctx, TG_INVALID, "%s: holds '%s' elements where %s is wanted, which is stored as '%s'%s", file, descr, name,
+             tg_dtypes[wanted].npy,
              is_raw(wanted) ? " (bit patterns; save a.view(numpy.uint8 or uint16))" : "; convert it with astype before saving");
   }
   for (int dtype = 0; dtype < TG_NDTYPES; dtype++)
     if (!is_raw(dtype) && descr_fits(descr, dtype)) return dtype;
   if (!strcmp(descr, "<u2") || !strcmp(descr + 1, "V1") || !strcmp(descr + 1, "f1") || !strcmp(descr + 1, "V2"))
-    tg_throw(ctx, TG_INVALID, "%s: holds bit patterns ('%s'); say which dtype they are: bf16, e4m3, e4m3fnuz, e5m2, e8m0 or e2m1", file, descr);
-  tg_throw(ctx, TG_INVALID, "%s: holds '%s' elements, which no dtype here has; save it as f32, f16, f64, i8, i32, i64, bool or raw bytes (uint8)", file,
+    tg_throw(ctx, TG_INVALID, "%s: holds bit patterns ('%s'); say which dtype they are: bf16, e4m3, e4m3fnuz, e5m2, e8m0 or e2m1", file,
+             descr);
+  tg_throw(ctx, TG_INVALID,
+           "%s: holds '%s' elements, which no dtype here has; save it as f32, f16, f64, i8, i32, i64, bool or raw bytes (uint8)", file,
            descr);
 }
 
@@ -184,7 +187,8 @@ static uint64_t read_header(read_args *a, uint64_t size, npy_header *h) {
     offset = 12;
   }
   if (length > HEADER_LIMIT)
-    tg_throw(ctx, TG_INVALID, "%s: has a header of %llu bytes; arrays of plain elements need a few dozen", a->file, (unsigned long long)length);
+    tg_throw(ctx, TG_INVALID, "%s: has a header of %llu bytes; arrays of plain elements need a few dozen", a->file,
+             (unsigned long long)length);
   if (offset + length > size) tg_throw(ctx, TG_INVALID, "%s: is cut off inside its header; copy it again", a->file);
   a->text = tg_realloc(ctx, NULL, length + 1);
   if (fread(a->text, 1, length, a->stream) != length) tg_throw(ctx, TG_INVALID, "%s: cannot be read: %s", a->file, strerror(errno));
@@ -198,16 +202,17 @@ static void check_size(tg_context *ctx, const char *file, const npy_header *h, i
   bool empty = false;
   for (int i = 0; i < h->rank; i++) {
     if (h->dim[i] == 0) empty = true;
-    else if (need > (UINT64_C(1) << 60) / (uint64_t)h->dim[i]) tg_throw(ctx, TG_INVALID, "%s: its shape has more than 2^60 bytes of elements", file);
+    else if (need > (UINT64_C(1) << 60) / (uint64_t)h->dim[i])
+      tg_throw(ctx, TG_INVALID, "%s: its shape has more than 2^60 bytes of elements", file);
     else need *= (uint64_t)h->dim[i];
   }
   if (empty) need = 0;
   if (have < need)
-    tg_throw(ctx, TG_INVALID, "%s: is cut off: its shape needs %llu bytes of elements, it has %llu; copy it again", file, (unsigned long long)need,
-             (unsigned long long)have);
+    tg_throw(ctx, TG_INVALID, "%s: is cut off: its shape needs %llu bytes of elements, it has %llu; copy it again", file,
+             (unsigned long long)need, (unsigned long long)have);
   if (have > need)
-    tg_throw(ctx, TG_INVALID, "%s: has %llu bytes of elements where its shape needs %llu; save one array a file", file, (unsigned long long)have,
-             (unsigned long long)need);
+    tg_throw(ctx, TG_INVALID, "%s: has %llu bytes of elements where its shape needs %llu; save one array a file", file,
+             (unsigned long long)have, (unsigned long long)need);
 }
 
 // One code a byte, into two a byte.
@@ -325,14 +330,18 @@ static size_t make_header(write_args *a, char *text, size_t size) {
   for (int i = 0; i < array->rank; i++) {
     int64_t extent = array->dim[i];
     if (array->dtype == TG_E2M1 && i == array->rank - 1) {
-      if (extent % 2) tg_throw(a->ctx, TG_INVALID, "%s: e2m1 packs two codes a byte along the last axis, whose extent %lld is odd", a->file, (long long)extent);
+      if (extent % 2)
+        tg_throw(a->ctx, TG_INVALID, "%s: e2m1 packs two codes a byte along the last axis, whose extent %lld is odd", a->file,
+                 (long long)extent);
       extent /= 2;
     }
     used += (size_t)snprintf(shape + used, sizeof shape - used, "%lld,%s", (long long)extent, i + 1 < array->rank ? " " : "");
   }
-  if (array->dtype == TG_E2M1 && array->rank == 0) tg_throw(a->ctx, TG_INVALID, "%s: a single e2m1 code does not fill a byte; give it an axis of 2", a->file);
+  if (array->dtype == TG_E2M1 && array->rank == 0)
+    tg_throw(a->ctx, TG_INVALID, "%s: a single e2m1 code does not fill a byte; give it an axis of 2", a->file);
   if (array->rank > 1) shape[used - 1] = 0; // only a tuple of one keeps its comma
-  const int n = snprintf(text + 10, size - 10, "{'descr': '%s', 'fortran_order': False, 'shape': (%s), }", tg_dtypes[array->dtype].npy, shape);
+  const int n =
+      snprintf(text + 10, size - 10, "{'descr': '%s', 'fortran_order': False, 'shape': (%s), }", tg_dtypes[array->dtype].npy, shape);
   size_t length = 10 + (size_t)n + 1;
   while (length % 64) length++; // elements start at a multiple of 64, as numpy has it
   memset(text + 10 + n, ' ', length - 10 - (size_t)n);

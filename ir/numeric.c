@@ -1,8 +1,8 @@
 // Exact conversions between doubles and the codes of every dtype.
 //
-// One rule serves all IEEE-like formats: with e = max(exponent of |x|, smallest normal exponent), r = |x| / 2^(e - man) rounded to nearest even
-// is at most 2^(man+1), and the code is ((e - smallest) << man) + r: subnormals have e = smallest, and a carry out of the mantissa lands in the
-// exponent by itself.
+// One rule serves all IEEE-like formats: with e = max(exponent of |x|, smallest normal exponent), r = |x| / 2^(e - man) rounded to nearest
+// even is at most 2^(man+1), and the code is ((e - smallest) << man) + r: subnormals have e = smallest, and a carry out of the mantissa
+// lands in the exponent by itself.
 #include <math.h>
 
 #include "ir/ir.h"

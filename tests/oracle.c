@@ -59,8 +59,8 @@ static void decode_row(oracle_format format, int64_t K, const void *data, int64_
   for (int64_t k = 0; k < K; k++) out[k] = oracle_decode(format, data, row * K + k) * (scales ? scales[k / 128] : 1.0);
 }
 
-void oracle_gemm(oracle_format format, int64_t M, int64_t N, int64_t K, const void *A, const float *As, const void *B, const float *Bs, double *C,
-                 double *sum) {
+void oracle_gemm(oracle_format format, int64_t M, int64_t N, int64_t K, const void *A, const float *As, const void *B, const float *Bs,
+                 double *C, double *sum) {
   enum { GROUP = 8 };
   double *a = malloc(sizeof *a * (size_t)(M * K + 1));
 #pragma omp parallel for

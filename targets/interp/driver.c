@@ -6,7 +6,10 @@
 static int interp_enumerate(tg_context *ctx, tg_device_info *out, int max) {
   (void)ctx;
   if (max < 1) return 0;
-  out[0] = (tg_device_info){.name = "interp", .family = "interp", .target = NULL, .available = true,
+  out[0] = (tg_device_info){.name = "interp",
+                            .family = "interp",
+                            .target = NULL,
+                            .available = true,
                             .description = "reference interpreter: the meaning of tile IR, one thread, every access and promise checked"};
   return 1;
 }
@@ -20,7 +23,8 @@ static void interp_close(tg_device *device) { (void)device; }
 
 static void *interp_alloc(tg_device *device, size_t bytes) {
   void *memory;
-  if (posix_memalign(&memory, 64, bytes ? bytes : 64) != 0) tg_throw(device->ctx, TG_NO_MEMORY, "no memory for a tensor of %zu bytes", bytes);
+  if (posix_memalign(&memory, 64, bytes ? bytes : 64) != 0)
+    tg_throw(device->ctx, TG_NO_MEMORY, "no memory for a tensor of %zu bytes", bytes);
   return memory;
 }
 
@@ -50,8 +54,8 @@ static void interp_unload(tg_device *device, void *module) {
   tg_kernel_free(module);
 }
 
-static void interp_launch(tg_device *device, void *module, const tg_record *record, const tg_dims *dims, int ntensors, const tg_tensor *tensors,
-                          bool (*scalar)(void *user, const char *name, double *value), void *user, int threads) {
+static void interp_launch(tg_device *device, void *module, const tg_record *record, const tg_dims *dims, int ntensors,
+                          const tg_tensor *tensors, bool (*scalar)(void *user, const char *name, double *value), void *user, int threads) {
   (void)device, (void)record, (void)threads;
   tg_interp_options options = {.only_launch = -1};
   tg_dims known = *dims;

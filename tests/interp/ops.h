@@ -1,5 +1,5 @@
-// Runs pieces of .tile text on a device: every input is loaded whole as %NAME, every output stored whole from %oNAME; the body between is the
-// test's. What each op must give is written by hand, so the same cases hold for the interpreter and for every lowering.
+// Runs pieces of .tile text on a device: every input is loaded whole as %NAME, every output stored whole from %oNAME; the body between is
+// the test's. What each op must give is written by hand, so the same cases hold for the interpreter and for every lowering.
 #ifndef TG_OPS_H
 #define TG_OPS_H
 #include <math.h>
@@ -13,7 +13,7 @@ typedef struct io {
   const char *name, *dtype;
   int rank;
   int64_t dim[4];
-  void *data;      // elements as stored
+  void *data; // elements as stored
   bool output;
   const char *kind; // "input", "output", "inout …"; NULL: by `output`
 } io;
@@ -50,7 +50,8 @@ static inline void interpret(void *arg) {
   const interpretation *i = arg;
   job *j = i->job;
   tg_interp_options all = {.only_launch = -1};
-  tg_interpret(i->kernel, j->ntensors, j->tensors, j->lookup ? j->lookup : no_symbol, j->user, j->scalar, j->user, j->options ? j->options : &all);
+  tg_interpret(i->kernel, j->ntensors, j->tensors, j->lookup ? j->lookup : no_symbol, j->user, j->scalar, j->user,
+               j->options ? j->options : &all);
 }
 
 // What the device may say that it cannot do, words of its sentences; anything else that it refuses is a failure.
@@ -77,7 +78,8 @@ static inline void bind_parameter(launch *l, const tg_param *p, const tg_dims *d
   int64_t n = 1;
   for (int i = 0; i < p->rank; i++) {
     const char *missing;
-    if (!tg_e_eval(p->dims[i], tg_dims_lookup, (void *)(uintptr_t)dims, &t->dim[i], &missing)) tg_throw(ctx, TG_INVALID, "'%s' has no value", missing);
+    if (!tg_e_eval(p->dims[i], tg_dims_lookup, (void *)(uintptr_t)dims, &t->dim[i], &missing))
+      tg_throw(ctx, TG_INVALID, "'%s' has no value", missing);
     n *= t->dim[i];
   }
   t->name = p->name, t->dtype = (uint8_t)p->dtype, t->rank = p->rank, t->bytes = tg_dtype_bytes(p->dtype, n);
@@ -94,7 +96,8 @@ static inline void launch_body(void *arg) {
   if (tg_compile_kernel(ctx, l->kernel, &options, &l->artifact)) tg_rethrow(ctx);
   for (int i = 0; i < l->kernel->nsymbols; i++) {
     int64_t value;
-    if (!l->job->lookup || !l->job->lookup(l->job->user, l->kernel->symbols[i].name, &value)) tg_throw(ctx, TG_INVALID, "'%s' has no value", l->kernel->symbols[i].name);
+    if (!l->job->lookup || !l->job->lookup(l->job->user, l->kernel->symbols[i].name, &value))
+      tg_throw(ctx, TG_INVALID, "'%s' has no value", l->kernel->symbols[i].name);
     dims.at[dims.n].name = l->kernel->symbols[i].name;
     dims.at[dims.n++].value = value;
   }
@@ -179,7 +182,8 @@ static inline void wrap(char *out, size_t size, int n, const io *tensors, const 
     ADD("    %%p%s = param {name = \"%s\", type = view<%s,%d>} : view<%s,%d>\n", t->name, t->name, t->dtype, t->rank, t->dtype, t->rank);
     for (int a = 0; a < t->rank; a++) {
       ADD("    %%n%s%d = const {type = i64, value = %lld} : i64\n", t->name, a, (long long)t->dim[a]);
-      ADD("    %%r%s%d = range %%zero, %%n%s%d {len = %lld, align = 1} : range<%lld>\n", t->name, a, t->name, a, (long long)t->dim[a], (long long)t->dim[a]);
+      ADD("    %%r%s%d = range %%zero, %%n%s%d {len = %lld, align = 1} : range<%lld>\n", t->name, a, t->name, a, (long long)t->dim[a],
+          (long long)t->dim[a]);
     }
     if (t->output) continue;
     ADD("    %%%s = load %%p%s", t->name, t->name);
@@ -222,9 +226,9 @@ static inline bool has_run(tg_status status, const char *text) {
 }
 
 // The body must run, or be refused as the device may; what it gave is looked at only when it ran.
-#define RUN(n, tensors, body)                                 \
-  do {                                                        \
-    if (!has_run(run_body(n, tensors, body), body)) return;   \
+#define RUN(n, tensors, body)                                                                                                              \
+  do {                                                                                                                                     \
+    if (!has_run(run_body(n, tensors, body), body)) return;                                                                                \
   } while (0)
 
 static inline bool same_double(double a, double b) {

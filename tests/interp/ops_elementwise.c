@@ -32,8 +32,10 @@ static double load_as(const char *dtype, int i, const void *data) {
   return f;
 }
 
-// One op on n elements: operands x, y, z (NULL = absent) of a dtype, results `want` of dtype `to` within `ulps` of f32 (0 = exactly, sign of 0 too).
-static void op(const char *name, const char *dtype, const char *to, int n, const double *x, const double *y, const double *z, const double *want, double ulps) {
+// One op on n elements: operands x, y, z (NULL = absent) of a dtype, results `want` of dtype `to` within `ulps` of f32 (0 = exactly, sign
+// of 0 too).
+static void op(const char *name, const char *dtype, const char *to, int n, const double *x, const double *y, const double *z,
+               const double *want, double ulps) {
   static double a[MOST], b[MOST], c[MOST], r[MOST];
   char body[256];
   io tensors[4];
@@ -48,17 +50,18 @@ static void op(const char *name, const char *dtype, const char *to, int n, const
   tensors[count] = (io){"R", to, 1, {n}, r, true, NULL};
   snprintf(body, sizeof body, "%%oR = %s %%X%s%s : %s[%d]", name, y ? ", %Y" : "", z ? ", %Z" : "", to, n);
   RUN(count + 1, tensors, body);
-  const bool any_zero = !on_interpreter() && (strstr(name, "min") || strstr(name, "max")); // -0 and +0 are equal: which one is a lowering's choice
+  const bool any_zero =
+      !on_interpreter() && (strstr(name, "min") || strstr(name, "max")); // -0 and +0 are equal: which one is a lowering's choice
   for (int i = 0; i < n; i++) {
     const double got = load_as(to, i, r);
     if (any_zero && got == 0 && want[i] == 0) continue;
     const bool ok = ulps == 0 || isnan(want[i]) || isinf(want[i]) || want[i] == 0 ? same_double(got, want[i])
-                                                                                 : fabs(got - want[i]) <= ulps * 0x1p-23 * fabs(want[i]);
+                                                                                  : fabs(got - want[i]) <= ulps * 0x1p-23 * fabs(want[i]);
     CHECKF(ok, "%s on %s, element %d (%g, %g): %.9g, want %.9g", name, dtype, i, x[i], y ? y[i] : 0, got, want[i]);
   }
 }
-#define V(...) ((const double[]){__VA_ARGS__})
-#define U1(name, dtype, n, x, want) op(name, dtype, dtype, n, x, NULL, NULL, want, 0)
+#define V(...)                         ((const double[]){__VA_ARGS__})
+#define U1(name, dtype, n, x, want)    op(name, dtype, dtype, n, x, NULL, NULL, want, 0)
 #define B2(name, dtype, n, x, y, want) op(name, dtype, dtype, n, x, y, NULL, want, 0)
 
 static const double inf = INFINITY, nan_ = NAN;
@@ -77,7 +80,8 @@ static void unary(void) {
   op("log2", "f32", "f32", 4, V(8, 0.25, 0, -2), NULL, NULL, V(3, -2, -inf, nan_), 2);
   U1("sqrt", "f32", 5, V(4, 2, -0.0, -1, inf), V(2, 1.41421354f, -0.0, nan_, inf));
   op("rsqrt", "f32", "f32", 4, V(4, 0, inf, -1), NULL, NULL, V(0.5, inf, 0, nan_), 2);
-  op("sigmoid", "f32", "f32", 5, V(0, 2, -inf, inf, -100), NULL, NULL, V(0.5, 0.8807970779778823, 0, 1, 3.783505853677006e-44 /* subnormal */), 4);
+  op("sigmoid", "f32", "f32", 5, V(0, 2, -inf, inf, -100), NULL, NULL,
+     V(0.5, 0.8807970779778823, 0, 1, 3.783505853677006e-44 /* subnormal */), 4);
   op("tanh", "f32", "f32", 4, V(0, 0.5, inf, -inf), NULL, NULL, V(0, 0.46211715726000973, 1, -1), 4);
   op("sin", "f32", "f32", 3, V(0, 1, inf), NULL, NULL, V(0, 0.8414709848078965, nan_), 4);
   op("cos", "f32", "f32", 3, V(0, 2, -inf), NULL, NULL, V(1, -0.4161468365471424, nan_), 4);
@@ -152,7 +156,11 @@ static void choices(void) {
   uint8_t c[4] = {1, 0, 1, 0};
   float x[4] = {1, NAN, -0.0f, 4}, y[4] = {NAN, 2, NAN, INFINITY}, r[4];
   const float want[4] = {1, 2, -0.0f, INFINITY};
-  RUN(4, ((io[]){{"C", "i1", 1, {4}, c, false, NULL}, {"X", "f32", 1, {4}, x, false, NULL}, {"Y", "f32", 1, {4}, y, false, NULL}, {"R", "f32", 1, {4}, r, true, NULL}}),
+  RUN(4,
+      ((io[]){{"C", "i1", 1, {4}, c, false, NULL},
+              {"X", "f32", 1, {4}, x, false, NULL},
+              {"Y", "f32", 1, {4}, y, false, NULL},
+              {"R", "f32", 1, {4}, r, true, NULL}}),
       "%oR = select %C, %X, %Y : f32[4]");
   for (int i = 0; i < 4; i++) CHECKF(same_double(r[i], want[i]), "%g, want %g", r[i], want[i]);
 }
@@ -177,13 +185,15 @@ static void cast(const char *from, const char *to, const char *mode, int n, cons
   if (mode) snprintf(body, sizeof body, "%%oR = cast %%X {to = \"%s\", mode = \"%s\"} : %s[%d]", to, mode, to, n);
   else snprintf(body, sizeof body, "%%oR = cast %%X {to = \"%s\"} : %s[%d]", to, to, n);
   RUN(2, t, body);
-  for (size_t i = 0; i < bytes; i++) CHECKF(out[i] == ((const uint8_t *)want)[i], "%s to %s %s, byte %zu: %02x, want %02x", from, to, mode ? mode : "", i, out[i], ((const uint8_t *)want)[i]);
+  for (size_t i = 0; i < bytes; i++)
+    CHECKF(out[i] == ((const uint8_t *)want)[i], "%s to %s %s, byte %zu: %02x, want %02x", from, to, mode ? mode : "", i, out[i],
+           ((const uint8_t *)want)[i]);
 }
-#define CAST(from, to, mode, n, x, want) \
-  do {                                   \
-    uint8_t room_[256] = {0};            \
-    memcpy(room_, x, sizeof(x));         \
-    cast(from, to, mode, n, room_, want, sizeof(want)); \
+#define CAST(from, to, mode, n, x, want)                                                                                                   \
+  do {                                                                                                                                     \
+    uint8_t room_[256] = {0};                                                                                                              \
+    memcpy(room_, x, sizeof(x));                                                                                                           \
+    cast(from, to, mode, n, room_, want, sizeof(want));                                                                                    \
   } while (0)
 
 static void casts(void) {
@@ -191,11 +201,14 @@ static void casts(void) {
   CAST("f32", "i8", NULL, 8, f, ((const int8_t[]){1, -1, 127, -128, 0, 127, 127, 0}));
   CAST("f32", "i32", NULL, 8, f, ((const int32_t[]){1, -1, 300, -300, 0, INT32_MAX, INT32_MAX, 0}));
   CAST("f32", "i64", NULL, 8, f, ((const int64_t[]){1, -1, 300, -300, 0, INT64_MAX, INT64_MAX, 0}));
-  CAST("f32", "e4m3", "sat", 8, ((const float[]){1, 447, 449, 1e9f, -INFINITY, NAN, 0x1p-10f, 1.0625f}), ((const uint8_t[]){0x38, 0x7e, 0x7e, 0x7e, 0xfe, 0x7f, 0, 0x38}));
-  CAST("f32", "e4m3", "ieee", 8, ((const float[]){1, 464, 465, 1e9f, -INFINITY, NAN, 0x1.8p-10f, 1.1875f}), ((const uint8_t[]){0x38, 0x7e, 0x7f, 0x7f, 0xff, 0x7f, 1, 0x3a}));
+  CAST("f32", "e4m3", "sat", 8, ((const float[]){1, 447, 449, 1e9f, -INFINITY, NAN, 0x1p-10f, 1.0625f}),
+       ((const uint8_t[]){0x38, 0x7e, 0x7e, 0x7e, 0xfe, 0x7f, 0, 0x38}));
+  CAST("f32", "e4m3", "ieee", 8, ((const float[]){1, 464, 465, 1e9f, -INFINITY, NAN, 0x1.8p-10f, 1.1875f}),
+       ((const uint8_t[]){0x38, 0x7e, 0x7f, 0x7f, 0xff, 0x7f, 1, 0x3a}));
   CAST("f32", "e4m3fnuz", "sat", 4, ((const float[]){1, 300, -0.0f, NAN}), ((const uint8_t[]){0x40, 0x7f, 0, 0x80}));
   CAST("f32", "e5m2", NULL, 4, ((const float[]){1, 1e6f, -1e6f, 57344}), ((const uint8_t[]){0x3c, 0x7c, 0xfc, 0x7b}));
-  CAST("f32", "bf16", NULL, 4, ((const float[]){1, 1.00390625f, 1.01171875f, 3.4e38f}), ((const uint16_t[]){0x3f80, 0x3f80, 0x3f82, 0x7f80}));
+  CAST("f32", "bf16", NULL, 4, ((const float[]){1, 1.00390625f, 1.01171875f, 3.4e38f}),
+       ((const uint16_t[]){0x3f80, 0x3f80, 0x3f82, 0x7f80}));
   CAST("f32", "f16", NULL, 4, ((const float[]){1, 65520, 0x1p-24f, 2049}), ((const uint16_t[]){0x3c00, 0x7c00, 1, 0x6800}));
   CAST("bf16", "f32", NULL, 2, ((const uint16_t[]){0x3f80, 0xff80}), ((const float[]){1, -INFINITY}));
   CAST("e4m3", "f32", NULL, 4, ((const uint8_t[]){0x38, 0x7e, 0x81, 0x80}), ((const float[]){1, 448, -0x1p-9f, -0.0f}));
@@ -209,7 +222,8 @@ static void casts(void) {
   CAST("i1", "f32", NULL, 2, ((const uint8_t[]){0, 1}), ((const float[]){0, 1}));
   CAST("i32", "f32", NULL, 2, ((const int32_t[]){16777217, -3}), ((const float[]){16777216, -3}));
   // 2^24 + 1 + 2^-… as an i64: one rounding, not two (2^60 + 2^36 + 1 lies just above the middle of two floats)
-  CAST("i64", "f32", NULL, 2, ((const int64_t[]){(INT64_C(1) << 60) + (INT64_C(1) << 36) + 1, (INT64_C(1) << 60) + (INT64_C(1) << 36)}), ((const float[]){0x1.000002p60f, 0x1p60f}));
+  CAST("i64", "f32", NULL, 2, ((const int64_t[]){(INT64_C(1) << 60) + (INT64_C(1) << 36) + 1, (INT64_C(1) << 60) + (INT64_C(1) << 36)}),
+       ((const float[]){0x1.000002p60f, 0x1p60f}));
   CAST("i64", "f64", NULL, 1, ((const int64_t[]){9007199254740993}), ((const double[]){9007199254740992}));
   CAST("f64", "bf16", NULL, 1, ((const double[]){1.00390625 + 0x1p-40}), ((const uint16_t[]){0x3f81}));
   CAST("f32", "e2m1", "sat", 4, ((const float[]){0.75f, 5, -7, 0.2f}), ((const uint8_t[]){0x62, 0x0f}));

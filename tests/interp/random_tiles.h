@@ -1,5 +1,6 @@
-// Random tile kernels on i32, where every lowering must give the interpreter's very bits. One block per row tile; each block loads at odd places of
-// X, computes with tiles of small shapes, and stores a tile of Y that is its own; edges are partial, ranges begin below 0 and end beyond.
+// Random tile kernels on i32, where every lowering must give the interpreter's very bits. One block per row tile; each block loads at odd
+// places of X, computes with tiles of small shapes, and stores a tile of Y that is its own; edges are partial, ranges begin below 0 and end
+// beyond.
 #ifndef TG_RANDOM_TILES_H
 #define TG_RANDOM_TILES_H
 #include "interp/ops.h"
@@ -80,7 +81,8 @@ static inline void make_load(generator *g) {
   static const int lengths[] = {1, 2, 3, 4, 5, 8, 12, 16};
   const int d0 = lengths[dice(g, 8)], d1 = lengths[dice(g, 8)], n = g->names++;
   const bool drop = dice(g, 4) == 0;
-  emit(g, "%%c%d = const {type = i64, value = %d} : i64\n%%k%d = const {type = i64, value = %d} : i64\n", n, dice(g, 12) - 4, n, dice(g, 7));
+  emit(g, "%%c%d = const {type = i64, value = %d} : i64\n%%k%d = const {type = i64, value = %d} : i64\n", n, dice(g, 12) - 4, n,
+       dice(g, 7));
   emit(g, "%%q%d = mul %%p, %%k%d : i64\n%%s%d = add %%q%d, %%c%d : i64\n", n, n, n, n, n);
   emit(g, "%%e%d = const {type = i64, value = %d} : i64\n", n, dice(g, COLUMNS + 6));
   emit(g, "%%r%d = range %%s%d, %%e%d {len = %d, align = 1} : range<%d>\n", n, n, n, d1, d1);
@@ -214,8 +216,11 @@ static inline void make_dot(generator *g) {
   emit(g, "%%seven%d = const {type = i32[%dx%d], value = 7} : i32[%dx%d]\n", n, m, k, m, k);
   emit(g, "%%ia%d = and %s, %%seven%d : i32[%dx%d]\n%%ib%d = and %s, %%seven%d : i32[%dx%d]\n", n, a.name, n, m, k, n, b.name, n, m, k);
   emit(g, "%%fa%d = cast %%ia%d {to = \"f32\"} : f32[%dx%d]\n%%fb%d = cast %%ib%d {to = \"f32\"} : f32[%dx%d]\n", n, n, m, k, n, n, m, k);
-  emit(g, "%%ft%d = transpose %%fb%d {perm = [1, 0]} : f32[%dx%d]\n%%fc%d = const {type = f32[%dx%d], value = %d} : f32[%dx%d]\n", n, n, k, m, n, m, m, dice(g, 3), m, m);
-  if (scaled) emit(g, "%%sa%d = const {type = f32[%dx1], value = 2} : f32[%dx1]\n%%sb%d = const {type = f32[1x1], value = 0.5} : f32[1x1]\n", n, m, m, n);
+  emit(g, "%%ft%d = transpose %%fb%d {perm = [1, 0]} : f32[%dx%d]\n%%fc%d = const {type = f32[%dx%d], value = %d} : f32[%dx%d]\n", n, n, k,
+       m, n, m, m, dice(g, 3), m, m);
+  if (scaled)
+    emit(g, "%%sa%d = const {type = f32[%dx1], value = 2} : f32[%dx1]\n%%sb%d = const {type = f32[1x1], value = 0.5} : f32[1x1]\n", n, m, m,
+         n);
   if (scaled) emit(g, "%%fr%d = dot_scaled %%fa%d, %%ft%d, %%fc%d, %%sa%d, %%sb%d : f32[%dx%d]\n", n, n, n, n, n, n, m, m);
   else emit(g, "%%fr%d = dot %%fa%d, %%ft%d, %%fc%d : f32[%dx%d]\n", n, n, n, n, m, m);
   emit(g, "%s = cast %%fr%d {to = \"i32\"} : i32[%dx%d]\n", r.name, n, m, m);
@@ -262,7 +267,8 @@ static inline void make_if(generator *g) {
   const made like_this = any_value(g), out = fresh(g, like_this.rank, like_this.dim);
   char room[64];
   const int id = g->names++;
-  emit(g, "%%one%d = const {type = i64, value = 1} : i64\n%%w%d = eq %%p, %%one%d : i1\n%s = if %%w%d : %s {\n", id, id, id, out.name, id, shape_text(&out, room));
+  emit(g, "%%one%d = const {type = i64, value = 1} : i64\n%%w%d = eq %%p, %%one%d : i1\n%s = if %%w%d : %s {\n", id, id, id, out.name, id,
+       shape_text(&out, room));
   g->depth++;
   for (int side = 0; side < 2; side++) {
     made outer[MOST_VALUES];
@@ -280,17 +286,22 @@ static inline void make_if(generator *g) {
 
 static inline void make_op(generator *g) {
   switch (dice(g, g->depth < 2 ? 17 : 14)) {
-  case 0: case 1: make_load(g); break;
-  case 2: case 3: case 4: make_binary(g); break;
+  case 0:
+  case 1: make_load(g); break;
+  case 2:
+  case 3:
+  case 4: make_binary(g); break;
   case 5: make_select(g); break;
   case 6: make_unary(g); break;
   case 7: make_transpose(g); break;
   case 8: make_reshape(g); break;
-  case 9: case 10: make_reduce(g); break;
+  case 9:
+  case 10: make_reduce(g); break;
   case 11: make_wider(g); break;
   case 12: make_join_split(g); break;
   case 13: make_dot(g); break;
-  case 14: case 15: make_for(g); break;
+  case 14:
+  case 15: make_for(g); break;
   default: make_if(g);
   }
 }
@@ -301,7 +312,8 @@ static inline made digest(generator *g) {
   made all = fresh(g, 1, (int[]){1});
   emit(g, "%s = const {type = i32[1], value = 1} : i32[1]\n", all.name);
   for (int i = 0; i < 6; i++) {
-    const made v = any_value(g), flat = reshaped(g, &v, 1, (int[]){count_of(&v)}), one = fresh(g, 1, (int[]){1}), sum = fresh(g, 1, (int[]){1});
+    const made v = any_value(g), flat = reshaped(g, &v, 1, (int[]){count_of(&v)}), one = fresh(g, 1, (int[]){1}),
+               sum = fresh(g, 1, (int[]){1});
     emit(g, "%s = reduce %s {kind = \"%s\", axis = 0} : %s\n", one.name, flat.name, dice(g, 2) ? "sum" : "xor", shape_text(&one, room));
     emit(g, "%s = %s %s, %s : %s\n", sum.name, dice(g, 2) ? "add" : "xor", all.name, one.name, room);
     all = sum;
@@ -313,7 +325,10 @@ static inline made digest(generator *g) {
 static inline void make_kernel(generator *g, int *rows, int *columns) {
   const int blocks = 1 + dice(g, 4);
   g->used = 0, g->nvalues = 0, g->names = 0, g->depth = 0;
-  emit(g, "launch (%d) {\n%%x = param {name = \"X\", type = view<i32,2>} : view<i32,2>\n%%y = param {name = \"Y\", type = view<i32,2>} : view<i32,2>\n", blocks);
+  emit(g,
+       "launch (%d) {\n%%x = param {name = \"X\", type = view<i32,2>} : view<i32,2>\n%%y = param {name = \"Y\", type = view<i32,2>} : "
+       "view<i32,2>\n",
+       blocks);
   emit(g, "%%p = pid {axis = 0} : i64\n%%rows = const {type = i64, value = %d} : i64\n", ROWS);
   make_load(g), make_load(g);
   for (int i = 6 + dice(g, 12); i > 0; i--) make_op(g);
@@ -327,9 +342,11 @@ static inline void make_kernel(generator *g, int *rows, int *columns) {
   emit(g, "%s = broadcast %s {shape = [%d, %d]} : i32[%dx%d]\n", wide.name, one.name, d0, d1, d0, d1);
   emit(g, "%s = add %s, %s : i32[%dx%d]\n", flat.name, tile.name, wide.name, d0, d1);
   *rows = blocks * d0 - dice(g, d0), *columns = d1 - dice(g, (d1 + 1) / 2);
-  emit(g, "%%d0 = const {type = i64, value = %d} : i64\n%%ys = mul %%p, %%d0 : i64\n%%ye = const {type = i64, value = %d} : i64\n", d0, *rows);
+  emit(g, "%%d0 = const {type = i64, value = %d} : i64\n%%ys = mul %%p, %%d0 : i64\n%%ye = const {type = i64, value = %d} : i64\n", d0,
+       *rows);
   emit(g, "%%zero = const {type = i64, value = 0} : i64\n%%yc = const {type = i64, value = %d} : i64\n", *columns);
-  emit(g, "%%ra = range %%ys, %%ye {len = %d, align = 1} : range<%d>\n%%rb = range %%zero, %%yc {len = %d, align = 1} : range<%d>\n", d0, d0, d1, d1);
+  emit(g, "%%ra = range %%ys, %%ye {len = %d, align = 1} : range<%d>\n%%rb = range %%zero, %%yc {len = %d, align = 1} : range<%d>\n", d0,
+       d0, d1, d1);
   if (dice(g, 3) == 0) {
     const made other = like(g, &flat);
     emit(g, "%%mask = ne %s, %s : i1[%dx%d]\nstore %%y, %%ra, %%rb, %s, %%mask {mask = 1}\n", flat.name, other.name, d0, d1, flat.name);
@@ -354,11 +371,13 @@ static inline void random_tiles(tg_device *on, uint64_t seed, int count) {
     const size_t bytes = sizeof *want * (size_t)rows * (size_t)columns;
     device = NULL;
     const tg_status reference = run_text(2, tensors, text);
-    CHECKF(reference == TG_OK, "kernel %d of seed %llu on the interpreter: %s\n%s", k, (unsigned long long)seed, tg_error_message(ctx), text);
+    CHECKF(reference == TG_OK, "kernel %d of seed %llu on the interpreter: %s\n%s", k, (unsigned long long)seed, tg_error_message(ctx),
+           text);
     device = on;
     tensors[1].data = got;
     if (reference || !has_run(run_text(2, tensors, text), text)) continue;
-    CHECKF(!memcmp(want, got, bytes), "kernel %d of seed %llu gives other bits than the interpreter\n%s", k, (unsigned long long)seed, text);
+    CHECKF(!memcmp(want, got, bytes), "kernel %d of seed %llu gives other bits than the interpreter\n%s", k, (unsigned long long)seed,
+           text);
   }
 }
 #endif

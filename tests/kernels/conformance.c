@@ -103,12 +103,13 @@ typedef struct verdict {
 } verdict;
 
 static void judge(const verdict *v, int64_t wrong, int64_t first, double got, double want) {
-  CHECKF(wrong == 0, "%s [%s] on %s, %lld x %lld x %lld, %s: %lld elements, the first %lld: %.9g, want %.9g", v->kernel, v->settings, device_name,
-         (long long)v->d[0], (long long)v->d[1], (long long)v->d[2], v->what, (long long)wrong, (long long)first, got, want);
+  CHECKF(wrong == 0, "%s [%s] on %s, %lld x %lld x %lld, %s: %lld elements, the first %lld: %.9g, want %.9g", v->kernel, v->settings,
+         device_name, (long long)v->d[0], (long long)v->d[1], (long long)v->d[2], v->what, (long long)wrong, (long long)first, got, want);
 }
 
 // |got - want| <= relative*|want| + absolute*scale[i] + tiny everywhere; NaN and Inf where the oracle has them.
-static void judge_bounds(const verdict *v, const tg_array *out, const double *want, const double *scale, double relative, double absolute, double tiny) {
+static void judge_bounds(const verdict *v, const tg_array *out, const double *want, const double *scale, double relative, double absolute,
+                         double tiny) {
   int64_t n = 1, wrong = 0, first = -1;
   for (int i = 0; i < out->rank; i++) n *= out->dim[i];
   for (int64_t i = 0; i < n; i++) {
@@ -121,13 +122,15 @@ static void judge_bounds(const verdict *v, const tg_array *out, const double *wa
 }
 
 static void judge_bits(const verdict *v, const tg_array *a, const tg_array *b) {
-  CHECKF(a->bytes == b->bytes && (a->bytes == 0 || !memcmp(a->data, b->data, a->bytes)), "%s [%s] on %s, %lld x %lld x %lld, %s: other bits", v->kernel, v->settings,
-         device_name, (long long)v->d[0], (long long)v->d[1], (long long)v->d[2], v->what);
+  CHECKF(a->bytes == b->bytes && (a->bytes == 0 || !memcmp(a->data, b->data, a->bytes)),
+         "%s [%s] on %s, %lld x %lld x %lld, %s: other bits", v->kernel, v->settings, device_name, (long long)v->d[0], (long long)v->d[1],
+         (long long)v->d[2], v->what);
 }
 
 // Elements for which touched() holds must not be finite, all others must have the clean run's bits.
 typedef bool touched_fn(const shape *s, int64_t row, int64_t column, const int64_t *at);
-static void judge_reach(const verdict *v, const tg_array *dirty, const tg_array *clean, const shape *s, touched_fn *touched, const int64_t *at) {
+static void judge_reach(const verdict *v, const tg_array *dirty, const tg_array *clean, const shape *s, touched_fn *touched,
+                        const int64_t *at) {
   const size_t width = dirty->bytes / (size_t)(dirty->dim[0] * dirty->dim[1]);
   int64_t wrong = 0, first = -1;
   for (int64_t r = 0; r < dirty->dim[0]; r++)
@@ -155,9 +158,13 @@ static int64_t packed_bytes(const shape *s) { return (s->N + 31) / 32 * 32 * s->
 
 static bool run_gemm(gemm *g, int threads, tg_array *C) {
   if (C->bytes) memset(C->data, 0xee, C->bytes);
-  if (g->packed && !run("pack_weights", "", threads, 2, (tg_argument[]){{.name = "B", .array = g->B}, {.name = "Bp", .array = g->Bp}})) return false;
-  tg_argument args[5] = {{.name = "A", .array = g->A}, {.name = "B", .array = g->packed ? g->Bp : g->B}, {.name = "C", .array = C},
-                         {.name = "As", .array = g->As}, {.name = "Bs", .array = g->Bs}};
+  if (g->packed && !run("pack_weights", "", threads, 2, (tg_argument[]){{.name = "B", .array = g->B}, {.name = "Bp", .array = g->Bp}}))
+    return false;
+  tg_argument args[5] = {{.name = "A", .array = g->A},
+                         {.name = "B", .array = g->packed ? g->Bp : g->B},
+                         {.name = "C", .array = C},
+                         {.name = "As", .array = g->As},
+                         {.name = "Bs", .array = g->Bs}};
   return run(g->kernel, g->settings, threads, g->As ? 5 : 3, args);
 }
 
@@ -209,10 +216,13 @@ static void all_nan(gemm *g, const verdict *v) {
 
 static bool row_touched(const shape *s, int64_t row, int64_t column, const int64_t *at) { return (void)s, (void)column, row == at[0]; }
 static bool column_touched(const shape *s, int64_t row, int64_t column, const int64_t *at) { return (void)s, (void)row, column == at[0]; }
-static bool block_touched(const shape *s, int64_t row, int64_t column, const int64_t *at) { return (void)s, (void)row, column / 128 == at[0]; }
+static bool block_touched(const shape *s, int64_t row, int64_t column, const int64_t *at) {
+  return (void)s, (void)row, column / 128 == at[0];
+}
 
 // Puts `bits` into element i of an input, runs, and puts the old bits back.
-static void spoil(gemm *g, verdict v, const char *what, tg_array *input, int64_t i, const void *bits, size_t width, touched_fn *touched, int64_t at) {
+static void spoil(gemm *g, verdict v, const char *what, tg_array *input, int64_t i, const void *bits, size_t width, touched_fn *touched,
+                  int64_t at) {
   char old[4], *place = (char *)input->data + (size_t)i * width;
   tg_array *dirty = array_of(tg_dtype_name(g->C->dtype), 2, g->s.M, g->s.N);
   memcpy(old, place, width);
@@ -279,19 +289,23 @@ void conform_pack(int64_t N, int64_t K) {
   if (run("pack_weights", "", 1, 2, (tg_argument[]){{.name = "B", .array = B}, {.name = "Bp", .array = Bp}})) {
     int64_t header[8], counts[2][256] = {{0}};
     memcpy(header, Bp->data, sizeof header);
-    CHECKF(header[1] == N && header[2] == K, "pack_weights: header says %lld x %lld, want %lld x %lld", (long long)header[1], (long long)header[2], (long long)N, (long long)K);
+    CHECKF(header[1] == N && header[2] == K, "pack_weights: header says %lld x %lld, want %lld x %lld", (long long)header[1],
+           (long long)header[2], (long long)N, (long long)K);
     for (int64_t i = 0; i < N * K; i++) counts[0][((uint8_t *)B->data)[i]]++;
     for (int64_t i = 64; i < packed_bytes(&s); i++) counts[1][((uint8_t *)Bp->data)[i]]++;
     counts[0][0] += packed_bytes(&s) - 64 - N * K; // a rearrangement, the rest 0
-    CHECKF(!memcmp(counts[0], counts[1], sizeof counts[0]), "pack_weights %lld x %lld: other codes came out than went in", (long long)N, (long long)K);
+    CHECKF(!memcmp(counts[0], counts[1], sizeof counts[0]), "pack_weights %lld x %lld: other codes came out than went in", (long long)N,
+           (long long)K);
   }
   tg_array_free(ctx, B), tg_array_free(ctx, Bp);
 }
 
 // ---- quantise
 
-// Q against X / S (an f32 quotient: an amax of 8 bits makes true ties common) with the scales that the kernel itself gave, S against the oracle's.
-static void judge_codes(const verdict *v, const tg_array *Q, const tg_array *S, const double *X, const double *scales, int rows, double scale_bound, double share) {
+// Q against X / S (an f32 quotient: an amax of 8 bits makes true ties common) with the scales that the kernel itself gave, S against the
+// oracle's.
+static void judge_codes(const verdict *v, const tg_array *Q, const tg_array *S, const double *X, const double *scales, int rows,
+                        double scale_bound, double share) {
   const int64_t R = Q->dim[0], K = Q->dim[1];
   int64_t wrong = 0, off = 0, first = -1;
   verdict scale_verdict = *v;
@@ -307,8 +321,8 @@ static void judge_codes(const verdict *v, const tg_array *Q, const tg_array *S, 
       if (!ok && wrong++ == 0) first = r * K + k;
     }
   judge(v, wrong, first, first < 0 ? 0 : ((uint8_t *)Q->data)[first], first < 0 ? 0 : X[first]);
-  CHECKF((double)off <= ceil(share * (double)(R * K)), "%s [%s] on %s, %lld x %lld: %lld codes are off by one", v->kernel, v->settings, device_name, (long long)R, (long long)K,
-         (long long)off);
+  CHECKF((double)off <= ceil(share * (double)(R * K)), "%s [%s] on %s, %lld x %lld: %lld codes are off by one", v->kernel, v->settings,
+         device_name, (long long)R, (long long)K, (long long)off);
 }
 
 void conform_quantize(const char *kernel, const char *settings, int64_t R, int64_t K) {
@@ -325,7 +339,8 @@ void conform_quantize(const char *kernel, const char *settings, int64_t R, int64
     x[K - 1] = 0x7f80;
     x[16] = 0x0001, x[17] = 0x8000;
     if (R > 2) x[K + 1] = 0x7f7f;
-    for (int64_t k = 0; R > 8 && k < K; k++) x[4 * K + k] = 0, x[5 * K + k] = x[(R - 1) * K + k] = 0x3980; // 2^-12 stays above the least amax
+    for (int64_t k = 0; R > 8 && k < K; k++)
+      x[4 * K + k] = 0, x[5 * K + k] = x[(R - 1) * K + k] = 0x3980; // 2^-12 stays above the least amax
   }
   verdict v = {kernel, settings, "codes", {R, K, 0}};
   tg_argument args[] = {{.name = "X", .array = X}, {.name = "Q", .array = Q}, {.name = "S", .array = S}};
@@ -350,9 +365,9 @@ void conform_rmsnorm(const char *settings, int64_t T, int64_t H) {
   uint16_t *x = X->data, *w = W->data;
   oracle_fill(ORACLE_BF16, &randomness, T * H, 2, x), oracle_fill(ORACLE_BF16, &randomness, H, 1, w);
   if (T > 2 && H > 2) {
-    x[H + H - 1] = 0x7fc0;                   // row 1 is NaN
-    x[2 * H] = 0x7f80;                       // row 2: one NaN, 0 elsewhere
-    w[H / 2] = 0x7fc0;                       // a column of NaN
+    x[H + H - 1] = 0x7fc0;                    // row 1 is NaN
+    x[2 * H] = 0x7f80;                        // row 2: one NaN, 0 elsewhere
+    w[H / 2] = 0x7fc0;                        // a column of NaN
     for (int64_t h = 0; h < H; h++) x[h] = 0; // row 0: 0
   }
   verdict v = {"rmsnorm", settings, "bounds", {T, H, 0}};
@@ -384,7 +399,8 @@ static void swiglu_plain(const verdict *v, const char *settings, tg_array *G, co
 
 static void swiglu_codes(const verdict *v, const char *settings, tg_array *G, const double *want) {
   const int64_t T = v->d[0], I = v->d[1];
-  tg_array *Q = array_of("e4m3", 2, T, I), *S = array_of("f32", 2, T, blocks(I)), *Q2 = array_of("e4m3", 2, T, I), *S2 = array_of("f32", 2, T, blocks(I));
+  tg_array *Q = array_of("e4m3", 2, T, I), *S = array_of("f32", 2, T, blocks(I)), *Q2 = array_of("e4m3", 2, T, I),
+           *S2 = array_of("f32", 2, T, blocks(I));
   double *s = malloc(sizeof *s * (size_t)(T * blocks(I) + 1));
   tg_argument args[] = {{.name = "G", .array = G}, {.name = "Q", .array = Q}, {.name = "S", .array = S}};
   if (run("swiglu_quantize", settings, 1, 3, args)) {
@@ -406,9 +422,9 @@ void conform_swiglu(const char *kernel, const char *settings, int64_t T, int64_t
   uint16_t *g = G->data;
   oracle_fill(ORACLE_BF16, &randomness, T * 2 * I, 4, g);
   if (T > 1 && I > 2) {
-    g[0] = 0x7fc0, g[2 * I - 1] = 0x7fc0; // NaN in the gate and in the other factor
-    g[2 * I + 1] = 0xc2c8;                // a gate of -100
-    g[2 * I + 2] = 0xff80;                // -Inf: -Inf * 0
+    g[0] = 0x7fc0, g[2 * I - 1] = 0x7fc0;                                                  // NaN in the gate and in the other factor
+    g[2 * I + 1] = 0xc2c8;                                                                 // a gate of -100
+    g[2 * I + 2] = 0xff80;                                                                 // -Inf: -Inf * 0
     for (int64_t i = 0; T > 8 && i < 2 * I; i++) g[8 * I + i] = 0, g[10 * I + i] = 0x3c00; // amax below 1e-4
   }
   const verdict v = {kernel, settings, "bounds", {T, I, 0}};
@@ -432,13 +448,15 @@ static int64_t pick(int64_t below) { return (int64_t)(oracle_next(&randomness) >
 
 // Shapes and tiles that nobody thought of.
 static void conform_random(int count) {
-  static const char *const rows[] = {"1", "2", "4", "8", "16", "32", "64", "128", "192", "256"}, *const columns[] = {"32", "64", "128", "256"};
+  static const char *const rows[] = {"1", "2", "4", "8", "16", "32", "64", "128", "192", "256"}, *const columns[] = {"32", "64", "128",
+                                                                                                                     "256"};
   for (int i = 0; i < count; i++) {
     for (size_t g = 0; g < sizeof gemms / sizeof *gemms; g++) {
       const bool fp8 = !strcmp(gemms[g].kernel, "gemm_fp8");
       const shape s = {1 + pick(140), 1 + pick(300), fp8 ? 16 * (1 + pick(40)) : 1 + pick(640)};
       char settings[64];
-      snprintf(settings, sizeof settings, "%s%sBM=%s,BN=%s", gemms[g].settings, *gemms[g].settings ? "," : "", rows[pick(10)], columns[pick(4)]);
+      snprintf(settings, sizeof settings, "%s%sBM=%s,BN=%s", gemms[g].settings, *gemms[g].settings ? "," : "", rows[pick(10)],
+               columns[pick(4)]);
       if (!fp8) snprintf(settings + strlen(settings), 16, ",BK=%d", 16 << pick(4));
       if (!strcmp(device_name, "cpu")) snprintf(settings + strlen(settings), 16, ",kc=%d", (int)(128 * (1 + pick(4))));
       conform_gemm(gemms[g].kernel, settings, s);
@@ -451,7 +469,8 @@ static void conform_random(int count) {
 }
 
 void conform_some(void) {
-  const shape shapes[] = {{0, 24, 16}, {1, 1, 16}, {1, 576, 144}, {2, 24, 0}, {2, 129, 128}, {3, 129, 144}, {17, 24, 144}, {64, 129, 16}, {129, 129, 144}, {257, 24, 128}, {3, 576, 2048}};
+  const shape shapes[] = {{0, 24, 16},   {1, 1, 16},    {1, 576, 144},   {2, 24, 0},     {2, 129, 128}, {3, 129, 144},
+                          {17, 24, 144}, {64, 129, 16}, {129, 129, 144}, {257, 24, 128}, {3, 576, 2048}};
   for (size_t g = 0; g < sizeof gemms / sizeof *gemms; g++) {
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) conform_gemm(gemms[g].kernel, gemms[g].settings, shapes[i]);
     const char *tiles[] = {"BM=1,BN=32", "BM=4,BN=128", "BM=16,BN=64", "BM=128,BN=256"};
@@ -465,7 +484,8 @@ void conform_some(void) {
   const int64_t rows[][2] = {{0, 128}, {1, 16}, {3, 0}, {17, 144}, {129, 128}, {3, 2048}};
   for (int i = 0; i < 6; i++) {
     const int64_t r = rows[i][0], c = rows[i][1];
-    conform_quantize("quantize_rows", "", r, c), conform_quantize("quantize_rows", "ue8m0=1", r, c), conform_quantize("quantize_blocks", "", r, c);
+    conform_quantize("quantize_rows", "", r, c), conform_quantize("quantize_rows", "ue8m0=1", r, c),
+        conform_quantize("quantize_blocks", "", r, c);
     conform_rmsnorm("", r, c), conform_swiglu("swiglu", "", r, c), conform_swiglu("swiglu_quantize", "", r, c);
     conform_swiglu("swiglu", "clamp=7", r, c), conform_swiglu("swiglu_quantize", "clamp=7", r, c);
   }

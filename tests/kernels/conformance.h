@@ -1,16 +1,15 @@
 // The library's kernels on a device, judged element by element against the float64 oracles. What runs is a table of cases; the device is a
 // parameter, so that every device is held to the same.
 //
-// For each shape: a run on NaN alone comes first, so that whatever scratch and freed memory hold afterwards shows if it leaks into a result; then
-// the bounds, the same bits from one, two and three threads, and NaN and Inf put into single places, which must reach exactly the elements that
-// depend on them and leave every other one as it was, bit by bit.
+// For each shape: a run on NaN alone comes first, so that whatever scratch and freed memory hold afterwards shows if it leaks into a
+// result; then the bounds, the same bits from one, two and three threads, and NaN and Inf put into single places, which must reach exactly
+// the elements that depend on them and leave every other one as it was, bit by bit.
 #ifndef TG_CONFORMANCE_H
 #define TG_CONFORMANCE_H
 #include <math.h>
 
 #include "oracle.h"
 #include "tegula/tegula.h"
-
 
 typedef struct shape {
   int64_t M, N, K;

@@ -1,11 +1,11 @@
-// .npy files: what numpy and ml_dtypes write (tests/golden/make_npy.py) is read, what is written can be read byte for byte as numpy would have it,
-// and hostile files are refused in a sentence that names them.
+// .npy files: what numpy and ml_dtypes write (tests/golden/make_npy.py) is read, what is written can be read byte for byte as numpy would
+// have it, and hostile files are refused in a sentence that names them.
+#include <dirent.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <signal.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
-#include <dirent.h>
 #include <unistd.h>
 
 #include "tegula/tegula.h"
@@ -51,8 +51,8 @@ static void check_reading(void) {
     check_values(own[i], NULL, own[i], 2, 2, 3);
     check_values(own[i], own[i], own[i], 2, 2, 3);
   }
-  const char *raw[][2] = {{"bf16", "bf16"}, {"bf16_void", "bf16"}, {"e4m3", "e4m3"}, {"e4m3_void", "e4m3"}, {"e4m3fnuz_void", "e4m3fnuz"},
-                          {"e5m2_void", "e5m2"},
+  const char *raw[][2] = {{"bf16", "bf16"},      {"bf16_void", "bf16"},         {"e4m3", "e4m3"},
+                          {"e4m3_void", "e4m3"}, {"e4m3fnuz_void", "e4m3fnuz"}, {"e5m2_void", "e5m2"},
                           {"e2m1_void", "e2m1"}};
   for (int i = 0; i < 7; i++) check_values(raw[i][0], raw[i][1], raw[i][1], 2, 2, 3);
   check_values("e2m1_3x2", "e2m1", "e2m1", 2, 3, 2);
@@ -126,7 +126,8 @@ static void check_hostile(void) {
   refused(make_npy("long.npy", "{'descr': '<f4', 'fortran_order': False, 'shape': (4,), }", 17), NULL, "17 bytes");
   refused(make_npy("over.npy", "{'descr': '<f4', 'fortran_order': False, 'shape': (4611686018427387904, 4), }", 0), NULL, "2^60");
   refused(make_npy("wrap.npy", "{'descr': '<f8', 'fortran_order': False, 'shape': (2305843009213693953,), }", 8), NULL, "2^60");
-  refused(make_npy("zero.npy", "{'descr': '<f8', 'fortran_order': False, 'shape': (922337203685477580, 0, 922337203685477580), }", 0), NULL, "2^60");
+  refused(make_npy("zero.npy", "{'descr': '<f8', 'fortran_order': False, 'shape': (922337203685477580, 0, 922337203685477580), }", 0), NULL,
+          "2^60");
   refused(make_npy("digits.npy", "{'descr': '<f8', 'fortran_order': False, 'shape': (99999999999999999999,), }", 8), NULL, "2^63");
   refused(make_npy("neg.npy", "{'descr': '<f4', 'fortran_order': False, 'shape': (-1,), }", 4), NULL, "whole numbers");
   refused(make_npy("rank.npy", "{'descr': '<f4', 'fortran_order': False, 'shape': (1,1,1,1,1,1,1,1,1), }", 4), NULL, "8 axes");
@@ -161,7 +162,8 @@ static bool same_file(const char *a, const char *b) {
 
 // Written files are numpy's own, byte for byte.
 static void check_writing(void) {
-  const char *names[] = {"f32", "f16", "f64", "i8", "i32", "i64", "i1", "bf16", "e4m3", "e8m0", "e2m1_3x2", "scalar", "vector", "empty_0x7"};
+  const char *names[] = {"f32",  "f16",  "f64",  "i8",       "i32",    "i64",    "i1",
+                         "bf16", "e4m3", "e8m0", "e2m1_3x2", "scalar", "vector", "empty_0x7"};
   const char *dtypes[] = {NULL, NULL, NULL, NULL, NULL, NULL, NULL, "bf16", "e4m3", "e8m0", "e2m1", NULL, NULL, NULL};
   for (int i = 0; i < 14; i++) {
     char out[PATH_MAX];
@@ -194,7 +196,8 @@ static void check_failing_writes(void) {
   small.rlim_max = old.rlim_max;
   signal(SIGXFSZ, SIG_IGN);
   setrlimit(RLIMIT_FSIZE, &small);
-  CHECK(tg_npy_write(ctx, out, a) == TG_FAILED && strstr(tg_error_message(ctx), "old.npy") && strstr(tg_error_message(ctx), "nothing was left"));
+  CHECK(tg_npy_write(ctx, out, a) == TG_FAILED && strstr(tg_error_message(ctx), "old.npy") &&
+        strstr(tg_error_message(ctx), "nothing was left"));
   setrlimit(RLIMIT_FSIZE, &old);
   CHECK(files_in(dir) == before);
   FILE *f = fopen(out, "rb");

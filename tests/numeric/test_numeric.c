@@ -23,7 +23,8 @@ static void check_decode(FILE *in, int dtype, int n) {
     CHECK(fscanf(in, "%x", &want) == 1);
     const double got = tg_decode(dtype, (uint64_t)code);
     if (want == 0x7fc00000) CHECKF(isnan(got), "%s %02x is %g", tg_dtypes[dtype].name, code, got);
-    else CHECKF(got == f32_of(want) && bits_of((float)got) == want, "%s %02x is %g, want %g", tg_dtypes[dtype].name, code, got, f32_of(want));
+    else
+      CHECKF(got == f32_of(want) && bits_of((float)got) == want, "%s %02x is %g, want %g", tg_dtypes[dtype].name, code, got, f32_of(want));
   }
 }
 
@@ -54,7 +55,8 @@ static void check_encode(FILE *in, int dtype, int n) {
     CHECKF(got_sat == sat, "%s of %08x (%g) saturating is %02x, want %02x", name, bits, x, got_sat, sat);
     if (dtype == TG_BF16) CHECKF(tg_f32_to_bf16(x) == ieee, "fast bf16 of %08x is %04x, want %04x", bits, tg_f32_to_bf16(x), ieee);
     if (dtype == TG_E4M3) {
-      CHECKF(tg_f32_to_e4m3(x, TG_ROUND_IEEE) == ieee, "fast e4m3 of %08x is %02x, want %02x", bits, tg_f32_to_e4m3(x, TG_ROUND_IEEE), ieee);
+      CHECKF(tg_f32_to_e4m3(x, TG_ROUND_IEEE) == ieee, "fast e4m3 of %08x is %02x, want %02x", bits, tg_f32_to_e4m3(x, TG_ROUND_IEEE),
+             ieee);
       CHECKF(tg_f32_to_e4m3(x, TG_ROUND_SAT) == sat, "fast e4m3 of %08x is %02x, want %02x", bits, tg_f32_to_e4m3(x, TG_ROUND_SAT), sat);
     }
   }

@@ -1,9 +1,9 @@
 // label: long
 // Every one of the 2^32 floats, encoded to f16, bf16, e4m3, e4m3fnuz and e5m2.
 //
-// Against an independent definition: walk the magnitudes upwards beside the sorted list of the format's values (made here from sign, exponent and
-// mantissa); a value belongs to the lower neighbour below their midpoint, to the upper above it, to the even code on it. And against checksums of
-// ml_dtypes' own conversions, one for each 2^24 floats (tests/golden/make_numeric.py --sums).
+// Against an independent definition: walk the magnitudes upwards beside the sorted list of the format's values (made here from sign,
+// exponent and mantissa); a value belongs to the lower neighbour below their midpoint, to the upper above it, to the even code on it. And
+// against checksums of ml_dtypes' own conversions, one for each 2^24 floats (tests/golden/make_numeric.py --sums).
 #include <math.h>
 #include <omp.h>
 #include <stdint.h>
@@ -92,7 +92,8 @@ int main(void) {
 #pragma omp critical
       {
         CHECKF(wrong == 0, "%s: %ld floats of %02x000000… are encoded wrongly", tg_dtypes[formats[f].dtype].name, wrong, chunk);
-        CHECKF(sum == golden[chunk][f], "%s: checksum of floats %02x000000… is not that of ml_dtypes", tg_dtypes[formats[f].dtype].name, chunk);
+        CHECKF(sum == golden[chunk][f], "%s: checksum of floats %02x000000… is not that of ml_dtypes", tg_dtypes[formats[f].dtype].name,
+               chunk);
       }
     }
   return test_done();
