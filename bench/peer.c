@@ -1,7 +1,7 @@
 // tegula-peer PEER: one competitor of the GEMM benchmark as a process that bench/run.py drives over a line protocol, so that OpenMP runtimes
 // never mix and rounds can be interleaved.
 //
-//   peers     tegula:KERNEL[:packed]   a library kernel, with the database's config for the shape
+//   peers     tegula:KERNEL[:P=V,…]    a library kernel, with these settings, else the database's config for the shape
 //             blas:FILE                cblas_sgemm (cblas_sgemv for M = 1) of a library, weights ready in f32
 //             mkl_fp8:FILE             MKL's cblas_gemm_e4m3e4m3f32 (no scales)
 //             peak                     FMA in registers: the machine's f32 limit
@@ -21,7 +21,9 @@ typedef void fp8_gemm(int order, int ta, int tb, int m, int n, int k, float alph
 
 typedef struct {
   const char *kind, *kernel, *file; // "tegula", "blas", "mkl_fp8", "peak"
-  bool packed;
+  tg_binding settings[16];
+  int nsettings;
+  bool packed; // among the settings
   tg_context *ctx;
   tg_device *device;
   tg_source *source;
@@ -78,8 +80,7 @@ static tg_status prepare_tegula(peer *p) {
   args[n++] = (tg_argument){.name = "C", .array = make_array(p, fp8 ? "bf16" : dtype, 2, p->M, p->N, 0)};
   tg_status status = p->packed ? pack(p, args[1].array, &args[1].array) : TG_OK;
   if (status) return status;
-  tg_binding packed = {"packed", "1"};
-  return tg_prepare(p->device, p->source, &(tg_run_options){.settings = {p->packed, &packed}, .threads = p->threads}, n, args, &p->launchable);
+  return tg_prepare(p->device, p->source, &(tg_run_options){.settings = {p->nsettings, p->settings}, .threads = p->threads}, n, args, &p->launchable);
 }
 
 static void release(peer *p) {
@@ -164,6 +165,18 @@ static void run(peer *p, int repeat) {
   printf("%.9g\n", best);
 }
 
+static const char *read_settings(peer *p, char *list) {
+  char *save = NULL;
+  for (char *item = strtok_r(list, ",", &save); item; item = strtok_r(NULL, ",", &save)) {
+    char *equals = strchr(item, '=');
+    if (!equals || p->nsettings == 16) return "settings are P=V,…";
+    *equals = 0;
+    p->settings[p->nsettings++] = (tg_binding){item, equals + 1};
+    if (!strcmp(item, "packed") && !strcmp(equals + 1, "1")) p->packed = true;
+  }
+  return NULL;
+}
+
 static const char *open_peer(peer *p, char *word) {
   p->kind = strtok(word, ":");
   char *rest = strtok(NULL, ":"), *more = strtok(NULL, ":");
@@ -171,7 +184,8 @@ static const char *open_peer(peer *p, char *word) {
   if (!rest) return "the peer wants a kernel or a library after ':'";
   if (!strcmp(p->kind, "tegula")) {
     p->kernel = rest;
-    p->packed = more && !strcmp(more, "packed");
+    const char *wrong = more ? read_settings(p, more) : NULL;
+    if (wrong) return wrong;
     if (tg_context_new(NULL, &p->ctx)) return "out of memory";
     if (tg_device_open(p->ctx, "cpu", &p->device) || tg_source_load(p->ctx, rest, &p->source)) return tg_error_message(p->ctx);
     return NULL;

@@ -62,7 +62,7 @@ def peers_of(build, kernel, threads, python):
     mkl_env = dict(env, LD_LIBRARY_PATH=libraries)
     peers = [Peer("peak", [program, "peak"], env)]
     if kernel == "gemm_fp8":
-        peers.append(Peer("tegula packed", [program, "tegula:gemm_fp8:packed"], env))
+        peers.append(Peer("tegula packed", [program, "tegula:gemm_fp8:packed=1"], env))
     peers.append(Peer("tegula", [program, "tegula:" + kernel], env))
     peers.append(Peer("openblas f32", [program, "blas:libopenblas.so.0"], env))
     if mkl:
