@@ -267,32 +267,10 @@ static void emit_bitcast(tg_llvm *e, tg_op *op) {
   tg_llvm_set(op, x);
 }
 
-// Sixteen codes, each to the top byte of an i32: a byte shuffle within 128-bit halves, which costs less than widening across them.
-static LLVMValueRef to_top_bytes(tg_llvm *e, LLVMValueRef codes) {
-  int twice[32], all[16];
-  for (int i = 0; i < 32; i++) twice[i] = i % 16;
-  for (int i = 0; i < 16; i++) all[i] = i;
-  LLVMValueRef both = tg_llvm_shuffle(e, codes, codes, 32, twice), part[2];
-  for (int h = 0; h < 2; h++) {
-    LLVMValueRef mask[32];
-    for (int i = 0; i < 32; i++) mask[i] = LLVMConstInt(e->i8, i % 4 == 3 ? (unsigned)(8 * h + i / 4) : 0x80, 0);
-    LLVMValueRef args[] = {both, LLVMConstVector(mask, 32)};
-    LLVMValueRef bytes = tg_llvm_intrinsic(e, "llvm.x86.avx2.pshuf.b", 0, NULL, 2, args);
-    part[h] = LLVMBuildBitCast(B, bytes, LLVMVectorType(e->i32, 8), "");
-  }
-  return tg_llvm_shuffle(e, part[0], part[1], 16, all);
-}
-
-// The code's exponent and mantissa in the place of binary16's, 2^-8 too small, or of f32's, 2^-120 too small; neither place knows e4m3's
-// NaN.
+// The code's exponent and mantissa in the place of binary16's, 2^-8 too small; e4m3's NaN is a number there.
 static void emit_decode(tg_llvm *e, tg_op *op) {
   LLVMValueRef bits = tg_llvm_in(op, 0);
-  const int64_t scale = tg_attr_int(op, "scale", 8);
-  if (scale == 120) {
-    bool shuffles = tg_llvm_lanes(LLVMTypeOf(bits)) == 16 && e->options->machine->vector_bits >= 256;
-    LLVMValueRef top = shuffles ? to_top_bytes(e, bits) : shlk(e, zext(e, bits, e->i32), 24);
-    tg_llvm_set(op, tg_llvm_bitcast(e, andk(e, LLVMBuildAShr(B, top, ki(top, 4), ""), 0x87f00000), e->f32));
-  } else if (e->f16c) {
+  if (e->f16c) {
     LLVMValueRef wide = LLVMBuildSExt(B, bits, tg_llvm_like_value(bits, e->i16), "");
     tg_llvm_set(op, half_to_f32(e, andk(e, shlk(e, wide, 7), 0xbfff)));
   } else {

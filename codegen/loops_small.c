@@ -11,15 +11,13 @@
 
 #include "codegen/loops_dot.h"
 
-enum { SMALL_ROWS = 4, SMALL_STRIP = 8192, PREFETCH = 4096 };
+enum { SMALL_ROWS = 4, SMALL_STRIP = 8192, PREFETCH = 4096, DECODED = 256 /* `decode` gives b times 2^-8; a is packed times 2^8 */ };
 
 typedef struct small_job {
   dot_job *J;
   bool along;               // lanes run along the reduced axis
   bool raw;                 // b is e4m3, decoded without its NaN codes
-  int scale, before;        // b comes out times 2^-scale: a is packed times 2^before, sums are multiplied by what is left
   int rows, columns, lanes; // of a group; the group is columns * lanes wide when the lanes run along the columns
-  int piece;                // lanes decoded at a time
   bool groups;              // columns fall in groups that share a scale
   tg_value *group;          // number of that group
   int64_t group_columns;
@@ -37,7 +35,7 @@ static void pack_body(lower *L, nest *N, const pos *p) {
     q.at[1] = loops_dot_scale_index(L, J, &p->at[1], p->lanes, J->K, J->sb->type.dim[1]);
     x = loops_bin(L, TG_OP_MUL, x, loops_eval(L, J->sb, &q));
   }
-  if (S->raw) x = loops_bin(L, TG_OP_MUL, x, loops_const(L, TG_F32, ldexp(1, S->before)));
+  if (S->raw) x = loops_bin(L, TG_OP_MUL, x, loops_const(L, TG_F32, DECODED));
   pos to = *p;
   lane_index start = loops_var(J->offset);
   loops_add_index(&to.at[1], &start, p->lanes, 1);
@@ -57,15 +55,15 @@ static void pack(lower *L, small_job *S) {
 
 // ---- products
 
-// b at a position as f32, times 2^-scale when raw, times 2^-before in the exact form of raw.
+// b at a position as f32, times 2^-8 when raw and in the exact form of raw.
 static tg_value *b_value(lower *L, small_job *S, const pos *p, bool raw) {
   tg_value *x = loops_eval(L, S->J->b, p);
   if (raw) {
     tg_type type = p->lanes > 1 ? tg_vector_type(TG_F32, p->lanes) : tg_scalar_type(TG_F32);
-    return loops_pure(L, TG_OP_DECODE, 1, &x, 2, (tg_attr[]){TG_ATYPE("type", type), TG_AINT("scale", S->scale)});
+    return loops_pure(L, TG_OP_DECODE, 1, &x, 1, (tg_attr[]){TG_ATYPE("type", type)});
   }
   x = loops_splat(L, loops_cast(L, x, TG_F32), p->lanes);
-  return S->raw ? loops_bin(L, TG_OP_MUL, x, loops_const(L, TG_F32, ldexp(1, -S->before))) : x;
+  return S->raw ? loops_bin(L, TG_OP_MUL, x, loops_const(L, TG_F32, 1.0 / DECODED)) : x;
 }
 
 static tg_value *b_codes(lower *L, small_job *S, const pos *p, tg_value *seen) {
@@ -84,13 +82,6 @@ typedef struct sums {
   int sets, set; // steps of the reduced axis take turns, so that additions overlap
   bool along, raw;
 } sums;
-
-static pos sub_lanes(const pos *p, int first, int lanes) {
-  pos q = *p;
-  q.lanes = lanes;
-  for (int a = 0; a < p->rank; a++) memmove(q.at[a].c, p->at[a].c + first, sizeof(int32_t) * (size_t)lanes);
-  return q;
-}
 
 static void accumulate(lower *L, tg_value **acc, tg_value *x, tg_value *y) {
   int lanes = loops_lanes(*acc), parts = loops_lanes(x) / lanes;
@@ -126,13 +117,10 @@ static void step(lower *L, nest *N, const pos *k) {
       for (int l = 0; l < LOOPS_LANES; l++) next.at[1].c[l] += s->columns;
       loops_prefetch(L, J->b, &next);
     }
-    for (int i = 0; i < b.lanes; i += S->piece) {
-      pos bi = sub_lanes(&b, i, b.lanes < S->piece ? b.lanes : S->piece), ai = s->along ? sub_lanes(&a, i, bi.lanes) : a;
-      tg_value *x = s->rows ? b_value(L, S, &bi, s->raw) : NULL;
-      for (int r = 0; r < s->rows; r++) {
-        for (int l = 0; l < LOOPS_LANES; l++) ai.at[0].c[l] = r;
-        accumulate(L, &s->acc[(s->set * s->rows + r) * s->columns + c], x, loops_read_buffer(L, J->apack, &ai, TG_F32));
-      }
+    tg_value *x = s->rows ? b_value(L, S, &b, s->raw) : NULL;
+    for (int r = 0; r < s->rows; r++) {
+      for (int l = 0; l < LOOPS_LANES; l++) a.at[0].c[l] = r;
+      accumulate(L, &s->acc[(s->set * s->rows + r) * s->columns + c], x, loops_read_buffer(L, J->apack, &a, TG_F32));
     }
   }
   if (s->raw && !s->along) { // all columns' codes at once
@@ -225,7 +213,6 @@ static void add_to_c(lower *L, small_job *S, sums *s) {
       p.at[1] = loops_var(s->column);
       for (int l = 0; l < LOOPS_LANES; l++) p.at[0].c[l] = r, p.at[1].c[l] += s->along ? c : c * s->lanes + l;
       if (s->along && x->type.rank) x = loops_pure(L, TG_OP_VREDUCE, 1, &x, 1, (tg_attr[]){TG_ASTR("kind", "sum")});
-      if (s->raw && S->scale > S->before) x = loops_bin(L, TG_OP_MUL, x, loops_const(L, TG_F32, ldexp(1, S->scale - S->before)));
       if (s->raw && !s->along) { // each lane has looked at its own column
         tg_value *seen = s->acc[s->n], *codes = s->columns > 1 ? loops_part(L, seen, c, s->lanes) : seen;
         x = loops_select(L, loops_bin(L, TG_OP_EQ, codes, loops_const(L, TG_I8, 0x7f)), loops_const(L, TG_F32, NAN), x);
@@ -308,10 +295,6 @@ bool loops_dot_small(lower *L, dot_job *J, tg_value *lb, tg_value *init) {
   tg_value *inside = loops_dot_columns_inside(L, J, &columns);
   small_job S = {.J = J, .rows = J->M, .along = columns.probe.unit_bytes != 0, .raw = J->b->type.dtype == TG_E4M3};
   int vector = L->machine && L->machine->vector_bits >= 512 ? 32 : 16;
-  // 2^64 * a * scales and sums * 2^-56 stay far from both ends of f32.
-  S.scale = S.raw && L->machine->vector_bits == 256 ? 120 : 8;
-  S.before = S.scale == 120 ? 64 : 8;
-  S.piece = S.scale == 120 ? 16 : LOOPS_LANES;
   if (S.along) {
     S.columns = J->M <= 2 ? 4 : 2;
     S.lanes = S.raw ? LOOPS_LANES : vector;
