@@ -47,7 +47,7 @@ static void count(void *user, const char *line, bool ok) {
 int main(void) {
   char command[512], cache[64];
   if (!mkdtemp(root)) return 1;
-  snprintf(command, sizeof command, "mkdir %s/kernels && ln -s %s/lua %s/lua", root, ROOT_DIR, root);
+  snprintf(command, sizeof command, "mkdir %s/kernels && ln -s '%s/lua' %s/lua", root, ROOT_DIR, root);
   CHECK(system(command) == 0);
   snprintf(cache, sizeof cache, "%s/cache", root);
   put("right", right);
