@@ -271,7 +271,7 @@ static void locate(lower *L, const tg_op *op, const view *v, const pos *p, addre
       sum_add(L, &s, loops_mul(L, i, stride));
       continue;
     }
-    used[a] = x;
+    if (range) used[a] = x; // the index of a scalar does not outlive this trip
     tg_value *start = range ? loops_scalar(L, index->def->in[0]) : loops_cast(L, loops_scalar(L, index), TG_I64);
     sum_add(L, &s, loops_mul(L, start, stride));
     for (int i = 0; i < x->n; i++) sum_add(L, &s, loops_mul(L, loops_mulc(L, loops_divc(L, x->t[i].v, x->t[i].div), x->t[i].coef), stride));
