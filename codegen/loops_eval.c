@@ -127,7 +127,7 @@ static tg_value *eval_join(lower *L, tg_op *op, const pos *p) {
   q.rank = axis;
   const lane_index *x = &p->at[axis];
   if (!loops_uniform(x, p->lanes)) return lane_by_lane(L, op->out[0], p);
-  if (x->n == 0) return loops_eval(L, op->in[x->c[0]], &q);
+  if (x->n == 0) return loops_eval(L, op->in[x->c[0] != 0], &q); // lanes beyond the tile may be asked for; nobody keeps them
   tg_value *a = loops_eval(L, op->in[0], &q), *b = loops_eval(L, op->in[1], &q);
   if (L->probe) L->probe->varies = true;
   tg_value *first = loops_bin(L, TG_OP_EQ, loops_index_value(L, x, 1), loops_int(L, 0));
