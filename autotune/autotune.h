@@ -22,14 +22,12 @@ double tg_rng_unit(tg_rng *rng);                    // uniform in [0, 1), 53 bit
 double tg_median(double *values, int n);                   // sorts the values; n > 0
 double tg_mad(const double *sorted, int n, double median); // median absolute deviation of at most 4096 values
 
-// ---- JSON out (document.c)
-void tg_doc_quote(tg_text *text, const char *string);
-void tg_doc_number(tg_text *text, double value);           // whole numbers in full, others to nine digits; null when not finite
-void tg_doc_bindings(tg_text *text, tg_bindings bindings); // {"BM":64,"mode":"x"}: plain integers become numbers
-tg_bindings tg_doc_read_bindings(tg_arena *arena,
-                                 const struct cJSON *object);       // the inverse; n = -1 when it is not such an object, or names one twice
-const char *tg_binding_get(tg_bindings bindings, const char *name); // NULL when absent
-bool tg_bindings_equal(tg_bindings a, tg_bindings b);               // as sets
+// ---- reading JSON, and name=value lists (document.c)
+// The inverse of tg_json_bindings; n = -1 when it is not such an object, or names one twice.
+tg_bindings tg_doc_read_bindings(tg_arena *arena, const struct cJSON *object);
+double tg_doc_read_number(const struct cJSON *object, const char *name);     // 0 when there is no such number
+const char *tg_binding_get(tg_bindings bindings, const char *name);          // NULL when absent
+bool tg_bindings_equal(tg_bindings a, tg_bindings b);                        // as sets
 tg_bindings tg_bindings_join(tg_arena *arena, tg_bindings a, tg_bindings b); // a, then those of b that a does not name
 
 char *tg_doc_finish(const tg_text *text); // a copy that tg_string_free frees
@@ -82,7 +80,7 @@ typedef struct tg_db_record {
   const char *kernel, *signature, *device, *target, *family, *machine, *version, *lane, *strategy;
   tg_bindings statics, shape, settings, config; // settings: options that differ from their defaults
   int threads, runs;
-  bool final; // measured again among the finalists; else the best so far of a run that was going on
+  bool final; // measured again among the finalists, as was what it replaces; else the best so far of a run that was going on
   double seconds, mad;
   uint64_t seed;
   int64_t time; // Unix seconds
@@ -98,8 +96,8 @@ typedef struct tg_db {
 void tg_db_init(tg_db *db, tg_context *ctx);
 void tg_db_free(tg_db *db);
 void tg_db_parse(tg_db *db, const char *text, size_t size); // adds the records of a text; counts what it skips
-void tg_db_read(tg_db *db, tg_context *ctx,
-                const char *file); // a missing file is empty; one warning with file:line when lines were skipped
+// A missing file is empty; one warning with file:line when lines were skipped.
+void tg_db_read(tg_db *db, tg_context *ctx, const char *file);
 char *tg_db_line(tg_arena *arena, const tg_db_record *record, size_t *size);
 // Appends whole lines under a lock, in one write; mends a torn last line of an earlier writer. Throws TG_FAILED with file and reason; then
 // the file is as it was.
@@ -115,9 +113,9 @@ typedef struct tg_db_query {
   void *user;
 } tg_db_query;
 // The record to use, best level first: this shape on this machine; the nearest shape on this machine; the nearest on machines of this
-// target; on the family. Among equals an earlier database wins, so that the user's overlays the shipped one. NULL when none fits.
+// target; on the family. Among equals an earlier database wins, so that the user's overlays the shipped one; then threads nearest,
+// final records, this version's, the newest (on this machine), the fastest. NULL when none fits.
 const tg_db_record *tg_db_find(int ndbs, const tg_db *dbs, const tg_db_query *query, tg_db_level *level);
-double tg_db_distance(tg_bindings a, tg_bindings b); // squared doublings over the letters; INFINITY when they name unlike letters
 
 // What identifies tuning of a kernel on a device; `source` may be asked with settings and shape.
 typedef struct tg_subject {
@@ -198,8 +196,6 @@ void tg_reference_map(tg_context *ctx, tg_arena *arena, int fd, const tg_inputs 
 void tg_reference_unmap(tg_reference *reference);
 // NULL when every covered element is within tolerance, else a sentence with the first bad element and their number.
 const char *tg_gate(tg_arena *arena, const tg_reference *reference, const tg_inputs *outputs);
-// Difference that two right results of this dtype may show at one element.
-double tg_tolerance(int dtype, double reference, double magnitude);
 
 // ---- measuring in another process (measure.c: the side that asks; serve.c: the side that measures)
 typedef struct tg_setup { // what the measuring process needs to know once
@@ -231,13 +227,16 @@ typedef struct tg_backend {
 extern const tg_backend tg_backend_device; // backend.c
 // Serves requests on a socket until it closes; the exit status. Called by `tegula-worker measure` and by tests.
 int tg_measure_serve(int fd, const tg_backend *backend);
-#define TG_MEASURE_FD 3 // where a measuring program finds its socket
+#define TG_MEASURE_FD 3                                      // where a measuring program finds its socket
+bool tg_measure_send(int fd, const char *data, size_t size); // all of it; false when the other side is gone
+void tg_trial_read(const struct cJSON *json, tg_trial *out); // a reply, or a line of the journal
 
 typedef struct tg_measurer {
   tg_context *ctx;
   const char *const *argv; // measuring program
   tg_setup setup;
   int pid, fd; // 0, -1 while none is running
+  int end;     // readable once the process has ended; -1 where the system has no such descriptor
 } tg_measurer;
 void tg_measurer_init(tg_measurer *m, tg_context *ctx, const char *const *argv, const tg_setup *setup);
 void tg_measurer_stop(tg_measurer *m);
@@ -265,6 +264,8 @@ typedef struct tg_plan {
   double patience; // seconds that any candidate is given; slow default configs add to it. 0 = 10
   int nseeds;
   const int *seeds; // configs to try after the default one
+  int standing;     // config that the database gives for this very subject; -1 when it is not of this space
+  double to_beat;   // seconds that its record claims, 0 = there is no record
   const char *const *argv;
   tg_setup setup;
   const char *database; // NULL: nothing is recorded

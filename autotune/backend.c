@@ -1,6 +1,4 @@
 // What the measuring process does for a real device: loads the kernel, makes the inputs once, compiles and launches candidates.
-#include <time.h>
-
 #include "autotune/autotune.h"
 #include "targets/run.h"
 
@@ -73,21 +71,15 @@ static double prepare(void *state, tg_bindings config) {
   return tg_launchable_compile_seconds(d->launchable);
 }
 
-static double processor_seconds(void) {
-  struct timespec t;
-  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
-  return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
 // One host thread is timed by its processor time: what else the machine does must not decide between candidates.
 static void run(void *state, int repeat, double *seconds) {
   bench_device *d = state;
   bool own_time = d->subject.threads == 1 && !strcmp(d->subject.family, "cpu");
   if (!own_time) tg_check_status(d->ctx, tg_launchable_run(d->launchable, repeat, seconds));
   for (int i = 0; own_time && i < repeat; i++) {
-    double begin = processor_seconds();
+    double begin = tg_processor_seconds();
     tg_check_status(d->ctx, tg_launchable_run(d->launchable, 1, NULL));
-    seconds[i] = processor_seconds() - begin;
+    seconds[i] = tg_processor_seconds() - begin;
   }
 }
 

@@ -2,6 +2,7 @@
 #include <math.h>
 
 #include "autotune/autotune.h"
+#include "targets/json.h"
 #include "targets/run.h"
 
 enum { MAX_RUNS = 4096, MIN_RUNS = 5 };
@@ -64,16 +65,6 @@ static tg_work work_of(benching *b) {
   return work;
 }
 
-static void add_number(tg_text *text, const char *name, double value) {
-  tg_text_add(text, ",\"%s\":", name);
-  tg_doc_number(text, value);
-}
-
-static void add_string(tg_text *text, const char *name, const char *value) {
-  tg_text_add(text, "%s\"%s\":", text->size > 1 ? "," : "", name);
-  tg_doc_quote(text, value);
-}
-
 static void write_document(benching *b) {
   const tg_subject *s = &b->subject;
   tg_text text = {.arena = &b->arena};
@@ -81,35 +72,30 @@ static void write_document(benching *b) {
   tg_work work = work_of(b);
   tg_limits limits = tg_limits_get(b->ctx, s->threads);
   tg_text_add(&text, "{");
-  add_string(&text, "kernel", s->signature->name);
-  add_string(&text, "device", s->device);
-  add_string(&text, "target", s->compiled_for);
-  tg_text_add(&text, ",\"shape\":");
-  tg_doc_bindings(&text, tg_bindings_join(&b->arena, s->shape, s->statics));
-  tg_text_add(&text, ",\"config\":");
-  tg_doc_bindings(&text, config_of(b, is_tuned));
-  tg_text_add(&text, ",\"options\":");
-  tg_doc_bindings(&text, config_of(b, is_option));
-  add_string(&text, "config_source", tg_launchable_config_source(b->launchable));
-  tg_text_add(&text, ",\"threads\":%d,\"runs\":%d,\"seconds\":{\"min\":", s->threads, b->runs);
-  tg_doc_number(&text, b->times[0]); // tg_median left them sorted
-  add_number(&text, "median", median);
-  add_number(&text, "mad", tg_mad(b->times, b->runs, median));
+  tg_json_put_string(&text, "kernel", s->signature->name);
+  tg_json_put_string(&text, "device", s->device);
+  tg_json_put_string(&text, "target", s->compiled_for);
+  tg_json_put_bindings(&text, "shape", tg_bindings_join(&b->arena, s->shape, s->statics));
+  tg_json_put_bindings(&text, "config", config_of(b, is_tuned));
+  tg_json_put_bindings(&text, "options", config_of(b, is_option));
+  tg_json_put_string(&text, "config_source", tg_launchable_config_source(b->launchable));
+  tg_json_put_int(&text, "threads", s->threads);
+  tg_json_put_int(&text, "runs", b->runs);
+  tg_json_key(&text, "seconds");
+  tg_text_add(&text, "{");
+  tg_json_put_number(&text, "min", b->times[0]); // tg_median left them sorted
+  tg_json_put_number(&text, "median", median);
+  tg_json_put_number(&text, "mad", tg_mad(b->times, b->runs, median));
   tg_text_add(&text, "}");
-  add_number(&text, "flops", work.flops);
-  add_number(&text, "bytes", work.bytes);
-  add_number(&text, "gflops", work.flops / median * 1e-9);
-  add_number(&text, "gbs", work.bytes / median * 1e-9);
-  add_number(&text, "peak_gflops", limits.peak_gflops);
-  add_number(&text, "stream_gbs", limits.stream_gbs);
-  tg_text_add(&text, ",\"packed\":[");
-  for (int i = 0; i < b->inputs.npacked; i++) {
-    if (i) tg_text_add(&text, ",");
-    tg_doc_quote(&text, b->inputs.packed[i]);
-  }
-  tg_text_add(&text, "]");
-  add_number(&text, "pack_seconds", b->inputs.pack_seconds);
-  add_number(&text, "compile_seconds", tg_launchable_compile_seconds(b->launchable));
+  tg_json_put_number(&text, "flops", work.flops);
+  tg_json_put_number(&text, "bytes", work.bytes);
+  tg_json_put_number(&text, "gflops", work.flops / median * 1e-9);
+  tg_json_put_number(&text, "gbs", work.bytes / median * 1e-9);
+  tg_json_put_number(&text, "peak_gflops", limits.peak_gflops);
+  tg_json_put_number(&text, "stream_gbs", limits.stream_gbs);
+  tg_json_put_strings(&text, "packed", b->inputs.npacked, b->inputs.packed);
+  tg_json_put_number(&text, "pack_seconds", b->inputs.pack_seconds);
+  tg_json_put_number(&text, "compile_seconds", tg_launchable_compile_seconds(b->launchable));
   tg_text_add(&text, "}");
   b->json = tg_doc_finish(&text);
 }

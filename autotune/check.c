@@ -8,7 +8,7 @@
 
 typedef struct checking {
   tg_context *ctx;
-  void (*report)(void *user, const char *line, bool ok);
+  void (*report)(void *user, const char *line, tg_verdict verdict);
   void *user;
   const char *device, *target;
   const tg_family *row; // what is compiled for; NULL where the device takes tile IR
@@ -129,7 +129,7 @@ static void release(one_case *k) {
 }
 
 // `may_refuse`: a meta-parameter's value that the machine has no room for, which the lowering says with TG_INVALID and the tuner prunes, is
-// no failure.
+// skipped.
 static bool one(checking *c, tg_source *source, const char *kernel, tg_bindings shape, tg_bindings settings, bool may_refuse) {
   one_case k = {.c = c, .source = source, .kernel = kernel, .shape = shape, .settings = settings};
   tg_arena_init(&k.arena, c->ctx);
@@ -138,12 +138,12 @@ static bool one(checking *c, tg_source *source, const char *kernel, tg_bindings 
   const char *what = listed(&k.arena, settings), *where = listed(&k.arena, shape);
   const char *line = tg_arena_printf(&k.arena, "%s%s%s%s%s%s%s", kernel, *where ? " " : "", where, *what ? " --set " : "", what,
                                      verdict ? ": " : "", verdict ? verdict : "");
-  bool good = !verdict || (may_refuse && status == TG_INVALID);
+  tg_verdict result = !verdict ? TG_VERDICT_OK : may_refuse && status == TG_INVALID ? TG_VERDICT_SKIP : TG_VERDICT_FAIL;
   c->done++;
-  c->failed += !good;
-  if (c->report) c->report(c->user, line, good);
+  c->failed += result == TG_VERDICT_FAIL;
+  if (c->report) c->report(c->user, line, result);
   release(&k);
-  return good;
+  return result != TG_VERDICT_FAIL;
 }
 
 static void every_shape(checking *c, tg_arena *arena, tg_source *source, const char *kernel, const tg_kernel *signature,
@@ -241,8 +241,8 @@ static void check_body(void *arg) {
   if (c->failed) tg_throw(c->ctx, TG_FAILED, "%d of %d checks failed on %s", c->failed, c->done, c->device ? c->device : c->target);
 }
 
-tg_status tg_check(tg_context *ctx, const char *device, const char *target, void (*report)(void *user, const char *line, bool ok),
-                   void *user) {
+tg_status tg_check(tg_context *ctx, const char *device, const char *target,
+                   void (*report)(void *user, const char *line, tg_verdict verdict), void *user) {
   checking c = {.ctx = ctx, .report = report, .user = user, .device = device, .target = target};
   return tg_protect(ctx, check_body, &c);
 }

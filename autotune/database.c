@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "autotune/autotune.h"
+#include "targets/json.h"
 
 enum { MAX_LINE = 1 << 20, FAR = 16 /* squared doublings: a config tuned for one row does not serve a thousand */ };
 
@@ -173,52 +174,37 @@ void tg_db_read(tg_db *db, tg_context *ctx, const char *file) {
 
 char *tg_db_line(tg_arena *arena, const tg_db_record *r, size_t *size) {
   tg_text text = {.arena = arena};
-  const struct {
-    const char *name, *value;
-  } head[] = {{"kernel", r->kernel}, {"signature", r->signature}, {"device", r->device},
-              {"target", r->target}, {"family", r->family},       {"machine", r->machine}};
-  for (size_t i = 0; i < sizeof head / sizeof *head; i++) {
-    tg_text_add(&text, "%s\"%s\":", i ? "," : "{", head[i].name);
-    tg_doc_quote(&text, head[i].value);
-  }
-  const struct {
-    const char *name;
-    tg_bindings value;
-  } lists[] = {{"statics", r->statics}, {"shape", r->shape}, {"settings", r->settings}, {"config", r->config}};
-  for (size_t i = 0; i < sizeof lists / sizeof *lists; i++) {
-    tg_text_add(&text, ",\"%s\":", lists[i].name);
-    tg_doc_bindings(&text, lists[i].value);
-  }
-  tg_text_add(&text, ",\"threads\":%d,\"seconds\":", r->threads);
-  tg_doc_number(&text, r->seconds);
-  tg_text_add(&text, ",\"mad\":");
-  tg_doc_number(&text, r->mad);
-  tg_text_add(&text, ",\"runs\":%d,\"final\":%s,\"strategy\":", r->runs, r->final ? "true" : "false");
-  tg_doc_quote(&text, r->strategy);
-  tg_text_add(&text, ",\"seed\":%llu,\"lane\":", (unsigned long long)r->seed);
-  tg_doc_quote(&text, r->lane);
-  tg_text_add(&text, ",\"version\":");
-  tg_doc_quote(&text, r->version);
-  tg_text_add(&text, ",\"time\":%lld}\n", (long long)r->time);
+  tg_text_add(&text, "{");
+  tg_json_put_string(&text, "kernel", r->kernel);
+  tg_json_put_string(&text, "signature", r->signature);
+  tg_json_put_string(&text, "device", r->device);
+  tg_json_put_string(&text, "target", r->target);
+  tg_json_put_string(&text, "family", r->family);
+  tg_json_put_string(&text, "machine", r->machine);
+  tg_json_put_bindings(&text, "statics", r->statics);
+  tg_json_put_bindings(&text, "shape", r->shape);
+  tg_json_put_bindings(&text, "settings", r->settings);
+  tg_json_put_bindings(&text, "config", r->config);
+  tg_json_put_int(&text, "threads", r->threads);
+  tg_json_put_number(&text, "seconds", r->seconds);
+  tg_json_put_number(&text, "mad", r->mad);
+  tg_json_put_int(&text, "runs", r->runs);
+  tg_json_put_bool(&text, "final", r->final);
+  tg_json_put_string(&text, "strategy", r->strategy);
+  tg_json_key(&text, "seed");
+  tg_text_add(&text, "%llu", (unsigned long long)r->seed);
+  tg_json_put_string(&text, "lane", r->lane);
+  tg_json_put_string(&text, "version", r->version);
+  tg_json_put_int(&text, "time", r->time);
+  tg_text_add(&text, "}\n");
   *size = text.size;
   return text.data;
-}
-
-static void make_parents(const char *file) {
-  char path[4096];
-  snprintf(path, sizeof path, "%s", file);
-  for (char *p = path + 1; *p; p++) {
-    if (*p != '/') continue;
-    *p = 0;
-    mkdir(path, 0777); // what cannot be made shows when the file is opened
-    *p = '/';
-  }
 }
 
 static int open_to_append(const char *file) {
   int fd = open(file, O_RDWR | O_APPEND | O_CREAT | O_CLOEXEC, 0666);
   if (fd < 0 && errno == ENOENT) {
-    make_parents(file);
+    tg_make_parents(file);
     fd = open(file, O_RDWR | O_APPEND | O_CREAT | O_CLOEXEC, 0666);
   }
   return fd;
@@ -262,7 +248,8 @@ void tg_db_append(tg_context *ctx, const char *file, const char *text, size_t si
 
 // ---- looking up
 
-double tg_db_distance(tg_bindings a, tg_bindings b) {
+// Squared doublings over the letters; INFINITY when they name unlike letters.
+static double distance_of(tg_bindings a, tg_bindings b) {
   double sum = 0;
   if (a.n != b.n) return INFINITY;
   for (int i = 0; i < a.n; i++) {
@@ -278,6 +265,7 @@ typedef struct rank { // smaller is better, field by field
   int level;
   double distance;
   int layer, threads, provisional, old;
+  int64_t age; // negated time of this machine's final records: a run measures what it replaces, so the newest knows best
   double seconds;
 } rank;
 
@@ -288,13 +276,14 @@ static bool better(const rank *a, const rank *b) {
   if (a->threads != b->threads) return a->threads < b->threads;
   if (a->provisional != b->provisional) return a->provisional < b->provisional;
   if (a->old != b->old) return a->old < b->old;
+  if (a->age != b->age) return a->age < b->age;
   return a->seconds < b->seconds;
 }
 
 static bool rank_record(const tg_db_record *r, const tg_db_query *q, int layer, rank *out) {
   if (strcmp(r->kernel, q->kernel) || strcmp(r->signature, q->signature) || strcmp(r->family, q->family)) return false;
   if (!tg_bindings_equal(r->statics, q->statics) || !tg_bindings_equal(r->settings, q->settings)) return false;
-  double distance = tg_db_distance(r->shape, q->shape);
+  double distance = distance_of(r->shape, q->shape);
   if (!(distance <= FAR)) return false;
   bool here = !strcmp(r->machine, q->machine) && !strcmp(r->device, q->device), target = !strcmp(r->target, q->target);
   *out = (rank){.level = here     ? (distance == 0 ? TG_DB_EXACT : TG_DB_NEAREST)
@@ -305,6 +294,7 @@ static bool rank_record(const tg_db_record *r, const tg_db_query *q, int layer, 
                 .threads = abs(r->threads - q->threads),
                 .provisional = !r->final,
                 .old = strcmp(r->version, TG_VERSION) != 0,
+                .age = here && r->final ? -r->time : 0,
                 .seconds = r->seconds};
   return true;
 }

@@ -1,47 +1,9 @@
-// JSON text out, and name=value lists in and out of it.
+// Reading JSON, and name=value lists.
 #include <cjson/cJSON.h>
 #include <math.h>
 #include <stdlib.h>
 
 #include "autotune/autotune.h"
-
-void tg_doc_quote(tg_text *text, const char *string) {
-  tg_text_append(text, "\"", 1);
-  for (const unsigned char *s = (const unsigned char *)(string ? string : ""); *s; s++) {
-    if (*s == '"' || *s == '\\') tg_text_add(text, "\\%c", *s);
-    else if (*s < 0x20) tg_text_add(text, "\\u%04x", *s);
-    else tg_text_append(text, (const char *)s, 1);
-  }
-  tg_text_append(text, "\"", 1);
-}
-
-void tg_doc_number(tg_text *text, double value) {
-  if (!isfinite(value)) {
-    tg_text_append(text, "null", 4);
-    return;
-  }
-  bool whole = value == floor(value) && fabs(value) < 1e15;
-  tg_text_add(text, whole ? "%.0f" : "%.9g", value);
-}
-
-// A decimal integer as JSON spells it, which a double holds exactly.
-static bool plain_integer(const char *s) {
-  const char *digits = s + (*s == '-');
-  size_t n = strlen(digits);
-  return n >= 1 && n <= 15 && strspn(digits, "0123456789") == n && (digits[0] != '0' || (n == 1 && digits == s));
-}
-
-void tg_doc_bindings(tg_text *text, tg_bindings bindings) {
-  tg_text_append(text, "{", 1);
-  for (int i = 0; i < bindings.n; i++) {
-    if (i) tg_text_append(text, ",", 1);
-    tg_doc_quote(text, bindings.at[i].name);
-    tg_text_append(text, ":", 1);
-    if (plain_integer(bindings.at[i].value)) tg_text_add(text, "%s", bindings.at[i].value);
-    else tg_doc_quote(text, bindings.at[i].value);
-  }
-  tg_text_append(text, "}", 1);
-}
 
 tg_bindings tg_doc_read_bindings(tg_arena *arena, const cJSON *object) {
   if (!cJSON_IsObject(object)) return (tg_bindings){.n = -1};
@@ -59,6 +21,11 @@ tg_bindings tg_doc_read_bindings(tg_arena *arena, const cJSON *object) {
     else return (tg_bindings){.n = -1};
   }
   return (tg_bindings){n, at};
+}
+
+double tg_doc_read_number(const cJSON *object, const char *name) {
+  const cJSON *item = cJSON_GetObjectItemCaseSensitive(object, name);
+  return cJSON_IsNumber(item) ? item->valuedouble : 0;
 }
 
 const char *tg_binding_get(tg_bindings bindings, const char *name) {

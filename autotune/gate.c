@@ -9,7 +9,7 @@
 #include "autotune/autotune.h"
 #include "targets/run.h"
 
-enum { MAX_BLOCKS = 1 << 16 };
+enum { MAX_BLOCKS = 1 << 16, MAX_INNER = 1024 };
 static const double FLOPS = 1e8; // of the sampled blocks; the interpreter does some 4e8 a second
 
 typedef struct reference_run {
@@ -136,8 +136,28 @@ static bool launches_communicate(const tg_kernel *tile) {
   return false;
 }
 
-// Fills `blocks` with the last block along every axis longer than 1 and as many others as `most` leaves room for; returns their number, 0
-// for all.
+// Adds blocks that lie in the last, possibly partial block along an axis of candidates with larger tiles: where a tile of `step` small ones
+// starts last, and one at random from there on. Returns their number, at most MAX_INNER.
+static int sample_inner(tg_rng *rng, const int64_t grid[4], int64_t *blocks) {
+  int n = 0;
+  for (int axis = 0; axis < 4; axis++) {
+    for (int64_t step = 2; step < grid[axis]; step = step & (step - 1) ? step / 3 * 4 : step / 2 * 3) { // 2 3 4 6 8 12 …
+      int64_t start = (grid[axis] - 1) / step * step;
+      for (int i = 0; i < 2; i++) {
+        int64_t block = 0;
+        for (int a = 3; a >= 0; a--) {
+          int64_t at = (int64_t)tg_rng_below(rng, (uint64_t)(a == axis ? grid[a] - start : grid[a]));
+          block = block * grid[a] + (a != axis ? at : i ? start + at : start);
+        }
+        blocks[n++] = block;
+      }
+    }
+  }
+  return n;
+}
+
+// Fills `blocks` with the last block along every axis longer than 1, some further inside, and as many others as `most` allows; returns
+// their number, 0 for all.
 static int sample_blocks(reference_run *r, const int64_t grid[4], double most, int64_t *blocks) {
   int64_t total = grid[0] * grid[1] * grid[2] * grid[3];
   int n = 0;
@@ -152,7 +172,7 @@ static int sample_blocks(reference_run *r, const int64_t grid[4], double most, i
   tg_rng_seed(&rng, r->seed);
   int samples = most < 16 ? 16 : most > MAX_BLOCKS / 2 ? MAX_BLOCKS / 2 : (int)most;
   for (int i = 0; i < samples; i++) blocks[n++] = (int64_t)tg_rng_below(&rng, (uint64_t)total);
-  return n;
+  return n + sample_inner(&rng, grid, blocks + n);
 }
 
 static int compare_blocks(const void *a, const void *b) {
@@ -168,7 +188,7 @@ static bool scalar_of(void *user, const char *name, double *value) {
 
 static void interpret(reference_run *r) {
   void *subject = (void *)(uintptr_t)r->subject;
-  int64_t *blocks = TG_NEWN(r->arena, int64_t, MAX_BLOCKS + 1);
+  int64_t *blocks = TG_NEWN(r->arena, int64_t, MAX_BLOCKS + MAX_INNER);
   double flops = tg_work_of(r->tile, tg_shape_lookup, subject).flops;
   bool all = launches_communicate(r->tile) || !isfinite(flops);
   for (int l = 0; l < r->tile->nlaunches; l++) {
@@ -230,16 +250,25 @@ static double element(const void *values, int dtype, int64_t i) {
   return tg_array_get(&array, i);
 }
 
-static void store(reference_run *r, bool magnitudes) {
+static tg_reference mapped(reference_run *r) {
   tg_reference reference = {.at = TG_NEWN(r->arena, struct tg_reference_tensor, r->inputs->n + 1)};
   layout(r->inputs, r->map, &reference);
+  return reference;
+}
+
+static void store_values(reference_run *r) {
+  tg_reference reference = mapped(r);
+  for (int i = 0; i < reference.n; i++) {
+    const tg_tensor *from = tensor_of(r, reference.at[i].name);
+    if (from->bytes) memcpy((void *)(uintptr_t)reference.at[i].values, from->data, from->bytes);
+  }
+}
+
+static void store_magnitudes(reference_run *r) {
+  tg_reference reference = mapped(r);
   for (int i = 0; i < reference.n; i++) {
     const struct tg_reference_tensor *to = &reference.at[i];
     const tg_tensor *from = tensor_of(r, to->name);
-    if (!magnitudes) {
-      if (from->bytes) memcpy((void *)(uintptr_t)to->values, from->data, from->bytes);
-      continue;
-    }
     float *magnitude = (float *)(uintptr_t)to->magnitude;
     for (int64_t e = 0; e < to->elements && tg_dtype_is_float(to->dtype); e++) {
       double value = fabs(element(from->data, to->dtype, e));
@@ -258,10 +287,10 @@ static void make(void *arg) {
   trace_smallest(r);
   bind_all(r);
   interpret(r);
-  store(r, false);
+  store_values(r);
   make_absolute(r);
   interpret(r);
-  store(r, true);
+  store_magnitudes(r);
 }
 
 int tg_reference_make(tg_context *ctx, tg_arena *arena, const tg_subject *subject, const tg_inputs *inputs, uint64_t seed) {
@@ -277,10 +306,10 @@ int tg_reference_make(tg_context *ctx, tg_arena *arena, const tg_subject *subjec
 
 // ---- comparing
 
-// Library kernels are judged within 2^-8 |ref| + 2^-13 sum|a||b| of a float64 oracle for 16-bit outputs (docs/tuning.md): two right results
-// are within twice that. Wider and narrower outputs scale the first term with their own precision; f32 sums in another order differ by far
-// less.
-double tg_tolerance(int dtype, double reference, double magnitude) {
+// Difference that two right results of this dtype may show at one element. Library kernels are judged within 2^-8 |ref| + 2^-13 sum|a||b|
+// of a float64 oracle for 16-bit outputs (docs/tuning.md): two right results are within twice that. Wider and narrower outputs scale the
+// first term with their own precision; f32 sums in another order differ by far less.
+static double tolerance_of(int dtype, double reference, double magnitude) {
   const tg_dtype_row *row = &tg_dtypes[dtype];
   if (!tg_dtype_is_float(dtype)) return 0;
   if (dtype == TG_F32 || dtype == TG_F64) return ldexp(fabs(reference), -20) + ldexp(magnitude, -16);
@@ -312,7 +341,7 @@ const char *tg_gate(tg_arena *arena, const tg_reference *reference, const tg_inp
       if (is_poison(t, i)) continue;
       double want = element(t->values, t->dtype, i), got = tg_array_get(array, i);
       covered++;
-      if (!agrees(got, want, tg_tolerance(t->dtype, want, t->magnitude[i])) && !wrong++) first = i;
+      if (!agrees(got, want, tolerance_of(t->dtype, want, t->magnitude[i])) && !wrong++) first = i;
     }
     if (wrong)
       return tg_arena_printf(

@@ -6,13 +6,13 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 #if defined(__x86_64__)
 #include <immintrin.h>
 #endif
 
 #include "autotune/autotune.h"
+#include "targets/json.h"
 
 int tg_host_threads(void) {
   cpu_set_t set;
@@ -20,14 +20,6 @@ int tg_host_threads(void) {
   long n = sysconf(_SC_NPROCESSORS_ONLN);
   return n > 0 ? (int)n : 1;
 }
-
-static double seconds_of(clockid_t clock) {
-  struct timespec t;
-  clock_gettime(clock, &t);
-  return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
-static double now(void) { return seconds_of(CLOCK_MONOTONIC); }
 
 // ---- multiply-adds: enough independent chains to cover latency (4-5 cycles) times throughput (2 a cycle), few enough for the register
 // file
@@ -157,7 +149,7 @@ static void trial(member *m) {
 }
 
 static void keep_best(crew *c, const member *first) {
-  double wall = now() - c->started, rate = c->units * c->threads / wall;
+  double wall = tg_seconds() - c->started, rate = c->units * c->threads / wall;
   if (c->own_time) {
     rate = 0;
     for (int i = 0; i < c->threads; i++) rate += c->units / first[i].seconds;
@@ -172,12 +164,12 @@ static void *work(void *arg) {
   pthread_mutex_lock(&c->gate);
   pthread_mutex_unlock(&c->gate);
   for (;;) {
-    if (m->index == 0) c->started = now(), c->stop = c->started > c->until && c->best > 0;
+    if (m->index == 0) c->started = tg_seconds(), c->stop = c->started > c->until && c->best > 0;
     pthread_barrier_wait(&c->barrier);
     if (c->stop) return NULL;
-    double begin = seconds_of(CLOCK_THREAD_CPUTIME_ID);
+    double begin = tg_processor_seconds();
     trial(m);
-    m->seconds = seconds_of(CLOCK_THREAD_CPUTIME_ID) - begin;
+    m->seconds = tg_processor_seconds() - begin;
     pthread_barrier_wait(&c->barrier);
     if (m->index == 0) keep_best(c, m);
   }
@@ -195,7 +187,7 @@ static double crew_rate(crew *c, int threads, double seconds) {
   while (started < threads && !pthread_create(&ids[started], NULL, work, &members[started])) started++;
   c->threads = started;
   pthread_barrier_init(&c->barrier, NULL, (unsigned)started);
-  c->until = now() + seconds;
+  c->until = tg_seconds() + seconds;
   pthread_mutex_unlock(&c->gate);
   work(&members[0]);
   for (int i = 1; i < started; i++) pthread_join(ids[i], NULL);
@@ -301,9 +293,12 @@ tg_limits tg_limits_get(tg_context *ctx, int threads) {
   if (!cached(file, model, threads, &limits)) {
     limits = measure_limits(threads, 0.4);
     tg_text line = {.arena = &arena};
-    tg_text_add(&line, "{\"machine\":");
-    tg_doc_quote(&line, model);
-    tg_text_add(&line, ",\"threads\":%d,\"peak_gflops\":%.6g,\"stream_gbs\":%.6g}\n", threads, limits.peak_gflops, limits.stream_gbs);
+    tg_text_add(&line, "{");
+    tg_json_put_string(&line, "machine", model);
+    tg_json_put_int(&line, "threads", threads);
+    tg_json_put_number(&line, "peak_gflops", limits.peak_gflops);
+    tg_json_put_number(&line, "stream_gbs", limits.stream_gbs);
+    tg_text_add(&line, "}\n");
     if (tg_protect(ctx, save, &(save_call){ctx, file, &line}) != TG_OK) // a read-only cache costs a measurement each time
       tg_log(ctx, TG_LOG_INFO, "the machine's limits are not kept: %s", tg_error_message(ctx));
   }

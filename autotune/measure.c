@@ -7,6 +7,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/pidfd.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -15,17 +16,12 @@
 #include <unistd.h>
 
 #include "autotune/autotune.h"
+#include "targets/json.h"
 
 enum { MAX_REPLY = 1 << 16, REFERENCE_FD = TG_MEASURE_FD + 1 };
 
-static double now(void) {
-  struct timespec t;
-  clock_gettime(CLOCK_MONOTONIC, &t);
-  return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
 void tg_measurer_init(tg_measurer *m, tg_context *ctx, const char *const *argv, const tg_setup *setup) {
-  *m = (tg_measurer){.ctx = ctx, .argv = argv, .setup = *setup, .fd = -1};
+  *m = (tg_measurer){.ctx = ctx, .argv = argv, .setup = *setup, .fd = -1, .end = -1};
 }
 
 // ---- starting and ending the process
@@ -69,12 +65,13 @@ _Noreturn static void become(const tg_measurer *m, int socket, pid_t parent) {
 
 void tg_measurer_stop(tg_measurer *m) {
   if (m->fd >= 0) close(m->fd);
-  if (m->pid > 0) {
+  if (m->end >= 0) close(m->end);
+  if (m->pid > 0) { // not reaped before this: the group keeps its number until then
     kill(-m->pid, SIGKILL);
     kill(m->pid, SIGKILL); // when it had not yet become a group of its own
     while (waitpid(m->pid, NULL, 0) < 0 && errno == EINTR) continue;
   }
-  m->fd = -1;
+  m->fd = m->end = -1;
   m->pid = 0;
 }
 
@@ -82,26 +79,18 @@ void tg_measurer_stop(tg_measurer *m) {
 
 typedef enum reply_state { REPLY_OK, REPLY_LATE, REPLY_GONE } reply_state;
 
-static bool send_all(int fd, const char *data, size_t size) {
-  while (size) {
-    ssize_t n = send(fd, data, size, MSG_NOSIGNAL);
-    if (n < 0 && errno == EINTR) continue;
-    if (n <= 0) return false;
-    data += n;
-    size -= (size_t)n;
-  }
-  return true;
-}
-
-static reply_state receive_line(int fd, double until, char *line, size_t size) {
+// The end of the process is waited for too: a child of its own may hold the connection open.
+static reply_state receive_line(const tg_measurer *m, double until, char *line, size_t size) {
   size_t n = 0;
   while (n < size - 1) {
-    double left = until - now();
+    double left = until - tg_seconds();
     if (left <= 0) return REPLY_LATE;
-    int ready = poll(&(struct pollfd){.fd = fd, .events = POLLIN}, 1, left > 1000 ? 1000000 : (int)(left * 1000) + 1);
+    struct pollfd watched[] = {{.fd = m->fd, .events = POLLIN}, {.fd = m->end, .events = POLLIN}};
+    int ready = poll(watched, 2, left > 1000 ? 1000000 : (int)(left * 1000) + 1);
     if (ready < 0 && errno != EINTR) return REPLY_GONE;
     if (ready <= 0) continue;
-    ssize_t got = recv(fd, line + n, size - 1 - n, 0);
+    if (!watched[0].revents) return REPLY_GONE; // ended, and all that it sent has been read
+    ssize_t got = recv(m->fd, line + n, size - 1 - n, 0);
     if (got < 0 && errno == EINTR) continue;
     if (got <= 0) return REPLY_GONE;
     n += (size_t)got;
@@ -113,23 +102,17 @@ static reply_state receive_line(int fd, double until, char *line, size_t size) {
   return REPLY_GONE;
 }
 
-// How a process that closed its socket ended; it is reaped here.
-static void describe_end(tg_measurer *m, char *reason, size_t size) {
-  int status = 0;
-  for (int i = 0; i < 200; i++) {
-    pid_t got = waitpid(m->pid, &status, WNOHANG);
-    if (got == m->pid) {
-      m->pid = 0;
-      break;
-    }
-    nanosleep(&(struct timespec){.tv_nsec = 5000000}, NULL);
+// How a process that closed its socket ended. It is not reaped here: tg_measurer_stop ends its group first.
+static void describe_end(const tg_measurer *m, char *reason, size_t size) {
+  siginfo_t end = {0};
+  for (int i = 0; i < 200 && !end.si_pid; i++) {
+    if (i) nanosleep(&(struct timespec){.tv_nsec = 5000000}, NULL);
+    if (waitid(P_PID, (id_t)m->pid, &end, WEXITED | WNOHANG | WNOWAIT)) end.si_pid = 0;
   }
-  if (m->pid) snprintf(reason, size, "the measuring process closed its connection");
-  else if (WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL)
-    snprintf(reason, size, "the measuring process was killed (signal 9), most likely for want of memory");
-  else if (WIFSIGNALED(status))
-    snprintf(reason, size, "the measuring process crashed: signal %d (%s)", WTERMSIG(status), strsignal(WTERMSIG(status)));
-  else snprintf(reason, size, "the measuring process ended with status %d", WEXITSTATUS(status));
+  if (!end.si_pid) snprintf(reason, size, "the measuring process closed its connection");
+  else if (end.si_code == CLD_EXITED) snprintf(reason, size, "the measuring process ended with status %d", end.si_status);
+  else if (end.si_status == SIGKILL) snprintf(reason, size, "the measuring process was killed (signal 9), most likely for want of memory");
+  else snprintf(reason, size, "the measuring process crashed: signal %d (%s)", end.si_status, strsignal(end.si_status));
 }
 
 // Sends a request and parses the reply. NULL: the reason is in `reason` and the process is gone. The caller deletes the object.
@@ -137,7 +120,7 @@ static cJSON *converse(tg_measurer *m, const char *request, size_t request_size,
   char *line = malloc(MAX_REPLY);
   cJSON *reply = NULL;
   reply_state state = REPLY_GONE;
-  if (line && send_all(m->fd, request, request_size)) state = receive_line(m->fd, now() + limit, line, MAX_REPLY);
+  if (line && tg_measure_send(m->fd, request, request_size)) state = receive_line(m, tg_seconds() + limit, line, MAX_REPLY);
   if (state == REPLY_LATE) snprintf(reason, size, "no result within %.3g seconds", limit);
   else if (state == REPLY_GONE) describe_end(m, reason, size);
   else if (!(reply = cJSON_Parse(line))) snprintf(reason, size, "the measuring process sent an unreadable reply");
@@ -146,25 +129,20 @@ static cJSON *converse(tg_measurer *m, const char *request, size_t request_size,
   return reply;
 }
 
-static void add_string(tg_text *text, const char *name, const char *value) {
-  if (!value) return;
-  tg_text_add(text, ",\"%s\":", name);
-  tg_doc_quote(text, value);
-}
-
 static void write_setup(tg_text *text, const tg_setup *s) {
-  tg_text_add(text, "{\"do\":\"setup\",\"threads\":%d,\"seed\":\"%llu\",\"reference_fd\":%d", s->threads, (unsigned long long)s->seed,
-              s->reference_fd >= 0 ? REFERENCE_FD : -1);
-  add_string(text, "root", s->root);
-  add_string(text, "cache_dir", s->cache_dir);
-  add_string(text, "database", s->database);
-  add_string(text, "worker", s->worker);
-  add_string(text, "source", s->source);
-  add_string(text, "device", s->device);
-  tg_text_add(text, ",\"shape\":");
-  tg_doc_bindings(text, s->shape);
-  tg_text_add(text, ",\"settings\":");
-  tg_doc_bindings(text, s->settings);
+  const struct {
+    const char *key, *value;
+  } strings[] = {{"root", s->root},     {"cache_dir", s->cache_dir}, {"database", s->database},
+                 {"worker", s->worker}, {"source", s->source},       {"device", s->device}};
+  tg_text_add(text, "{");
+  tg_json_put_string(text, "do", "setup");
+  tg_json_put_int(text, "threads", s->threads);
+  tg_json_put_string(text, "seed", tg_arena_printf(text->arena, "%llu", (unsigned long long)s->seed));
+  tg_json_put_int(text, "reference_fd", s->reference_fd >= 0 ? REFERENCE_FD : -1);
+  for (size_t i = 0; i < sizeof strings / sizeof *strings; i++)
+    if (strings[i].value) tg_json_put_string(text, strings[i].key, strings[i].value);
+  tg_json_put_bindings(text, "shape", s->shape);
+  tg_json_put_bindings(text, "settings", s->settings);
   tg_text_add(text, "}\n");
 }
 
@@ -182,6 +160,7 @@ static void start(tg_measurer *m, tg_arena *arena) {
   }
   m->fd = ends[0];
   m->pid = pid;
+  m->end = pidfd_open(pid, 0); // closed on exec
   tg_text text = {.arena = arena};
   char reason[512] = "";
   write_setup(&text, &m->setup);
@@ -195,11 +174,6 @@ static void start(tg_measurer *m, tg_arena *arena) {
   tg_throw(m->ctx, TG_FAILED, "the measuring program %s did not start: %s", m->argv[0], reason);
 }
 
-static double number_of(const cJSON *reply, const char *name) {
-  const cJSON *item = cJSON_GetObjectItemCaseSensitive(reply, name);
-  return cJSON_IsNumber(item) ? item->valuedouble : 0;
-}
-
 // ---- requests
 
 typedef struct request {
@@ -211,13 +185,14 @@ typedef struct request {
   tg_trial *out;
 } request;
 
-static void read_reply(const cJSON *reply, tg_trial *out) {
-  const cJSON *why = cJSON_GetObjectItemCaseSensitive(reply, "reason"), *lane = cJSON_GetObjectItemCaseSensitive(reply, "lane");
-  out->ok = cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(reply, "ok"));
-  out->seconds = number_of(reply, "seconds");
-  out->mad = number_of(reply, "mad");
-  out->compile_seconds = number_of(reply, "compile_seconds");
-  out->runs = (int)number_of(reply, "runs");
+void tg_trial_read(const cJSON *json, tg_trial *out) {
+  const cJSON *why = cJSON_GetObjectItemCaseSensitive(json, "reason"), *lane = cJSON_GetObjectItemCaseSensitive(json, "lane");
+  const cJSON *runs = cJSON_GetObjectItemCaseSensitive(json, "runs");
+  *out = (tg_trial){.ok = cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(json, "ok")),
+                    .seconds = tg_doc_read_number(json, "seconds"),
+                    .mad = tg_doc_read_number(json, "mad"),
+                    .compile_seconds = tg_doc_read_number(json, "compile_seconds"),
+                    .runs = cJSON_IsNumber(runs) ? runs->valueint : 0};
   if (cJSON_IsString(why)) snprintf(out->reason, sizeof out->reason, "%s", why->valuestring);
   if (cJSON_IsString(lane)) snprintf(out->lane, sizeof out->lane, "%s", lane->valuestring);
 }
@@ -226,17 +201,17 @@ static void request_body(void *arg) {
   request *r = arg;
   tg_text text = {.arena = &r->arena};
   if (r->m->fd < 0) start(r->m, &r->arena);
-  tg_text_add(&text, "{\"do\":\"%s\",\"config\":", r->pace ? "measure" : "lane");
-  tg_doc_bindings(&text, r->config);
+  tg_text_add(&text, "{");
+  tg_json_put_string(&text, "do", r->pace ? "measure" : "lane");
+  tg_json_put_bindings(&text, "config", r->config);
   if (r->pace) {
-    tg_text_add(&text, ",\"gate\":%s,\"best\":", r->pace->gate ? "true" : "false");
-    tg_doc_number(&text, r->pace->best);
-    tg_text_add(&text, ",\"settle\":");
-    tg_doc_number(&text, r->pace->settle);
+    tg_json_put_bool(&text, "gate", r->pace->gate);
+    tg_json_put_number(&text, "best", r->pace->best);
+    tg_json_put_number(&text, "settle", r->pace->settle);
   }
   tg_text_add(&text, "}\n");
   cJSON *reply = converse(r->m, text.data, text.size, r->limit, r->out->reason, sizeof r->out->reason);
-  if (reply) read_reply(reply, r->out);
+  if (reply) tg_trial_read(reply, r->out);
   cJSON_Delete(reply);
 }
 

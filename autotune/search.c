@@ -7,8 +7,9 @@
 #include <unistd.h>
 
 #include "autotune/autotune.h"
+#include "targets/json.h"
 
-enum { DEFAULT_TRIALS = 64, FINALISTS = 4, MAX_FINALISTS = 12, ROUNDS = 3, MAX_SAMPLES = 9 };
+enum { DEFAULT_TRIALS = 64, FINALISTS = 4, MAX_FINALISTS = 12, TURNS = 3, ROUNDS = 3, MAX_SAMPLES = 1 + TURNS * ROUNDS };
 
 typedef enum known { UNKNOWN, EVALUATED, DUPLICATE } known;
 
@@ -28,24 +29,19 @@ typedef struct run {
   bool journal_failed;
 } run;
 
-static double now(void) {
-  struct timespec t;
-  clock_gettime(CLOCK_MONOTONIC, &t);
-  return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
 // ---- the journal: one line for every config evaluated or found to be a duplicate
 
 static void journal_line(run *r, int index, const tg_trial *trial, known kind) {
   tg_text text = {.arena = r->arena};
-  tg_text_add(&text, "{\"config\":");
-  tg_doc_bindings(&text, tg_space_config(r->plan->space, r->arena, index));
-  tg_text_add(&text, ",\"duplicate\":%s,\"ok\":%s,\"seconds\":", kind == DUPLICATE ? "true" : "false", trial->ok ? "true" : "false");
-  tg_doc_number(&text, trial->seconds);
-  tg_text_add(&text, ",\"mad\":");
-  tg_doc_number(&text, trial->mad);
-  tg_text_add(&text, ",\"runs\":%d,\"lane\":\"%s\",\"reason\":", trial->runs, trial->lane);
-  tg_doc_quote(&text, trial->reason);
+  tg_text_add(&text, "{");
+  tg_json_put_bindings(&text, "config", tg_space_config(r->plan->space, r->arena, index));
+  tg_json_put_bool(&text, "duplicate", kind == DUPLICATE);
+  tg_json_put_bool(&text, "ok", trial->ok);
+  tg_json_put_number(&text, "seconds", trial->seconds);
+  tg_json_put_number(&text, "mad", trial->mad);
+  tg_json_put_int(&text, "runs", trial->runs);
+  tg_json_put_string(&text, "lane", trial->lane);
+  tg_json_put_string(&text, "reason", trial->reason);
   tg_text_add(&text, "}\n");
   tg_db_append(r->plan->ctx, r->plan->journal, text.data, text.size);
 }
@@ -73,15 +69,8 @@ static void read_journal_line(run *r, const char *line, size_t size) {
   cJSON *json = cJSON_ParseWithLength(line, size);
   tg_bindings config = tg_doc_read_bindings(r->arena, cJSON_GetObjectItemCaseSensitive(json, "config"));
   int index = config.n >= 0 ? tg_space_find(r->plan->space, config) : -1;
-  const cJSON *seconds = cJSON_GetObjectItemCaseSensitive(json, "seconds"), *mad = cJSON_GetObjectItemCaseSensitive(json, "mad");
-  const cJSON *runs = cJSON_GetObjectItemCaseSensitive(json, "runs"), *lane = cJSON_GetObjectItemCaseSensitive(json, "lane");
-  const cJSON *reason = cJSON_GetObjectItemCaseSensitive(json, "reason");
-  tg_trial trial = {.ok = cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(json, "ok"))};
-  if (cJSON_IsNumber(seconds)) trial.seconds = seconds->valuedouble;
-  if (cJSON_IsNumber(mad)) trial.mad = mad->valuedouble;
-  if (cJSON_IsNumber(runs)) trial.runs = runs->valueint;
-  if (cJSON_IsString(lane)) snprintf(trial.lane, sizeof trial.lane, "%s", lane->valuestring);
-  if (cJSON_IsString(reason)) snprintf(trial.reason, sizeof trial.reason, "%s", reason->valuestring);
+  tg_trial trial;
+  tg_trial_read(json, &trial);
   if (index >= 0 && (!trial.ok || trial.seconds > 0)) {
     r->journal[index] = TG_NEW(r->arena, tg_trial);
     *r->journal[index] = trial;
@@ -139,7 +128,7 @@ static void record_progress(run *r, const tg_evaluated *what) {
 
 static double best_seconds(const run *r) { return r->out->best >= 0 ? r->out->at[r->out->best].trial.seconds : 0; }
 
-static double left(const run *r) { return r->plan->budget > 0 ? r->plan->budget - r->plan->spent - (now() - r->start) : INFINITY; }
+static double left(const run *r) { return r->plan->budget > 0 ? r->plan->budget - r->plan->spent - (tg_seconds() - r->start) : INFINITY; }
 
 // Seconds a candidate may take for compiling, checking and measuring: generous beside the default config, which took first_total.
 static double time_limit(const run *r) {
@@ -170,7 +159,7 @@ static int same_lane(const run *r, const char *lane) {
 
 static void measure_one(run *r, int index) {
   tg_bindings config = tg_space_config(r->plan->space, r->arena, index);
-  double begin = now();
+  double begin = tg_seconds();
   tg_trial lane, trial;
   tg_measurer_lane(&r->measurer, config, time_limit(r), &lane);
   int twin = lane.ok ? same_lane(r, lane.lane) : -1;
@@ -188,7 +177,7 @@ static void measure_one(run *r, int index) {
   }
   write_journal(r, index, &trial, EVALUATED);
   add_evaluated(r, index, &trial, false);
-  if (r->first_total == 0) r->first_total = now() - begin;
+  if (r->first_total == 0) r->first_total = tg_seconds() - begin;
   r->measured++;
 }
 
@@ -206,7 +195,7 @@ static double evaluate(run *r, int index) {
 
 static void report(run *r) {
   if (!r->plan->progress) return;
-  double spent = now() - r->start, eta = 0;
+  double spent = tg_seconds() - r->start, eta = 0;
   if (r->measured) eta = spent / r->measured * (r->trials - r->out->n);
   if (r->plan->budget > 0) eta = fmin(eta, fmax(left(r), 0));
   r->plan->progress(r->plan->user, r->out->n, r->trials, best_seconds(r), eta);
@@ -234,7 +223,7 @@ static void search(run *r) {
 
 typedef struct finalist {
   int at; // in out->at
-  int n;
+  int n;  // samples; the first is the search's own
   double times[MAX_SAMPLES], mads[MAX_SAMPLES];
 } finalist;
 
@@ -250,6 +239,11 @@ static bool is_listed(const finalist *list, int n, int at) {
   return false;
 }
 
+static finalist first_sample(const run *r, int at) {
+  const tg_trial *trial = &r->out->at[at].trial;
+  return (finalist){.at = at, .n = 1, .times = {trial->seconds}, .mads = {trial->mad}};
+}
+
 // Adds the fastest few that are not yet among the finalists and that noise may have kept from being the best; the default config, too, the
 // first time. Returns the new number.
 static int add_finalists(run *r, finalist *list, int n) {
@@ -262,10 +256,10 @@ static int add_finalists(run *r, finalist *list, int n) {
   for (int i = 0; i < usable && n < before + FINALISTS && n < MAX_FINALISTS; i++) {
     const tg_trial *trial = &o->at[order[i]].trial;
     double band = before ? 1 : fmin(fmax(1.1, 1 + 4 * (best->mad / best->seconds + trial->mad / trial->seconds)), 1.5);
-    if (trial->seconds <= band * best->seconds && !is_listed(list, n, order[i])) list[n++] = (finalist){.at = order[i]};
+    if (trial->seconds <= band * best->seconds && !is_listed(list, n, order[i])) list[n++] = first_sample(r, order[i]);
   }
   bool works = o->standard >= 0 && o->at[o->standard].trial.ok;
-  if (!before && works && !is_listed(list, n, o->standard)) list[n++] = (finalist){.at = o->standard};
+  if (!before && works && !is_listed(list, n, o->standard)) list[n++] = first_sample(r, o->standard);
   return n;
 }
 
@@ -274,7 +268,7 @@ static void measure_finalists(run *r, finalist *list, int n) {
     for (int i = 0; i < n; i++) {
       tg_trial trial;
       tg_pace pace = {.settle = 0.5 * settle_time(r), .limit = time_limit(r)};
-      if (left(r) <= 0 || list[i].n == MAX_SAMPLES) continue;
+      if (left(r) <= 0) continue;
       tg_measurer_run(&r->measurer, tg_space_config(r->plan->space, r->arena, r->out->at[list[i].at].index), &pace, &trial);
       if (!trial.ok) continue;
       list[i].times[list[i].n] = trial.seconds;
@@ -283,41 +277,62 @@ static void measure_finalists(run *r, finalist *list, int n) {
   }
 }
 
+// Half-width of the band, beside the time itself, in which noise hides differences.
+static double noise_of(const tg_trial *trial) {
+  return fmin(2 * 1.48 * trial->mad / trial->seconds, 0.02); // 1.48 MAD = one standard deviation
+}
+
 // Among those that noise cannot tell from the fastest, the default config wins, then the first of the space: choices stay put from run to
-// run.
+// run. Of an even number of samples the lower of the middle two counts: load only ever adds.
 static void settle_best(run *r, finalist *list, int n) {
   tg_outcome *o = r->out;
-  int fastest = -1;
+  int fastest = 0;
   for (int i = 0; i < n; i++) {
-    if (!list[i].n) continue;
     tg_trial *trial = &o->at[list[i].at].trial;
-    trial->seconds = tg_median(list[i].times, list[i].n);
+    tg_median(list[i].times, list[i].n); // sorts
+    trial->seconds = list[i].times[(list[i].n - 1) / 2];
     trial->mad = tg_median(list[i].mads, list[i].n);
-    if (fastest < 0 || trial->seconds < o->at[list[fastest].at].trial.seconds) fastest = i;
+    if (trial->seconds < o->at[list[fastest].at].trial.seconds) fastest = i;
   }
-  if (fastest < 0) return;
   const tg_trial *best = &o->at[list[fastest].at].trial;
-  double noise = fmin(2 * 1.48 * best->mad / best->seconds, 0.02), band = best->seconds * (1 + noise); // 1.48 MAD = one standard deviation
+  double band = best->seconds * (1 + noise_of(best));
   int winner = list[fastest].at;
   for (int i = 0; i < n; i++) {
     int at = list[i].at;
-    if (!list[i].n || o->at[at].trial.seconds > band || winner == o->standard) continue;
+    if (o->at[at].trial.seconds > band || winner == o->standard) continue;
     if (at == o->standard || o->at[at].index < o->at[winner].index) winner = at;
   }
   o->best = winner;
+}
+
+// When turns or time ran out while the search had seen something clearly faster than the best finalist has become, that is the best.
+static void fall_back(tg_outcome *o) {
+  int least = o->best;
+  for (int i = 0; i < o->n; i++)
+    if (o->at[i].trial.ok && o->at[i].trial.seconds < o->at[least].trial.seconds) least = i;
+  const tg_trial *fastest = &o->at[least].trial;
+  if (o->at[o->best].trial.seconds > fastest->seconds * (1 + noise_of(fastest))) o->best = least;
 }
 
 // The fastest are measured again in turns. When that shows the best to be slower than one left out, those come in as well.
 static void choose_best(run *r) {
   finalist list[MAX_FINALISTS + 1];
   int n = 0;
-  for (int turn = 0; turn < 3; turn++) {
+  for (int turn = 0; turn < TURNS; turn++) {
     int now_listed = add_finalists(r, list, n);
-    if (now_listed == n || now_listed < 2) return;
+    if (now_listed == n || now_listed < 2) break;
     n = now_listed;
     measure_finalists(r, list, n);
     settle_best(r, list, n);
   }
+  fall_back(r->out);
+}
+
+// A final record takes the place of an older one whatever that claims, so its run has to have measured what stands there, or be faster than
+// the claim: a run with pinned settings or hardly any time must not put a slower config in force.
+static bool replaces_record(const run *r) {
+  bool met = r->plan->standing >= 0 && r->known[r->plan->standing] != UNKNOWN;
+  return met || r->plan->to_beat <= 0 || best_seconds(r) < r->plan->to_beat;
 }
 
 static void body(void *arg) {
@@ -328,14 +343,14 @@ static void body(void *arg) {
   r->out->standard = r->known[index] != UNKNOWN ? r->position[index] : -1;
   if (r->out->best < 0) return;
   choose_best(r);
-  if (r->plan->database) record_body(&(record_call){r, &r->out->at[r->out->best], true});
+  if (r->plan->database) record_body(&(record_call){r, &r->out->at[r->out->best], replaces_record(r)});
   if (r->plan->journal) unlink(r->plan->journal); // the run is complete
 }
 
 void tg_plan_run(const tg_plan *plan, tg_arena *arena, tg_outcome *out) {
   int n = plan->space->n, standard = strcmp(plan->strategy->name, "exhaustive") == 0 || plan->budget > 0 ? n : DEFAULT_TRIALS;
   int trials = plan->trials > 0 ? plan->trials : standard;
-  run r = {.plan = plan, .arena = arena, .out = out, .start = now(), .trials = trials < n ? trials : n};
+  run r = {.plan = plan, .arena = arena, .out = out, .start = tg_seconds(), .trials = trials < n ? trials : n};
   *out = (tg_outcome){.at = TG_NEWN(arena, tg_evaluated, r.trials + 1), .best = -1, .standard = -1};
   r.known = TG_NEWN(arena, known, n + 1);
   r.in_journal = TG_NEWN(arena, known, n + 1);

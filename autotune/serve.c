@@ -4,10 +4,10 @@
 #include <math.h>
 #include <stdlib.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "autotune/autotune.h"
+#include "targets/json.h"
 
 enum { MAX_REQUEST = 1 << 20, MAX_RUNS = 1000, MIN_RUNS = 5 };
 
@@ -18,17 +18,6 @@ typedef struct server {
   void *state; // of the backend, NULL before setup
   bool prepared;
 } server;
-
-static double now(void) {
-  struct timespec t;
-  clock_gettime(CLOCK_MONOTONIC, &t);
-  return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
-static double number_of(const cJSON *json, const char *name) {
-  const cJSON *item = cJSON_GetObjectItemCaseSensitive(json, name);
-  return cJSON_IsNumber(item) ? item->valuedouble : 0;
-}
 
 static const char *string_of(tg_arena *arena, const cJSON *json, const char *name) {
   const cJSON *item = cJSON_GetObjectItemCaseSensitive(json, name);
@@ -59,9 +48,9 @@ static void set_up(call *c) {
                     .worker = string_of(keep, json, "worker"),
                     .source = string_of(keep, json, "source"),
                     .device = string_of(keep, json, "device"),
-                    .threads = (int)number_of(json, "threads"),
+                    .threads = (int)tg_doc_read_number(json, "threads"),
                     .seed = seed ? strtoull(seed, NULL, 10) : 0,
-                    .reference_fd = (int)number_of(json, "reference_fd")};
+                    .reference_fd = (int)tg_doc_read_number(json, "reference_fd")};
   setup.shape = tg_doc_read_bindings(keep, cJSON_GetObjectItemCaseSensitive(json, "shape"));
   setup.settings = tg_doc_read_bindings(keep, cJSON_GetObjectItemCaseSensitive(json, "settings"));
   c->s->state = c->s->backend->open(c->s->ctx, &setup);
@@ -91,25 +80,24 @@ static bool settled(double *times, int n, double best, double spent, double sett
 static void measure(call *c) {
   server *s = c->s;
   const tg_backend *backend = s->backend;
-  double times[MAX_RUNS], best = number_of(c->request, "best"), settle = number_of(c->request, "settle");
+  double times[MAX_RUNS], best = tg_doc_read_number(c->request, "best"), settle = tg_doc_read_number(c->request, "settle");
   double compile = backend->prepare(s->state, bindings_of(c, "config"));
   s->prepared = true;
   backend->run(s->state, 1, times); // warms caches and pages; not counted
   const char *wrong = cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(c->request, "gate")) ? backend->check(s->state) : NULL;
   if (wrong) tg_throw(s->ctx, TG_FAILED, "%s", wrong);
-  double begin = now();
+  double begin = tg_seconds();
   int n = 0;
   do {
     backend->run(s->state, 1, times + n);
     n++;
-  } while (!settled(times, n, best, now() - begin, settle));
+  } while (!settled(times, n, best, tg_seconds() - begin, settle));
   double median = tg_median(times, n);
-  tg_text_add(c->reply, "{\"ok\":true,\"seconds\":");
-  tg_doc_number(c->reply, median);
-  tg_text_add(c->reply, ",\"mad\":");
-  tg_doc_number(c->reply, tg_mad(times, n, median));
-  tg_text_add(c->reply, ",\"runs\":%d,\"compile_seconds\":", n);
-  tg_doc_number(c->reply, compile);
+  tg_text_add(c->reply, "{\"ok\":true");
+  tg_json_put_number(c->reply, "seconds", median);
+  tg_json_put_number(c->reply, "mad", tg_mad(times, n, median));
+  tg_json_put_int(c->reply, "runs", n);
+  tg_json_put_number(c->reply, "compile_seconds", compile);
   tg_text_add(c->reply, "}\n");
 }
 
@@ -130,7 +118,7 @@ static void let_go(void *arg) {
 
 // ---- the loop
 
-static bool send_all(int fd, const char *data, size_t size) {
+bool tg_measure_send(int fd, const char *data, size_t size) {
   while (size) {
     ssize_t n = send(fd, data, size, MSG_NOSIGNAL);
     if (n < 0 && errno == EINTR) continue;
@@ -149,13 +137,13 @@ static bool serve_line(server *s, const char *line) {
   call c = {s, &arena, request, &reply};
   if (tg_protect(s->ctx, handle, &c) != TG_OK) {
     reply = (tg_text){.arena = &arena};
-    tg_text_add(&reply, "{\"ok\":false,\"reason\":");
-    tg_doc_quote(&reply, tg_error_message(s->ctx));
+    tg_text_add(&reply, "{\"ok\":false");
+    tg_json_put_string(&reply, "reason", tg_error_message(s->ctx));
     tg_text_add(&reply, "}\n");
   }
   if (s->prepared) tg_protect(s->ctx, let_go, s);
   cJSON_Delete(request);
-  bool sent = send_all(s->fd, reply.data, reply.size);
+  bool sent = tg_measure_send(s->fd, reply.data, reply.size);
   tg_arena_free(&arena);
   return sent;
 }

@@ -58,6 +58,11 @@ static const offer *ask(offers *o, tg_bindings config, int which) {
   return found;
 }
 
+// A knob's values that a config may have: those worth a trial, and all that the lowering takes when the user pins it.
+static int values_of(const offers *o, const tg_knob *knob) {
+  return knob->nvalues + (tg_binding_get(o->subject->fixed, knob->name) ? knob->nmore : 0);
+}
+
 static int combination(const offers *o, tg_bindings config) {
   int which = 0;
   if (o->noffers == 1) return 0;
@@ -79,7 +84,7 @@ static const char *offered(void *user, tg_bindings config) {
     for (int k = 0; k < here->nknobs && !knob; k++)
       if (!strcmp(here->knobs[k].name, config.at[i].name)) knob = &here->knobs[k];
     bool found = !knob && !strcmp(config.at[i].value, o->axes[i].values[o->axes[i].fallback]);
-    for (int v = 0; knob && v < knob->nvalues; v++) found |= knob->values[v] == strtoll(config.at[i].value, NULL, 10);
+    for (int v = 0; knob && v < values_of(o, knob); v++) found |= knob->values[v] == strtoll(config.at[i].value, NULL, 10);
     if (!found) {
       snprintf(o->reason, sizeof o->reason, "the %s lowering does not offer %s=%s here", o->subject->row->lowering->name, config.at[i].name,
                config.at[i].value);
@@ -99,9 +104,9 @@ static void merge_knob(offers *o, tg_axis *axes, int *naxes, const tg_knob *knob
     axis = &axes[(*naxes)++];
     *axis = (tg_axis){.name = tg_arena_strdup(o->arena, knob->name)};
   }
-  const char **values = TG_NEWN(o->arena, const char *, axis->n + knob->nvalues + 1);
+  const char **values = TG_NEWN(o->arena, const char *, axis->n + values_of(o, knob) + 1);
   for (int i = 0; i < axis->n; i++) values[i] = axis->values[i];
-  for (int v = 0; v < knob->nvalues; v++) {
+  for (int v = 0; v < values_of(o, knob); v++) {
     const char *text = integer_text(o->arena, knob->values[v]);
     bool known = false;
     for (int i = 0; i < axis->n; i++) known |= !strcmp(values[i], text);

@@ -3,6 +3,7 @@
 #include <sys/stat.h>
 
 #include "autotune/autotune.h"
+#include "targets/json.h"
 #include "targets/run.h"
 
 // ---- identity
@@ -66,7 +67,8 @@ static void divide_shape(tg_context *ctx, tg_arena *arena, const tg_bindings *gi
       if (!strcmp(kernel->symbols[s].name, letter->name)) symbol = &kernel->symbols[s];
     const tg_setting *setting = find_setting(kernel, letter->name);
     if (!symbol && setting && setting->kind == TG_OPTION) { // a letter that an option sets
-      if (strcmp(setting->value, letter->value))
+      char *end;
+      if (value != strtoll(setting->value, &end, 10) || *end)
         tg_throw(ctx, TG_INVALID, "--shape %s=%s contradicts the option %s=%s of kernel '%s'", letter->name, letter->value, setting->name,
                  setting->value, kernel->name);
       continue;
@@ -181,10 +183,21 @@ static store *open_store(tg_context *ctx, tg_arena *arena) {
   return s;
 }
 
-// Meta-parameters must be the kernel's, with values it still allows. Knobs are looked at later, by those who trace the kernel.
+enum { MAX_REFUSED = 32 }; // each costs a trace
+
+typedef struct choice {
+  const tg_subject *subject;
+  int nrefused;
+  tg_bindings refused[MAX_REFUSED]; // configs with knobs that the lowering does not offer
+} choice;
+
+// Meta-parameters must be the kernel's, with values it still allows. Knobs are looked at later, of the best alone: that takes a trace.
 static bool allowed(void *user, tg_bindings config) {
-  const tg_subject *subject = user;
+  const choice *choice = user;
+  const tg_subject *subject = choice->subject;
   const tg_kernel *kernel = subject->signature;
+  for (int i = 0; i < choice->nrefused; i++)
+    if (tg_bindings_equal(choice->refused[i], config)) return false;
   int tuned = 0;
   for (int i = 0; i < kernel->nsettings; i++) tuned += kernel->settings[i].kind == TG_TUNE;
   for (int i = 0; i < config.n; i++) {
@@ -221,7 +234,7 @@ static void check_knobs(void *arg) {
   for (int i = 0; i < split.knobs.n; i++) {
     bool found = false;
     for (int k = 0; k < n; k++)
-      for (int v = 0; v < known[k].nvalues; v++)
+      for (int v = 0; v < known[k].nvalues + known[k].nmore; v++)
         found |= !strcmp(known[k].name, split.knobs.at[i].name) && known[k].values[v] == strtoll(split.knobs.at[i].value, NULL, 10);
     if (!found) tg_throw(c->ctx, TG_INVALID, "%s=%s is no longer offered", split.knobs.at[i].name, split.knobs.at[i].value);
   }
@@ -243,6 +256,7 @@ static void log_miss(tg_context *ctx, store *s, const tg_subject *subject) {
 
 const tg_db_record *tg_subject_lookup(tg_context *ctx, tg_arena *arena, const tg_subject *subject, tg_db_level *level) {
   store *s = open_store(ctx, arena);
+  choice choice = {.subject = subject};
   tg_db_query query = {.kernel = subject->signature->name,
                        .signature = subject->hash,
                        .device = subject->device,
@@ -254,9 +268,12 @@ const tg_db_record *tg_subject_lookup(tg_context *ctx, tg_arena *arena, const tg
                        .settings = subject->changed,
                        .threads = subject->threads,
                        .accept = allowed,
-                       .user = (void *)(uintptr_t)subject};
-  const tg_db_record *record = tg_db_find(2, s->dbs, &query, level);
-  if (record && knobs_fit(ctx, arena, subject, record->config)) return record;
+                       .user = &choice};
+  for (const tg_db_record *record; (record = tg_db_find(2, s->dbs, &query, level));) {
+    if (knobs_fit(ctx, arena, subject, record->config)) return record;
+    if (choice.nrefused == MAX_REFUSED) break;
+    choice.refused[choice.nrefused++] = record->config;
+  }
   *level = TG_DB_MISS;
   log_miss(ctx, s, subject);
   return NULL;
@@ -276,7 +293,7 @@ static void lookup_in(lookup_call *c, tg_arena *arena) {
   tg_subject_make(c->ctx, arena, c->source, c->request, &subject);
   const tg_db_record *record = tg_subject_lookup(c->ctx, arena, &subject, &level);
   tg_text text = {.arena = arena};
-  tg_doc_bindings(&text, record ? record->config : (tg_bindings){0});
+  tg_json_bindings(&text, record ? record->config : (tg_bindings){0});
   c->json = tg_doc_finish(&text);
   c->source_name = record ? "database" : "default";
 }

@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include "autotune/autotune.h"
+#include "targets/json.h"
 #include "targets/run.h"
 
 typedef struct tuning {
@@ -29,60 +30,64 @@ static const char *journal_of(tuning *t, const tg_search_space *space, const tg_
   uint64_t code = status == TG_OK ? tg_hash(ir, size, 0) : 0;
   tg_kernel_free(tile);
   tg_check_status(t->ctx, status);
-  tg_text_add(&text, "%s %s %s %s %d %d %s %llu %llx %s", s->signature->name, s->hash, s->device, s->model, s->threads, space->n,
-              strategy->name, (unsigned long long)t->options->seed, (unsigned long long)code, TG_VERSION);
+  tg_text_add(&text, "%s %s %s %s %d %d %s %llu %llx %llx", s->signature->name, s->hash, s->device, s->model, s->threads, space->n,
+              strategy->name, (unsigned long long)t->options->seed, (unsigned long long)code,
+              (unsigned long long)tg_compiler_identity(t->ctx, s->row, &t->arena));
   const tg_bindings parts[] = {s->shape, s->statics, s->options, s->fixed};
-  for (int i = 0; i < 4; i++) tg_doc_bindings(&text, parts[i]);
+  for (int i = 0; i < 4; i++) tg_json_bindings(&text, parts[i]);
   return tg_arena_printf(&t->arena, "%s.run-%016llx", t->ctx->config.database, (unsigned long long)tg_hash(text.data, text.size, 0));
 }
 
-// Configs of the same kernel that were best elsewhere, nearest first.
-static int seeds_of(tuning *t, const tg_search_space *space, const int **out) {
+// The config that the database gives for this very subject is measured again by every run, since a record is replaced by a newer one; other
+// configs of the same kernel that were best elsewhere are tried by strategies that start from records.
+static void use_records(tuning *t, tg_plan *plan) {
   tg_db_level level;
   const tg_db_record *record = tg_subject_lookup(t->ctx, &t->arena, &t->subject, &level);
-  int *seeds = TG_NEWN(&t->arena, int, 1), n = 0;
-  int index = record ? tg_space_find(space, record->config) : -1;
-  if (index >= 0) seeds[n++] = index;
-  *out = seeds;
-  return n;
+  int *seeds = TG_NEWN(&t->arena, int, 1), index = record ? tg_space_find(plan->space, record->config) : -1;
+  bool stands =
+      record && level == TG_DB_EXACT && record->final && record->threads == t->subject.threads && !strcmp(record->version, TG_VERSION);
+  plan->standing = stands ? index : -1;
+  plan->to_beat = stands ? record->seconds : 0;
+  if (index >= 0 && (stands || plan->strategy->seeded)) seeds[plan->nseeds++] = index;
+  plan->seeds = seeds;
 }
 
 static void add_config(tuning *t, tg_text *text, const tg_search_space *space, int index, double seconds) {
-  tg_text_add(text, "{\"config\":");
-  tg_doc_bindings(text, tg_space_config(space, &t->arena, index));
-  tg_text_add(text, ",\"seconds\":");
-  tg_doc_number(text, seconds);
+  tg_text_add(text, "{");
+  tg_json_put_bindings(text, "config", tg_space_config(space, &t->arena, index));
+  tg_json_put_number(text, "seconds", seconds);
 }
 
 static void add_evaluated(tuning *t, tg_text *text, const tg_search_space *space, const tg_evaluated *e) {
   add_config(t, text, space, e->index, e->trial.ok ? e->trial.seconds : NAN);
-  tg_text_add(text, ",\"ok\":%s", e->trial.ok ? "true" : "false");
-  if (!e->trial.ok) {
-    tg_text_add(text, ",\"reason\":");
-    tg_doc_quote(text, e->trial.reason);
-  }
+  tg_json_put_bool(text, "ok", e->trial.ok);
+  if (!e->trial.ok) tg_json_put_string(text, "reason", e->trial.reason);
   tg_text_add(text, "}");
 }
 
 static void write_document(tuning *t, const tg_plan *plan, const tg_outcome *out) {
   tg_text text = {.arena = &t->arena};
   const tg_search_space *space = plan->space;
-  tg_text_add(&text, "{\"kernel\":");
-  tg_doc_quote(&text, t->subject.signature->name);
-  tg_text_add(&text, ",\"device\":");
-  tg_doc_quote(&text, t->subject.device);
-  tg_text_add(&text, ",\"shape\":");
-  tg_doc_bindings(&text, tg_bindings_join(&t->arena, t->subject.shape, t->subject.statics));
-  tg_text_add(&text, ",\"strategy\":\"%s\",\"seed\":%llu,\"threads\":%d,\"best\":", plan->strategy->name, (unsigned long long)plan->seed,
-              t->subject.threads);
+  tg_text_add(&text, "{");
+  tg_json_put_string(&text, "kernel", t->subject.signature->name);
+  tg_json_put_string(&text, "device", t->subject.device);
+  tg_json_put_bindings(&text, "shape", tg_bindings_join(&t->arena, t->subject.shape, t->subject.statics));
+  tg_json_put_string(&text, "strategy", plan->strategy->name);
+  tg_json_key(&text, "seed");
+  tg_text_add(&text, "%llu", (unsigned long long)plan->seed);
+  tg_json_put_int(&text, "threads", t->subject.threads);
+  tg_json_key(&text, "best");
   add_config(t, &text, space, out->at[out->best].index, out->at[out->best].trial.seconds);
-  tg_text_add(&text, "},\"evaluated\":[");
+  tg_text_add(&text, "}");
+  tg_json_key(&text, "evaluated");
+  tg_text_add(&text, "[");
   for (int i = 0; i < out->n; i++) {
-    if (i) tg_text_add(&text, ",");
+    tg_json_comma(&text);
     add_evaluated(t, &text, space, &out->at[i]);
   }
   bool works = out->standard >= 0 && out->at[out->standard].trial.ok;
-  tg_text_add(&text, "],\"default\":");
+  tg_text_add(&text, "]");
+  tg_json_key(&text, "default");
   add_config(t, &text, space, space->first_default, works ? out->at[out->standard].trial.seconds : NAN);
   tg_text_add(&text, "}}");
   t->json = tg_doc_finish(&text);
@@ -132,7 +137,7 @@ static void tune(void *arg) {
   tg_db_writable(ctx, ctx->config.database);
   plan.database = is_empty(&t->subject) ? NULL : ctx->config.database;
   plan.journal = journal_of(t, plan.space, plan.strategy);
-  if (plan.strategy->seeded) plan.nseeds = seeds_of(t, plan.space, &plan.seeds);
+  use_records(t, &plan);
   make_reference(t);
   const char *const argv[] = {ctx->config.worker, "measure", NULL};
   plan.argv = argv;

@@ -59,7 +59,9 @@ static void prepare_weights(demo *d) {
 
 static void show_progress(void *user, int done, int total, double best, double eta) {
   (void)user;
-  if (isatty(2)) fprintf(stderr, "\r\033[K  tuning: %d of %d, best %.3f ms, %.0f s left%s", done, total, 1e3 * best, eta, done == total ? "\r\033[K" : "");
+  if (isatty(2))
+    fprintf(stderr, "\r\033[K  tuning: %d of %d, best %.3f ms, %.0f s left%s", done, total, 1e3 * best, eta,
+            done == total ? "\r\033[K" : "");
 }
 
 static int compare_doubles(const void *a, const void *b) {
@@ -81,12 +83,18 @@ static bool run_shape(demo *d, int64_t M, double budget) {
   tg_binding shape[] = {{"M", m}, {"N", "7168"}, {"K", "2048"}}, packed[] = {{"packed", "1"}};
   char *json;
   must(d, tg_tune(d->ctx, d->gemm,
-                  &(tg_tune_options){.device = devices, .shape = {3, shape}, .settings = {1, packed}, .trials = 40, .threads = d->threads,
-                                     .budget = budget, .progress = show_progress},
+                  &(tg_tune_options){.device = devices,
+                                     .shape = {3, shape},
+                                     .settings = {1, packed},
+                                     .trials = 40,
+                                     .threads = d->threads,
+                                     .budget = budget,
+                                     .progress = show_progress},
                   &json));
   tg_string_free(d->ctx, json);
 
-  tg_argument args[] = {{.name = "A", .array = Q}, {.name = "As", .array = S}, {.name = "B", .array = d->Wp}, {.name = "Bs", .array = d->Ws}, {.name = "C"}};
+  tg_argument args[] = {
+      {.name = "A", .array = Q}, {.name = "As", .array = S}, {.name = "B", .array = d->Wp}, {.name = "Bs", .array = d->Ws}, {.name = "C"}};
   must(d, tg_array_new(d->ctx, tg_dtype_find("bf16"), 2, (int64_t[]){M, N}, &args[4].array));
   tg_launchable *launchable;
   must(d, tg_prepare(d->device, d->gemm, &(tg_run_options){.settings = {1, packed}, .threads = d->threads}, 5, args, &launchable));
@@ -142,7 +150,8 @@ int main(int argc, char **argv) {
     if (!strcmp(info[i].name, devices)) printf("device    %s: %s, %d threads\n", devices, info[i].description, d.threads);
   prepare_weights(&d);
   printf("peer      %s, sgemm (sgemv for M = 1) on weights already in f32\n\n", d.have_blas ? d.blas.name : "none found");
-  printf("     M  tegula gemm_fp8, tuned, median of %d%*s  worst error / bound\n", ROUNDS, d.have_blas ? 44 : 3, d.have_blas ? "peer               ratio" : "");
+  printf("     M  tegula gemm_fp8, tuned, median of %d%*s  worst error / bound\n", ROUNDS, d.have_blas ? 44 : 3,
+         d.have_blas ? "peer               ratio" : "");
   bool ok = true;
   const int64_t shapes[] = {1, 16, 128};
   for (int i = 0; i < 3; i++) ok &= run_shape(&d, shapes[i], budget);

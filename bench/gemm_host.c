@@ -28,7 +28,7 @@ double host_normal(uint64_t *state) {
   return sum;
 }
 
-float host_bf16(uint16_t code) {
+static float from_bf16(uint16_t code) {
   uint32_t bits = (uint32_t)code << 16;
   float value;
   memcpy(&value, &bits, 4);
@@ -50,7 +50,8 @@ double host_e4m3(uint8_t code) {
   return code & 128 ? -magnitude : magnitude;
 }
 
-void host_gemm_fp8(int64_t M, int64_t N, int64_t K, const uint8_t *A, const float *As, const uint8_t *B, const float *Bs, double *C, double *mass) {
+void host_gemm_fp8(int64_t M, int64_t N, int64_t K, const uint8_t *A, const float *As, const uint8_t *B, const float *Bs, double *C,
+                   double *mass) {
   double table[256];
   for (int i = 0; i < 256; i++) table[i] = host_e4m3((uint8_t)i);
   int64_t blocks = (K + 127) / 128;
@@ -83,7 +84,7 @@ void host_gemm_fp8(int64_t M, int64_t N, int64_t K, const uint8_t *A, const floa
 double host_worst(int64_t n, const uint16_t *got, const double *ref, const double *mass) {
   double worst = 0;
   for (int64_t i = 0; i < n; i++) {
-    double bound = 0x1p-8 * fabs(ref[i]) + 0x1p-13 * mass[i], error = fabs((double)host_bf16(got[i]) - ref[i]);
+    double bound = 0x1p-8 * fabs(ref[i]) + 0x1p-13 * mass[i], error = fabs((double)from_bf16(got[i]) - ref[i]);
     double ratio = error == 0 ? 0 : error / bound;
     if (!(ratio <= worst)) worst = ratio; // NaN too
   }

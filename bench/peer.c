@@ -1,5 +1,5 @@
-// tegula-peer PEER: one competitor of the GEMM benchmark as a process that bench/run.py drives over a line protocol, so that OpenMP runtimes
-// never mix and rounds can be interleaved.
+// tegula-peer PEER: one competitor of the GEMM benchmark as a process that bench/run.py drives over a line protocol, so that OpenMP
+// runtimes never mix and rounds can be interleaved.
 //
 //   peers     tegula:KERNEL[:P=V,…]    a library kernel, with these settings, else the database's config for the shape
 //             blas:FILE                cblas_sgemm (cblas_sgemv for M = 1) of a library, weights ready in f32
@@ -16,8 +16,8 @@
 
 #include "bench/gemm_host.h"
 
-typedef void fp8_gemm(int order, int ta, int tb, int m, int n, int k, float alpha, const void *a, int lda, const void *b, int ldb, float beta, float *c,
-                      int ldc);
+typedef void fp8_gemm(int order, int ta, int tb, int m, int n, int k, float alpha, const void *a, int lda, const void *b, int ldb,
+                      float beta, float *c, int ldc);
 
 typedef struct {
   const char *kind, *kernel, *file; // "tegula", "blas", "mkl_fp8", "peak"
@@ -69,7 +69,8 @@ static tg_status prepare_tegula(peer *p) {
   bool fp8 = !strcmp(p->kernel, "gemm_fp8");
   const char *dtype = fp8 ? "e4m3" : !strcmp(p->kernel, "gemm_bf16") ? "bf16" : "f32";
   int64_t blocks = (p->K + 127) / 128;
-  tg_argument args[5] = {{.name = "A", .array = make_array(p, dtype, 2, p->M, p->K, 1)}, {.name = "B", .array = make_array(p, dtype, 2, p->N, p->K, 1)}};
+  tg_argument args[5] = {{.name = "A", .array = make_array(p, dtype, 2, p->M, p->K, 1)},
+                         {.name = "B", .array = make_array(p, dtype, 2, p->N, p->K, 1)}};
   int n = 2;
   if (fp8) {
     args[n] = (tg_argument){.name = "As", .array = make_array(p, "f32", 2, p->M, blocks, 0)};
@@ -80,7 +81,8 @@ static tg_status prepare_tegula(peer *p) {
   args[n++] = (tg_argument){.name = "C", .array = make_array(p, fp8 ? "bf16" : dtype, 2, p->M, p->N, 0)};
   tg_status status = p->packed ? pack(p, args[1].array, &args[1].array) : TG_OK;
   if (status) return status;
-  return tg_prepare(p->device, p->source, &(tg_run_options){.settings = {p->nsettings, p->settings}, .threads = p->threads}, n, args, &p->launchable);
+  return tg_prepare(p->device, p->source, &(tg_run_options){.settings = {p->nsettings, p->settings}, .threads = p->threads}, n, args,
+                    &p->launchable);
 }
 
 static void release(peer *p) {

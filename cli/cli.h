@@ -54,10 +54,9 @@ tg_binding cli_pair(const char *text, const char *what);
 // Prints "tegula: error: …" and returns the exit status: 2 for a wrong call, 1 for failed work.
 int cli_fail(const cli *c, tg_status status);
 _Noreturn void cli_usage(const char *format, ...) __attribute__((format(printf, 1, 2))); // exit status 2
-// Writes a file whole or not at all (temporary beside it, then rename; straight into what is no regular file); NULL or "-" is stdout. Returns the
-// exit status.
+// Writes a file whole or not at all (temporary beside it, then rename; straight into what is no regular file); NULL or "-" is stdout.
+// Returns the exit status.
 int cli_write(const char *file, const void *data, size_t size);
-void cli_json_string(FILE *out, const char *text); // quoted and escaped; NULL prints null
 // Loads the kernel named by the first word.
 tg_status cli_source(cli *c, tg_source **source);
 

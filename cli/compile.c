@@ -32,14 +32,16 @@ static int run(cli *c) {
   return exit_status;
 }
 
-const cli_command cli_compile = {"compile",
-                                 "KERNEL --target T [--set P=V,…] [--shape S=V,…] [--fix S=V,…] [--emit FORM] [-o FILE]",
-                                 "Compiles a kernel and prints one of its forms",
-                                 "  tegula compile gemm_fp8 --target cpu --emit lane\n"
-                                 "  tegula compile rmsnorm --target nvptx:sm_80 --emit asm -o rmsnorm.ptx\n"
-                                 "  tegula compile gemm_bf16 --target nvptx:sm_80 --shape M=64,N=576,K=512 --emit meta\n",
-                                 options,
-                                 1,
-                                 1,
-                                 "@kernels",
-                                 run};
+const cli_command cli_compile = {
+    .name = "compile",
+    .usage = "KERNEL --target T [--set P=V,…] [--shape S=V,…] [--fix S=V,…] [--emit FORM] [-o FILE]",
+    .summary = "Compiles a kernel and prints one of its forms",
+    .examples = "  tegula compile gemm_fp8 --target cpu --emit lane\n"
+                "  tegula compile rmsnorm --target nvptx:sm_80 --emit asm -o rmsnorm.ptx\n"
+                "  tegula compile gemm_bf16 --target nvptx:sm_80 --shape M=64,N=576,K=512 --emit meta\n",
+    .options = options,
+    .min_words = 1,
+    .max_words = 1,
+    .words = "@kernels",
+    .run = run,
+};

@@ -1,13 +1,12 @@
 // exec: runs a kernel once on .npy files.
 #include "cli/cli.h"
 
-static const cli_option options[] = {
-    {"--device", "D", "where to run (default cpu; tegula devices)", "@devices"},
-    {"--set", "P=V,…", "options and meta-parameters (default: tuned, else the machine's)", NULL},
-    {"--shape", "S=V,…", "dims that the inputs leave open", NULL},
-    {"--threads", "N", "host threads (default all)", NULL},
-    {"--out", "NAME=FILE.npy", "file of an output; may be repeated", "@files"},
-    {0}};
+static const cli_option options[] = {{"--device", "D", "where to run (default cpu; tegula devices)", "@devices"},
+                                     {"--set", "P=V,…", "options and meta-parameters (default: tuned, else the machine's)", NULL},
+                                     {"--shape", "S=V,…", "dims that the inputs leave open", NULL},
+                                     {"--threads", "N", "host threads (default all)", NULL},
+                                     {"--out", "NAME=FILE.npy", "file of an output; may be repeated", "@files"},
+                                     {0}};
 
 typedef struct {
   cli *c;
@@ -15,6 +14,7 @@ typedef struct {
   int nparams;
   tg_argument args[CLI_MAX_VALUES];
   const char *out_file[CLI_MAX_VALUES]; // per argument, NULL = dropped
+  bool given[CLI_MAX_VALUES];           // per argument: its NAME=… has been read
   int nargs;
 } call;
 
@@ -36,23 +36,37 @@ static int find_argument(call *x, const char *name) {
   return x->nargs++;
 }
 
-static tg_status add_word(call *x, const char *word, bool output) {
-  tg_binding pair = cli_pair(word, output ? "--out" : "argument");
-  const tg_param *p = find_param(x, pair.name);
+static void set_output(call *x, const tg_param *p, const char *file) {
   int i = find_argument(x, p->name);
-  if (output && p->kind != TG_OUTPUT && p->kind != TG_INOUT) cli_usage("exec: --out %s: it is no output", pair.name);
-  if (output || p->kind == TG_OUTPUT) {
-    if (x->out_file[i]) cli_usage("exec: output %s has two files", p->name);
-    x->out_file[i] = pair.value;
+  if (x->out_file[i]) cli_usage("exec: output %s has two files", p->name);
+  x->out_file[i] = file;
+}
+
+// --out NAME=FILE
+static void add_output(call *x, const char *text) {
+  tg_binding pair = cli_pair(text, "--out");
+  const tg_param *p = find_param(x, pair.name);
+  if (p->kind != TG_OUTPUT && p->kind != TG_INOUT) cli_usage("exec: --out %s: it is no output", pair.name);
+  set_output(x, p, pair.value);
+}
+
+// NAME=FILE or NAME=NUMBER
+static tg_status add_argument(call *x, const char *word) {
+  tg_binding pair = cli_pair(word, "argument");
+  const tg_param *p = find_param(x, pair.name);
+  if (p->kind == TG_OUTPUT) {
+    set_output(x, p, pair.value);
     return TG_OK;
   }
+  int i = find_argument(x, p->name);
+  if (x->given[i]) cli_usage("exec: %s is given twice", p->name);
+  x->given[i] = true;
   if (p->kind == TG_SCALAR_PARAM) {
     char *end;
     x->args[i].number = strtod(pair.value, &end);
     if (end == pair.value || *end) cli_usage("exec: %s=%s: a scalar parameter takes a number", p->name, pair.value);
     return TG_OK;
   }
-  if (x->args[i].array) cli_usage("exec: %s is given twice", p->name);
   return tg_npy_read(x->c->ctx, pair.value, p->dtype, &x->args[i].array);
 }
 
@@ -63,7 +77,9 @@ static void require_all(const call *x) {
     bool found = false;
     for (int i = 0; i < x->nargs && !found; i++)
       found = !strcmp(x->args[i].name, param->name) && (param->kind == TG_SCALAR_PARAM || x->args[i].array);
-    if (!found) cli_usage("exec: parameter %s is missing: give %s=%s", param->name, param->name, param->kind == TG_SCALAR_PARAM ? "NUMBER" : "FILE.npy");
+    if (!found)
+      cli_usage("exec: parameter %s is missing: give %s=%s", param->name, param->name,
+                param->kind == TG_SCALAR_PARAM ? "NUMBER" : "FILE.npy");
   }
 }
 
@@ -93,8 +109,8 @@ static int run(cli *c) {
   x.nparams = tg_kernel_params(signature, &x.params);
   int named = 0;
   for (int i = 0; i < c->ngiven && !status; i++)
-    if (!strcmp(c->given[i].option->name, "--out")) status = add_word(&x, c->given[i].value, true), named++;
-  for (int i = 1; i < c->nwords && !status; i++) status = add_word(&x, c->words[i], false);
+    if (!strcmp(c->given[i].option->name, "--out")) add_output(&x, c->given[i].value), named++;
+  for (int i = 1; i < c->nwords && !status; i++) status = add_argument(&x, c->words[i]);
   for (int i = 0; i < x.nargs; i++) named += x.out_file[i] != NULL;
   if (!status) require_all(&x);
   if (!status && !named) cli_usage("exec: no output is kept; give --out NAME=FILE.npy");
@@ -111,14 +127,15 @@ static int run(cli *c) {
 }
 
 const cli_command cli_exec = {
-    "exec",
-    "KERNEL [--device D] [--set P=V,…] [--threads N] NAME=IN.npy… NAME=NUMBER… --out NAME=OUT.npy…",
-    "Runs a kernel once on .npy files; dims follow from the inputs' shapes",
-    "  tegula exec rmsnorm X=x.npy W=w.npy eps=1e-6 --out O=o.npy\n"
-    "  tegula exec gemm_fp8 A=a.npy As=as.npy B=b.npy Bs=bs.npy --out C=c.npy --threads 1\n"
-    "  tegula exec gemm_f32 --device interp A=a.npy B=b.npy --out C=c.npy\n",
-    options,
-    1,
-    -1,
-    "@kernels",
-    run};
+    .name = "exec",
+    .usage = "KERNEL [--device D] [--set P=V,…] [--threads N] NAME=IN.npy… NAME=NUMBER… --out NAME=OUT.npy…",
+    .summary = "Runs a kernel once on .npy files; dims follow from the inputs' shapes",
+    .examples = "  tegula exec rmsnorm X=x.npy W=w.npy eps=1e-6 --out O=o.npy\n"
+                "  tegula exec gemm_fp8 A=a.npy As=as.npy B=b.npy Bs=bs.npy --out C=c.npy --threads 1\n"
+                "  tegula exec gemm_f32 --device interp A=a.npy B=b.npy --out C=c.npy\n",
+    .options = options,
+    .min_words = 1,
+    .max_words = -1,
+    .words = "@kernels",
+    .run = run,
+};

@@ -2,13 +2,14 @@
 #include "cli/cli.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-extern const cli_command cli_targets, cli_machines, cli_devices, cli_kernels, cli_compile, cli_exec, cli_tune, cli_bench, cli_check, cli_run,
-    cli_completion;
+extern const cli_command cli_targets, cli_machines, cli_devices, cli_kernels, cli_compile, cli_exec, cli_tune, cli_bench, cli_check,
+    cli_run, cli_completion;
 const cli_command *const cli_commands[] = {&cli_targets, &cli_machines, &cli_devices, &cli_kernels, &cli_compile,    &cli_exec,
                                            &cli_tune,    &cli_bench,    &cli_check,   &cli_run,     &cli_completion, NULL};
 
@@ -119,10 +120,17 @@ double cli_number(const cli *c, const char *name, double fallback) {
   return value;
 }
 
+_Noreturn static void out_of_memory(void) {
+  fprintf(stderr, "tegula: error: out of memory\n");
+  exit(1);
+}
+
+static void *must(void *p) { return p ? p : (out_of_memory(), NULL); }
+
 tg_binding cli_pair(const char *text, const char *what) {
   const char *equals = strchr(text, '=');
   if (!equals || equals == text) cli_usage("%s '%s' is not NAME=VALUE", what, text);
-  return (tg_binding){strndup(text, (size_t)(equals - text)), strdup(equals + 1)};
+  return (tg_binding){must(strndup(text, (size_t)(equals - text))), must(strdup(equals + 1))};
 }
 
 tg_bindings cli_bindings(const cli *c, const char *name) {
@@ -130,9 +138,9 @@ tg_bindings cli_bindings(const cli *c, const char *name) {
   int n = 0;
   for (int i = 0; i < c->ngiven; i++) {
     if (strcmp(c->given[i].option->name, name)) continue;
-    char *copy = strdup(c->given[i].value), *save = NULL;
+    char *copy = must(strdup(c->given[i].value)), *save = NULL;
     for (char *item = strtok_r(copy, ",", &save); item; item = strtok_r(NULL, ",", &save)) {
-      list = realloc(list, sizeof *list * (size_t)(n + 1));
+      list = must(realloc(list, sizeof *list * (size_t)(n + 1)));
       list[n++] = cli_pair(item, name);
     }
     free(copy);
@@ -167,11 +175,13 @@ int cli_write(const char *file, const void *data, size_t size) {
     return 1;
   }
   struct stat info;
-  bool there = !stat(file, &info), direct = there && !S_ISREG(info.st_mode); // a pipe, a terminal, /dev/null: nothing to put in its place
-  char *target = there ? realpath(file, NULL) : NULL; // what a link leads to is replaced, not the link
+  // A pipe, a terminal, /dev/null are written to directly: there is nothing to put in their place. What a link leads to is replaced, not
+  // the link.
+  bool there = !stat(file, &info), direct = there && !S_ISREG(info.st_mode);
+  char *target = there ? realpath(file, NULL) : NULL;
   const char *to = target ? target : file;
   size_t length = strlen(to) + 32;
-  char *temporary = malloc(length);
+  char *temporary = must(malloc(length));
   if (direct) snprintf(temporary, length, "%s", to);
   else snprintf(temporary, length, "%s.%ld.tmp", to, (long)getpid());
   FILE *out = fopen(temporary, "wb");
@@ -188,20 +198,6 @@ int cli_write(const char *file, const void *data, size_t size) {
   return ok ? 0 : out ? 1 : 2; // no room for it, or a name where nothing can be
 }
 
-void cli_json_string(FILE *out, const char *text) {
-  if (!text) {
-    fputs("null", out);
-    return;
-  }
-  fputc('"', out);
-  for (const unsigned char *p = (const unsigned char *)text; *p; p++) {
-    if (*p == '"' || *p == '\\') fprintf(out, "\\%c", *p);
-    else if (*p < 0x20) fprintf(out, "\\u%04x", *p);
-    else fputc(*p, out);
-  }
-  fputc('"', out);
-}
-
 tg_status cli_source(cli *c, tg_source **source) { return tg_source_load(c->ctx, c->words[0], source); }
 
 static const cli_command *find_command(const char *name) {
@@ -210,8 +206,36 @@ static const cli_command *find_command(const char *name) {
   return NULL;
 }
 
+// Streams that came closed are taken, each opened the wrong way round: no file opened later gets their numbers, and using them stays an
+// error.
+static void hold_streams(void) {
+  for (int fd = 0; fd < 3; fd++)
+    if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", fd ? O_RDONLY : O_WRONLY) != fd) _exit(1);
+}
+
+static int finish(int status) {
+  if ((ferror(stdout) || fflush(stdout)) && !status) {
+    fprintf(stderr, "tegula: error: standard output: %s\n", strerror(errno));
+    return 1;
+  }
+  return status;
+}
+
+// OpenMP's threads wait for each other by spinning, for milliseconds: on a busy machine they take the time from those they wait for. How
+// long is read from the environment before main, so the command starts itself again, once, unless the user has chosen.
+static void bound_spinning(char **argv) {
+  if (getenv("GOMP_SPINCOUNT") || getenv("OMP_WAIT_POLICY") || setenv("GOMP_SPINCOUNT", "1000", 1)) return;
+  execv("/proc/self/exe", argv);
+}
+
+static bool runs_kernels(const cli_command *command) {
+  return command == &cli_exec || command == &cli_tune || command == &cli_bench || command == &cli_check || command == &cli_run;
+}
+
 int main(int argc, char **argv) {
+  hold_streams();
   signal(SIGPIPE, SIG_IGN); // a closed pipe is a write error, reported as one
+  signal(SIGXFSZ, SIG_IGN); // and so is a limit on the size of files
   if (argc < 2) {
     print_overview(stderr);
     return 2;
@@ -220,31 +244,25 @@ int main(int argc, char **argv) {
     const cli_command *command = argc > 2 ? find_command(argv[2]) : NULL;
     if (command) print_help(command);
     else print_overview(stdout);
-    return 0;
+    return finish(0);
   }
   if (!strcmp(argv[1], "--version")) {
     printf("tegula %s\n", TG_VERSION);
-    return 0;
+    return finish(0);
   }
   cli c = {.command = find_command(argv[1])};
   if (!c.command) cli_usage("no command '%s'; 'tegula --help' lists them", argv[1]);
+  if (runs_kernels(c.command)) bound_spinning(argv);
   for (int i = 2; i < argc && strcmp(argv[i], "--"); i++) {
     if (!strcmp(argv[i], "--help") || !strcmp(argv[i], "-h")) {
       print_help(c.command);
-      return 0;
+      return finish(0);
     }
     if (!strcmp(c.command->name, "run") && argv[i][0] != '-') break;
   }
   parse_words(&c, argc - 2, argv + 2);
-  if (tg_context_new(&(tg_config){.log = log_line}, &c.ctx)) {
-    fprintf(stderr, "tegula: error: out of memory\n");
-    return 1;
-  }
-  int status = c.command->run(&c);
-  if (fflush(stdout) && !status) {
-    fprintf(stderr, "tegula: error: standard output: %s\n", strerror(errno));
-    status = 1;
-  }
+  if (tg_context_new(&(tg_config){.log = log_line}, &c.ctx)) out_of_memory();
+  int status = finish(c.command->run(&c));
   tg_context_free(c.ctx);
   return status;
 }

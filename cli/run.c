@@ -1,28 +1,49 @@
 // run: a Lua script with tegula loaded. completion: what a shell needs to complete all of this.
 #include "cli/cli.h"
 
+#include <signal.h>
+#include <unistd.h>
+
 static const cli_option none[] = {{0}};
 
+static tg_context *running; // for the handler
+
+// Only the first interrupt comes here: the second has its default action and kills at once.
+static void interrupt(int signal) {
+  (void)signal;
+  const char *where = tg_script_interrupt(running);
+  if (!where) return;
+  const char *const words[] = {"tegula: error: interrupted at ", where, "\n"};
+  for (int i = 0; i < 3; i++)
+    if (write(STDERR_FILENO, words[i], strlen(words[i])) < 0) break;
+  _exit(1);
+}
+
 static int run(cli *c) {
+  running = c->ctx;
+  sigaction(SIGINT, &(struct sigaction){.sa_handler = interrupt, .sa_flags = SA_RESETHAND}, NULL);
   tg_status status = tg_script_run(c->ctx, c->words[0], c->nwords - 1, c->words + 1);
   return status ? cli_fail(c, status) : 0;
 }
 
-const cli_command cli_run = {"run",
-                             "SCRIPT.lua [ARGS…]",
-                             "Runs a Lua script: load, launch, compare and time kernels",
-                             "  tegula run examples/first_kernel.lua\n",
-                             none,
-                             1,
-                             -1,
-                             "@files",
-                             run};
+const cli_command cli_run = {
+    .name = "run",
+    .usage = "SCRIPT.lua [ARGS…]",
+    .summary = "Runs a Lua script: load, launch, compare and time kernels",
+    .examples = "  tegula run examples/first_kernel.lua\n",
+    .options = none,
+    .min_words = 1,
+    .max_words = -1,
+    .words = "@files",
+    .run = run,
+};
 
 static void print_words(const char *values) {
   if (!values) return;
   if (!strcmp(values, "@files")) printf("compgen -f -- \"$cur\"");
   else if (!strcmp(values, "@devices")) printf("compgen -W \"$(tegula devices 2>/dev/null | cut -d' ' -f1)\" -- \"$cur\"");
-  else if (!strcmp(values, "@targets")) printf("compgen -W \"$( (tegula targets; tegula machines) 2>/dev/null | cut -d' ' -f1)\" -- \"$cur\"");
+  else if (!strcmp(values, "@targets"))
+    printf("compgen -W \"$( (tegula targets; tegula machines) 2>/dev/null | cut -d' ' -f1)\" -- \"$cur\"");
   else if (!strcmp(values, "@kernels")) printf("compgen -W \"$(tegula kernels 2>/dev/null | grep -o '^[a-z][^ ]*')\" -f -- \"$cur\"");
   else printf("compgen -W \"%s\" -- \"$cur\"", values);
 }
@@ -49,8 +70,9 @@ static void print_command_case(const cli_command *command) {
 
 static int run_completion(cli *c) {
   (void)c;
-  printf("# bash completion of tegula; load it with: source <(tegula completion)\n_tegula() {\n"
-         "  local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]}\n  if ((COMP_CWORD == 1)); then COMPREPLY=($(compgen -W \"");
+  printf(
+      "# bash completion of tegula; load it with: source <(tegula completion)\n_tegula() {\n"
+      "  local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]}\n  if ((COMP_CWORD == 1)); then COMPREPLY=($(compgen -W \"");
   for (int i = 0; cli_commands[i]; i++) printf("%s%s", i ? " " : "", cli_commands[i]->name);
   printf("\" -- \"$cur\")); return; fi\n  case \"${COMP_WORDS[1]}\" in\n");
   for (int i = 0; cli_commands[i]; i++) print_command_case(cli_commands[i]);
@@ -58,4 +80,11 @@ static int run_completion(cli *c) {
   return 0;
 }
 
-const cli_command cli_completion = {"completion", "", "Prints completion for bash", "  source <(tegula completion)\n", none, 0, 0, NULL, run_completion};
+const cli_command cli_completion = {
+    .name = "completion",
+    .usage = "",
+    .summary = "Prints completion for bash",
+    .examples = "  source <(tegula completion)\n",
+    .options = none,
+    .run = run_completion,
+};

@@ -19,6 +19,7 @@ struct tg_machine {
 typedef struct tg_knob {
   const char *name, *doc;
   int nvalues;
+  int nmore;          // values beyond those that are not worth a trial here, but taken when asked for
   int64_t values[16]; // values[0] = default
 } tg_knob;
 
@@ -38,24 +39,25 @@ typedef struct tg_lowering {
 } tg_lowering;
 extern const tg_lowering tg_lowering_loops, tg_lowering_simt;
 
-// Byte offset of every `scratch {space = "local"}` op of a launch's body, stored in op->note as (void *)(intptr_t)offset; returns the total.
-// Ops in walking order, each at its align.
+// Byte offset of every `scratch {space = "local"}` op of a launch's body, stored in op->note as (void *)(intptr_t)offset; returns the
+// total. Ops in walking order, each at its align.
 int64_t tg_scratch_layout(tg_launch *launch);
 // Bytes of static shared memory that the `scratch {space = "shared"}` ops of a launch take.
 int64_t tg_shared_bytes(const tg_launch *launch);
 
 // ---- llvm emitter (codegen/llvm*.c): lane kernel to LLVM module, then to text, assembly or object
 typedef struct tg_llvm_options {
-  const tg_machine *machine; // figures: vector_bits, fma, f16c
+  const tg_machine *machine; // figures: vector_bits, fma, f16c, bf16_dot
   const char *triple, *cpu, *features;
-  const char *passes;  // LLVM pass pipeline; NULL = the family's own
-  bool nvptx;          // calling convention, address spaces and attributes of NVPTX
+  const char *passes; // LLVM pass pipeline; NULL = the family's own
+  bool nvptx;         // calling convention, address spaces and attributes of NVPTX
 } tg_llvm_options;
 typedef struct tg_bytes {
   void *data;
   size_t size;
 } tg_bytes;
 // Each output is filled when its pointer is not NULL; memory from `arena`. Throws TG_FAILED with LLVM's own words.
-void tg_emit_llvm(tg_kernel *lane, const tg_llvm_options *options, tg_arena *arena, tg_bytes *llvm_text, tg_bytes *assembly, tg_bytes *object);
+void tg_emit_llvm(tg_kernel *lane, const tg_llvm_options *options, tg_arena *arena, tg_bytes *llvm_text, tg_bytes *assembly,
+                  tg_bytes *object);
 
 #endif

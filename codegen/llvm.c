@@ -121,15 +121,9 @@ static void run_passes(tg_llvm *e) {
 }
 
 static tg_bytes print_text(tg_llvm *e) {
-  char *text = LLVMPrintModuleToString(e->module);
-  const size_t size = strlen(text);
-  tg_bytes bytes = {malloc(size + 1), size}; // the arena may throw while LLVM's string is held
-  if (bytes.data) memcpy(bytes.data, text, size + 1);
-  LLVMDisposeMessage(text);
-  if (!bytes.data) tg_throw(e->ctx, TG_NO_MEMORY, "no memory for %zu bytes of LLVM text", size);
-  char *copy = tg_arena_strndup(e->arena, bytes.data, size);
-  free(bytes.data);
-  return (tg_bytes){copy, size};
+  e->text = LLVMPrintModuleToString(e->module);
+  const size_t size = strlen(e->text);
+  return (tg_bytes){tg_arena_strndup(e->arena, e->text, size), size};
 }
 
 // Emission changes the module, so all forms but the last are made from clones.
@@ -185,6 +179,7 @@ static void clear_note(tg_op *op, void *user) {
 
 static void close_all(tg_llvm *e) {
   if (e->buffer) LLVMDisposeMemoryBuffer(e->buffer);
+  if (e->text) LLVMDisposeMessage(e->text);
   if (e->b) LLVMDisposeBuilder(e->b);
   if (e->module) LLVMDisposeModule(e->module);
   if (e->target) LLVMDisposeTargetMachine(e->target);
@@ -210,6 +205,7 @@ void tg_emit_llvm(tg_kernel *lane, const tg_llvm_options *options, tg_arena *are
       .object = object};
   job.e.fma = options->nvptx || m->fma;
   job.e.f16c = options->nvptx || m->f16c;
+  job.e.bf16_dot = !options->nvptx && m->bf16_dot;
   job.e.rounding = options->nvptx || m->vector_bits >= 256; // SSE4.1 comes before AVX
   const tg_status status = tg_protect(ctx, emit_all, &job);
   close_all(&job.e);

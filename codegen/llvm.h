@@ -50,12 +50,15 @@ struct tg_llvm {
   LLVMTargetMachineRef target;
   LLVMValueRef function;                                           // being filled
   LLVMTypeRef none, i1, i8, i16, i32, i64, half, f32, f64, ptr[3]; // ptr by tg_space
-  bool fma, f16c, rounding; // native: fused multiply-add, f16 <-> f32 conversion, floor and relatives
+  bool fma, f16c, bf16_dot, rounding; // native: fused multiply-add, f16 <-> f32 conversion, dots of bf16 pairs, floor and relatives
   LLVMMetadataRef unroll_disable, empty_node;
+  bool *pairs;   // cpu: of the operands and results of casts, by value id; see llvm_pairs.c
+  bool in_pairs; // the f32 side of the cast being emitted is
   // cpu: of the function being filled
   LLVMValueRef scratch, hooks;
   LLVMValueRef coordinate[4];
-  LLVMMemoryBufferRef buffer; // code on its way to the arena
+  LLVMMemoryBufferRef buffer; // code, and
+  char *text;                 // text on its way to the arena; LLVM's
   char *diagnostic;           // LLVM's own words on an error; from the C library's allocator
 };
 
@@ -93,8 +96,10 @@ bool tg_llvm_is_narrow(int dtype);                                     // kept a
 LLVMValueRef tg_llvm_to_f32(tg_llvm *e, int dtype, LLVMValueRef bits); // narrow to f32, exact
 LLVMValueRef tg_llvm_from_f32(tg_llvm *e, int dtype, LLVMValueRef x, tg_round_mode mode);
 
-LLVMValueRef tg_llvm_from_f64(tg_llvm *e, int dtype, LLVMValueRef x, tg_round_mode mode); // rounded once
 LLVMValueRef tg_llvm_cast(tg_llvm *e, int from, int to, LLVMValueRef x, tg_round_mode mode);
+
+// ---- the order in which elements are held (llvm_pairs.c)
+void tg_llvm_find_pairs(tg_llvm *e); // of e->launch
 
 // ---- memory (llvm_memory.c); alignment and hints from the attributes of `op`
 LLVMValueRef tg_llvm_load(tg_llvm *e, tg_type type, LLVMValueRef pointer, const tg_op *op);

@@ -164,10 +164,66 @@ static LLVMValueRef fused(tg_llvm *e, LLVMValueRef x, LLVMValueRef y, LLVMValueR
   return LLVMBuildFPTrunc(B, odd_sum(e, product, LLVMBuildFPExt(B, z, f64, "")), type, "");
 }
 
+// An f64 as an f32 rounded to odd, which rounds to f16 and bf16 as the f64 does.
+static LLVMValueRef odd_f32(tg_llvm *e, LLVMValueRef x) {
+  LLVMTypeRef type = LLVMTypeOf(x);
+  LLVMValueRef near = LLVMBuildFPTrunc(B, x, tg_llvm_like(type, e->f32), ""), back = LLVMBuildFPExt(B, near, type, "");
+  LLVMValueRef bits = tg_llvm_bitcast(e, near, e->i32);
+  LLVMValueRef larger = LLVMBuildFCmp(B, LLVMRealOGT, tg_llvm_intrinsic1(e, "llvm.fabs", back), tg_llvm_intrinsic1(e, "llvm.fabs", x), "");
+  LLVMValueRef odd = LLVMBuildOr(B, LLVMBuildAdd(B, bits, pick(e, larger, ki(bits, -1), ki(bits, 0)), ""), ki(bits, 1), "");
+  return tg_llvm_bitcast(e, pick(e, LLVMBuildFCmp(B, LLVMRealONE, back, x, ""), odd, bits), e->f32);
+}
+
+// f16 and bf16: rounded once, as tg_fma_narrow does it.
+static LLVMValueRef fused_narrow(tg_llvm *e, LLVMValueRef x, LLVMValueRef y, LLVMValueRef z) {
+  LLVMTypeRef f64 = tg_llvm_like(LLVMTypeOf(x), e->f64);
+  LLVMValueRef product = LLVMBuildFMul(B, LLVMBuildFPExt(B, x, f64, ""), LLVMBuildFPExt(B, y, f64, ""), "");
+  return odd_f32(e, odd_sum(e, product, LLVMBuildFPExt(B, z, f64, "")));
+}
+
 static void emit_fma(tg_llvm *e, tg_op *op) {
   const int dtype = dtype_of(op);
   if (!tg_llvm_is_narrow(dtype)) tg_llvm_set(op, fused(e, tg_llvm_in(op, 0), tg_llvm_in(op, 1), tg_llvm_in(op, 2)));
-  else tg_llvm_set(op, tg_llvm_from_f32(e, dtype, fused(e, widen(e, op, 0), widen(e, op, 1), widen(e, op, 2)), TG_ROUND_IEEE));
+  else tg_llvm_set(op, tg_llvm_from_f32(e, dtype, fused_narrow(e, widen(e, op, 0), widen(e, op, 1), widen(e, op, 2)), TG_ROUND_IEEE));
+}
+
+// ---- dots of bf16 pairs
+
+// The high halves first, as the processors do that have an instruction for it.
+static LLVMValueRef dot2_by_parts(tg_llvm *e, LLVMValueRef sum, LLVMValueRef x, LLVMValueRef y) {
+  for (int high = 1; high >= 0; high--) {
+    LLVMValueRef a = tg_llvm_bitcast(e, high ? andk(e, x, (int32_t)0xffff0000) : shlk(e, x, 16), e->f32);
+    LLVMValueRef b = tg_llvm_bitcast(e, high ? andk(e, y, (int32_t)0xffff0000) : shlk(e, y, 16), e->f32);
+    sum = fused(e, a, b, sum);
+  }
+  return sum;
+}
+
+// AVX512_BF16: one instruction for 4, 8 or 16 lanes, two for 32.
+static LLVMValueRef dot2_native(tg_llvm *e, unsigned lanes, LLVMValueRef sum, LLVMValueRef x, LLVMValueRef y) {
+  if (lanes == 32) {
+    int index[32];
+    for (int i = 0; i < 32; i++) index[i] = i;
+    LLVMValueRef half[2], in[] = {sum, x, y};
+    for (int h = 0; h < 2; h++) {
+      LLVMValueRef part[3];
+      for (int i = 0; i < 3; i++) part[i] = tg_llvm_shuffle(e, in[i], NULL, 16, index + 16 * h);
+      half[h] = dot2_native(e, 16, part[0], part[1], part[2]);
+    }
+    return tg_llvm_shuffle(e, half[0], half[1], 32, index);
+  }
+  char name[48];
+  snprintf(name, sizeof name, "llvm.x86.avx512bf16.dpbf16ps.%u", 32 * lanes);
+  LLVMTypeRef pairs = LLVMVectorType(LLVMBFloatTypeInContext(e->context), 2 * lanes);
+  LLVMValueRef in[] = {sum, LLVMBuildBitCast(B, x, pairs, ""), LLVMBuildBitCast(B, y, pairs, "")};
+  return tg_llvm_intrinsic(e, name, 0, NULL, 3, in);
+}
+
+static void emit_dot2(tg_llvm *e, tg_op *op) {
+  LLVMValueRef sum = tg_llvm_in(op, 0), x = tg_llvm_in(op, 1), y = tg_llvm_in(op, 2);
+  const unsigned lanes = tg_llvm_lanes(LLVMTypeOf(sum));
+  const bool native = e->bf16_dot && (lanes == 4 || lanes == 8 || lanes == 16 || lanes == 32);
+  tg_llvm_set(op, native ? dot2_native(e, lanes, sum, x, y) : dot2_by_parts(e, sum, x, y));
 }
 
 // ---- least and greatest
@@ -223,17 +279,46 @@ static void emit_compare(tg_llvm *e, tg_op *op) {
 
 static void emit_select(tg_llvm *e, tg_op *op) { tg_llvm_set(op, pick(e, tg_llvm_in(op, 0), tg_llvm_in(op, 1), tg_llvm_in(op, 2))); }
 
-const tg_llvm_row tg_llvm_rows_arith[] = {{TG_OP_CONST, emit_const},   {TG_OP_NEG, emit_neg},       {TG_OP_ABS, emit_abs},
-                                          {TG_OP_NOT, emit_not},       {TG_OP_EXP, emit_function},  {TG_OP_EXP2, emit_function},
-                                          {TG_OP_LOG, emit_function},  {TG_OP_LOG2, emit_function}, {TG_OP_SIGMOID, emit_function},
-                                          {TG_OP_TANH, emit_function}, {TG_OP_SIN, emit_function},  {TG_OP_COS, emit_function},
-                                          {TG_OP_SQRT, emit_sqrt},     {TG_OP_RSQRT, emit_rsqrt},   {TG_OP_FLOOR, emit_floor},
-                                          {TG_OP_CEIL, emit_ceil},     {TG_OP_TRUNC, emit_trunc},   {TG_OP_RINT, emit_rint},
-                                          {TG_OP_ISNAN, emit_isnan},   {TG_OP_ADD, emit_add},       {TG_OP_SUB, emit_sub},
-                                          {TG_OP_MUL, emit_mul},       {TG_OP_DIV, emit_div},       {TG_OP_REM, emit_rem},
-                                          {TG_OP_MIN, emit_min},       {TG_OP_MAX, emit_max},       {TG_OP_MINNUM, emit_minnum},
-                                          {TG_OP_MAXNUM, emit_maxnum}, {TG_OP_AND, emit_and},       {TG_OP_OR, emit_or},
-                                          {TG_OP_XOR, emit_xor},       {TG_OP_SHL, emit_shift},     {TG_OP_SHR, emit_shift},
-                                          {TG_OP_EQ, emit_compare},    {TG_OP_NE, emit_compare},    {TG_OP_LT, emit_compare},
-                                          {TG_OP_LE, emit_compare},    {TG_OP_GT, emit_compare},    {TG_OP_GE, emit_compare},
-                                          {TG_OP_SELECT, emit_select}, {TG_OP_FMA, emit_fma},       {0, NULL}};
+const tg_llvm_row tg_llvm_rows_arith[] = {{TG_OP_CONST, emit_const},
+                                          {TG_OP_NEG, emit_neg},
+                                          {TG_OP_ABS, emit_abs},
+                                          {TG_OP_NOT, emit_not},
+                                          {TG_OP_EXP, emit_function},
+                                          {TG_OP_EXP2, emit_function},
+                                          {TG_OP_LOG, emit_function},
+                                          {TG_OP_LOG2, emit_function},
+                                          {TG_OP_SIGMOID, emit_function},
+                                          {TG_OP_TANH, emit_function},
+                                          {TG_OP_SIN, emit_function},
+                                          {TG_OP_COS, emit_function},
+                                          {TG_OP_SQRT, emit_sqrt},
+                                          {TG_OP_RSQRT, emit_rsqrt},
+                                          {TG_OP_FLOOR, emit_floor},
+                                          {TG_OP_CEIL, emit_ceil},
+                                          {TG_OP_TRUNC, emit_trunc},
+                                          {TG_OP_RINT, emit_rint},
+                                          {TG_OP_ISNAN, emit_isnan},
+                                          {TG_OP_ADD, emit_add},
+                                          {TG_OP_SUB, emit_sub},
+                                          {TG_OP_MUL, emit_mul},
+                                          {TG_OP_DIV, emit_div},
+                                          {TG_OP_REM, emit_rem},
+                                          {TG_OP_MIN, emit_min},
+                                          {TG_OP_MAX, emit_max},
+                                          {TG_OP_MINNUM, emit_minnum},
+                                          {TG_OP_MAXNUM, emit_maxnum},
+                                          {TG_OP_AND, emit_and},
+                                          {TG_OP_OR, emit_or},
+                                          {TG_OP_XOR, emit_xor},
+                                          {TG_OP_SHL, emit_shift},
+                                          {TG_OP_SHR, emit_shift},
+                                          {TG_OP_EQ, emit_compare},
+                                          {TG_OP_NE, emit_compare},
+                                          {TG_OP_LT, emit_compare},
+                                          {TG_OP_LE, emit_compare},
+                                          {TG_OP_GT, emit_compare},
+                                          {TG_OP_GE, emit_compare},
+                                          {TG_OP_SELECT, emit_select},
+                                          {TG_OP_FMA, emit_fma},
+                                          {TG_OP_DOT2, emit_dot2},
+                                          {0, NULL}};

@@ -32,6 +32,47 @@ static format_top top_of(int dtype) {
   }
 }
 
+// ---- pairs' order (llvm_pairs.c)
+
+static LLVMValueRef join_halves(tg_llvm *e, LLVMValueRef even, LLVMValueRef odd) {
+  const unsigned n = 2 * tg_llvm_lanes(LLVMTypeOf(even));
+  int *index = TG_NEWN(e->arena, int, n);
+  for (unsigned i = 0; i < n; i++) index[i] = (int)i;
+  return tg_llvm_shuffle(e, even, odd, n, index);
+}
+
+static LLVMValueRef half(tg_llvm *e, LLVMValueRef v, unsigned which) {
+  const unsigned n = tg_llvm_lanes(LLVMTypeOf(v)) / 2;
+  int *index = TG_NEWN(e->arena, int, n);
+  for (unsigned i = 0; i < n; i++) index[i] = (int)(i + which * n);
+  return tg_llvm_shuffle(e, v, NULL, n, index);
+}
+
+// 8-bit codes in 32-bit elements, nothing above them, narrowed and brought into their own order.
+static LLVMValueRef interleave_bytes(tg_llvm *e, LLVMValueRef codes) {
+  LLVMValueRef both = LLVMBuildOr(B, half(e, codes, 0), shlk(e, half(e, codes, 1), 8), "");
+  return LLVMBuildBitCast(B, cut_to(e, both, e->i16), LLVMVectorType(e->i8, tg_llvm_lanes(LLVMTypeOf(codes))), "");
+}
+
+static LLVMValueRef to_bytes(tg_llvm *e, LLVMValueRef codes) { return e->in_pairs ? interleave_bytes(e, codes) : cut_to(e, codes, e->i8); }
+
+// The lower 16 bits of each of `even` and the upper 16 of each of `odd`, in turn.
+static LLVMValueRef join_words(tg_llvm *e, LLVMValueRef even, LLVMValueRef odd) {
+  const unsigned n = 2 * tg_llvm_lanes(LLVMTypeOf(even));
+  LLVMTypeRef type = LLVMVectorType(e->i16, n);
+  int *index = TG_NEWN(e->arena, int, n);
+  for (unsigned i = 0; i < n; i++) index[i] = (int)(i % 2 ? n + i : i);
+  return tg_llvm_shuffle(e, LLVMBuildBitCast(B, even, type, ""), LLVMBuildBitCast(B, odd, type, ""), n, index);
+}
+
+// The upper or lower halves of 32-bit elements, in their own order.
+static LLVMValueRef interleave_uppers(tg_llvm *e, LLVMValueRef bits) {
+  return join_words(e, shrk(e, half(e, bits, 0), 16), half(e, bits, 1));
+}
+static LLVMValueRef interleave_lowers(tg_llvm *e, LLVMValueRef bits) {
+  return join_words(e, half(e, bits, 0), shlk(e, half(e, bits, 1), 16));
+}
+
 // ---- decode
 
 // bits of binary16, in i16, to f32.
@@ -74,10 +115,17 @@ static LLVMValueRef decode_e4m3_by_half(tg_llvm *e, int dtype, LLVMValueRef bits
   return mulk(e, half_to_f32(e, half), dtype == TG_E4M3 ? 256 : 128);
 }
 
+// bf16 to f32 in pairs' order.
+static LLVMValueRef decode_pairs(tg_llvm *e, LLVMValueRef bits) {
+  const unsigned n = tg_llvm_lanes(LLVMTypeOf(bits));
+  LLVMValueRef words = LLVMBuildBitCast(B, bits, LLVMVectorType(e->i32, n / 2), "");
+  return join_halves(e, tg_llvm_bitcast(e, shlk(e, words, 16), e->f32), tg_llvm_bitcast(e, andk(e, words, 0xffff0000), e->f32));
+}
+
 LLVMValueRef tg_llvm_to_f32(tg_llvm *e, int dtype, LLVMValueRef bits) {
   switch (dtype) {
   case TG_F32: return bits;
-  case TG_BF16: return tg_llvm_bitcast(e, shlk(e, zext(e, bits, e->i32), 16), e->f32);
+  case TG_BF16: return e->in_pairs ? decode_pairs(e, bits) : tg_llvm_bitcast(e, shlk(e, zext(e, bits, e->i32), 16), e->f32);
   case TG_E8M0: { // 2^(code-127): an exponent field; code 0 is the subnormal 2^-127, 0xff NaN
     LLVMValueRef wide = zext(e, bits, e->i32), r = shlk(e, wide, 23);
     r = pick(e, icmpk(e, LLVMIntEQ, wide, 0), ki(r, 0x00400000), r);
@@ -111,9 +159,9 @@ LLVMValueRef tg_llvm_to_f32(tg_llvm *e, int dtype, LLVMValueRef bits) {
 static LLVMValueRef encode_bf16(tg_llvm *e, LLVMValueRef x) {
   LLVMValueRef bits = tg_llvm_bitcast(e, x, e->i32);
   LLVMValueRef rounded = LLVMBuildAdd(B, bits, addk(e, andk(e, shrk(e, bits, 16), 1), 0x7fff), "");
-  // Rounding may carry a NaN over into another number; the bits of the quiet NaN make it one again.
-  LLVMValueRef nan = LLVMBuildSExt(B, is_nan(e, x), LLVMTypeOf(bits), "");
-  return cut_to(e, shrk(e, LLVMBuildOr(B, rounded, andk(e, nan, 0x7fc00000), ""), 16), e->i16);
+  // Rounding may carry a NaN over into another number; all bits set are one again.
+  LLVMValueRef r = LLVMBuildOr(B, rounded, LLVMBuildSExt(B, is_nan(e, x), LLVMTypeOf(bits), ""), "");
+  return e->in_pairs ? interleave_uppers(e, r) : cut_to(e, shrk(e, r, 16), e->i16);
 }
 
 // The nearest power of two, ties up; nothing below 2^-127; NaN for NaN and what is not positive.
@@ -125,7 +173,7 @@ static LLVMValueRef encode_e8m0(tg_llvm *e, LLVMValueRef x, tg_round_mode mode) 
   code = pick(e, icmpk(e, LLVMIntULT, bits, 0x800000), low, code);
   if (mode == TG_ROUND_SAT) code = pick(e, icmpk(e, LLVMIntUGT, code, 0xfe), ki(code, 0xfe), code);
   LLVMValueRef positive = LLVMBuildFCmp(B, LLVMRealOGT, x, kf(x, 0), "");
-  return cut_to(e, pick(e, positive, code, ki(code, 0xff)), e->i8);
+  return to_bytes(e, pick(e, positive, code, ki(code, 0xff)));
 }
 
 static double power(int e) { return ldexp(1, e); }
@@ -169,7 +217,31 @@ static LLVMValueRef encode_by_addition(tg_llvm *e, int dtype, LLVMValueRef x, tg
       nan = LLVMBuildFCmp(B, LLVMRealUGE, size, kf(x, (value_of(dtype, top.largest) + value_of(dtype, top.largest + 1)) / 2), "");
     r = pick(e, nan, ki(r, top.nan), r);
   }
-  return cut_to(e, r, row->bits > 8 ? e->i16 : e->i8);
+  return row->bits > 8 ? cut_to(e, r, e->i16) : to_bytes(e, r);
+}
+
+// e4m3 where multiplication and addition fuse. With E the power of two of the magnitude's exponent, at least the smallest normal's, v +
+// 2^20 E leaves v / (E / 8), rounded to nearest even, in the low bits of the sum. The factor of E holds what else the lower half of the sum
+// must have so that adding E's exponent field, moved to 8 per power, makes the code: nothing has to be masked before the halves are packed.
+// A NaN counts as the largest number in the sum, but as NaN in E: the sum is Inf, its lower half 0, and what E adds lies above every code.
+static LLVMValueRef e4m3_sum(tg_llvm *e, LLVMValueRef x, double limit) {
+  LLVMValueRef top = kf(x, limit), size = tg_llvm_intrinsic1(e, "llvm.fabs", x);
+  LLVMValueRef or_nan = tg_llvm_float_least(e, top, size, false, true, true),
+               limited = tg_llvm_float_least(e, size, top, false, true, true);
+  LLVMValueRef power_of_two = tg_llvm_bitcast(e, andk(e, tg_llvm_bitcast(e, or_nan, e->i32), 0x7f800000), e->f32);
+  power_of_two = tg_llvm_float_least(e, power_of_two, kf(x, 0x1p-6), true, true, true);
+  LLVMTypeRef type = LLVMTypeOf(x);
+  const double factor = 0x1p20 + (0x10000 - ((127 - 6) << 3)) / 8;
+  LLVMValueRef sum = tg_llvm_intrinsic(e, "llvm.fma", 1, &type, 3, (LLVMValueRef[]){power_of_two, kf(x, factor), limited});
+  return LLVMBuildAdd(B, tg_llvm_bitcast(e, sum, e->i32), shrk(e, tg_llvm_bitcast(e, power_of_two, e->i32), 20), "");
+}
+
+static LLVMValueRef encode_e4m3(tg_llvm *e, LLVMValueRef x, tg_round_mode mode) {
+  LLVMValueRef sum = e4m3_sum(e, x, value_of(TG_E4M3, mode == TG_ROUND_SAT ? 0x7e : 0x7f)), bits = tg_llvm_bitcast(e, x, e->i32);
+  LLVMValueRef code = e->in_pairs ? interleave_lowers(e, sum) : cut_to(e, sum, e->i16);
+  LLVMValueRef sign = e->in_pairs ? interleave_uppers(e, bits) : cut_to(e, shrk(e, bits, 16), e->i16);
+  code = tg_llvm_intrinsic2(e, "llvm.umin", code, ki(code, 0x7f));
+  return cut_to(e, LLVMBuildOr(B, code, andk(e, shrk(e, sign, 8), 0x80), ""), e->i8);
 }
 
 LLVMValueRef tg_llvm_from_f32(tg_llvm *e, int dtype, LLVMValueRef x, tg_round_mode mode) {
@@ -180,6 +252,7 @@ LLVMValueRef tg_llvm_from_f32(tg_llvm *e, int dtype, LLVMValueRef x, tg_round_mo
   case TG_F16:
     if (e->f16c) return tg_llvm_bitcast(e, LLVMBuildFPTrunc(B, x, tg_llvm_like_value(x, e->half), ""), e->i16);
     return encode_by_addition(e, dtype, x, mode);
+  case TG_E4M3: return e->fma ? encode_e4m3(e, x, mode) : encode_by_addition(e, dtype, x, mode);
   default: return encode_by_addition(e, dtype, x, mode);
   }
 }
@@ -197,7 +270,8 @@ static LLVMValueRef odd_f32(tg_llvm *e, LLVMValueRef x) {
   return tg_llvm_bitcast(e, pick(e, exact, bits, ork(e, cut, 1)), e->f32);
 }
 
-LLVMValueRef tg_llvm_from_f64(tg_llvm *e, int dtype, LLVMValueRef x, tg_round_mode mode) {
+// Rounded once.
+static LLVMValueRef from_f64(tg_llvm *e, int dtype, LLVMValueRef x, tg_round_mode mode) {
   if (dtype == TG_F64) return x;
   if (dtype == TG_F32) return LLVMBuildFPTrunc(B, x, tg_llvm_like_value(x, e->f32), "");
   return tg_llvm_from_f32(e, dtype, odd_f32(e, x), mode);
@@ -221,8 +295,8 @@ static LLVMValueRef int_to_float(tg_llvm *e, int from, int to, LLVMValueRef x, t
   if (to == TG_F32) return LLVMBuildSIToFP(B, x, tg_llvm_like_value(x, e->f32), "");
   if (to == TG_F64) return LLVMBuildSIToFP(B, x, tg_llvm_like_value(x, e->f64), "");
   if (from == TG_I1 || from == TG_I8) return tg_llvm_from_f32(e, to, LLVMBuildSIToFP(B, x, tg_llvm_like_value(x, e->f32), ""), mode);
-  if (from == TG_I64) return tg_llvm_from_f64(e, to, odd_f64_of_i64(e, x), mode);
-  return tg_llvm_from_f64(e, to, LLVMBuildSIToFP(B, x, tg_llvm_like_value(x, e->f64), ""), mode); // i32 fits f64
+  if (from == TG_I64) return from_f64(e, to, odd_f64_of_i64(e, x), mode);
+  return from_f64(e, to, LLVMBuildSIToFP(B, x, tg_llvm_like_value(x, e->f64), ""), mode); // i32 fits f64
 }
 
 static LLVMValueRef float_to_int(tg_llvm *e, int from, int to, LLVMValueRef x) {
@@ -242,7 +316,7 @@ LLVMValueRef tg_llvm_cast(tg_llvm *e, int from, int to, LLVMValueRef x, tg_round
     LLVMTypeRef type = tg_llvm_like_value(x, tg_llvm_element(e, to));
     return tg_dtypes[to].bits > tg_dtypes[from].bits ? LLVMBuildSExt(B, x, type, "") : LLVMBuildTrunc(B, x, type, "");
   }
-  if (from == TG_F64) return tg_llvm_from_f64(e, to, x, mode);
+  if (from == TG_F64) return from_f64(e, to, x, mode);
   LLVMValueRef wide = tg_llvm_to_f32(e, from, x);
   if (to == TG_F64) return LLVMBuildFPExt(B, wide, tg_llvm_like_value(x, e->f64), "");
   if (to == TG_BF16 && tg_dtypes[from].bits <= 8) // at most 3 mantissa bits and within range: the upper half is the value
@@ -255,7 +329,10 @@ LLVMValueRef tg_llvm_cast(tg_llvm *e, int from, int to, LLVMValueRef x, tg_round
 static void emit_cast(tg_llvm *e, tg_op *op) {
   const int from = op->in[0]->type.dtype, to = op->out[0]->type.dtype;
   const char *mode = tg_attr_str(op, "mode", "ieee");
+  e->in_pairs = e->pairs && ((to == TG_F32 && from == TG_BF16 && e->pairs[op->out[0]->id]) ||
+                             (from == TG_F32 && tg_llvm_is_narrow(to) && e->pairs[op->in[0]->id]));
   tg_llvm_set(op, tg_llvm_cast(e, from, to, tg_llvm_in(op, 0), strcmp(mode, "sat") ? TG_ROUND_IEEE : TG_ROUND_SAT));
+  e->in_pairs = false;
 }
 
 static void emit_bitcast(tg_llvm *e, tg_op *op) {
@@ -267,10 +344,23 @@ static void emit_bitcast(tg_llvm *e, tg_op *op) {
   tg_llvm_set(op, x);
 }
 
-// The code's exponent and mantissa in the place of binary16's, 2^-8 too small; e4m3's NaN is a number there.
+// Elements part, part + 4, … : words whose upper 12 bits are a code with its sign spread, moved to the top of the lane and masked.
+static LLVMValueRef decode_part(tg_llvm *e, LLVMValueRef bits, int part) {
+  const unsigned n = tg_llvm_lanes(LLVMTypeOf(bits));
+  LLVMValueRef words = LLVMBuildBitCast(B, bits, LLVMVectorType(e->i16, n / 2), "");
+  if (part % 2 == 0) words = shlk(e, words, 8);
+  words = LLVMBuildAShr(B, words, ki(words, 4), "");
+  LLVMValueRef lanes = LLVMBuildBitCast(B, words, LLVMVectorType(e->i32, n / 4), "");
+  if (part < 2) lanes = shlk(e, lanes, 16);
+  return tg_llvm_bitcast(e, andk(e, lanes, 0x87f00000), e->f32); // s 0000 eeee mmm 0…
+}
+
+// The code's exponent and mantissa in the place of f32's, 2^-120 too small, or of binary16's, 2^-8 too small; NaN codes are numbers there.
 static void emit_decode(tg_llvm *e, tg_op *op) {
   LLVMValueRef bits = tg_llvm_in(op, 0);
-  if (e->f16c) {
+  if (tg_find_attr(op, "part")) {
+    tg_llvm_set(op, decode_part(e, bits, (int)tg_attr_int(op, "part", 0)));
+  } else if (e->f16c) {
     LLVMValueRef wide = LLVMBuildSExt(B, bits, tg_llvm_like_value(bits, e->i16), "");
     tg_llvm_set(op, half_to_f32(e, andk(e, shlk(e, wide, 7), 0xbfff)));
   } else {

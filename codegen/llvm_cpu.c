@@ -35,10 +35,6 @@ static void function_attributes(tg_llvm *e, LLVMValueRef f) {
   tg_llvm_string_attribute(e, f, "target-features", e->options->features ? e->options->features : "");
 }
 
-static void find_fences(tg_op *op, void *user) {
-  if (tg_attr_int(op, "stream", 0) && op->code == TG_OP_LSTORE) *(bool *)user = true;
-}
-
 // ptr body(arguments…, i64 coordinate…, ptr scratch, ptr hooks): NULL, or the text of the trap that fired.
 static LLVMValueRef make_body(tg_llvm *e, LLVMTypeRef *type) {
   tg_launch *launch = e->launch;
@@ -62,10 +58,8 @@ static LLVMValueRef make_body(tg_llvm *e, LLVMTypeRef *type) {
   tg_llvm_attribute(e, f, (unsigned)total - 1, "align", 4096);
   LLVMPositionBuilderAtEnd(B, tg_llvm_block(e, "body"));
   tg_scratch_layout(launch);
+  tg_llvm_find_pairs(e);
   tg_llvm_region(e, launch->body);
-  bool streams = false;
-  tg_walk(launch->body, find_fences, &streams);
-  if (streams) tg_llvm_intrinsic(e, "llvm.x86.sse.sfence", 0, NULL, 0, NULL); // streamed stores are seen before the block counts as done
   LLVMBuildRet(B, LLVMConstNull(e->ptr[TG_LOCAL]));
   return f;
 }
@@ -82,6 +76,17 @@ static LLVMValueRef argument(tg_llvm *e, LLVMValueRef args, int i) {
   const tg_type type = e->launch->body->args[i]->type;
   if (type.kind == TG_TILE && type.dtype == TG_I1) return icmpk(e, LLVMIntNE, slot(e, args, i, e->i8), 0);
   return slot(e, args, i, tg_llvm_type(e, type)); // little-endian: a narrow value lies first in its slot
+}
+
+static void find_streams(tg_op *op, void *user) {
+  if (tg_attr_int(op, "stream", 0) && op->code == TG_OP_LSTORE) *(bool *)user = true;
+}
+
+// Streamed stores are seen by all before the worker's blocks count as done. Once, not in every block: a fence waits for memory.
+static void fence(tg_llvm *e) {
+  bool streams = false;
+  tg_walk(e->launch->body, find_streams, &streams);
+  if (streams) tg_llvm_intrinsic(e, "llvm.x86.sse.sfence", 0, NULL, 0, NULL);
 }
 
 static void make_entry(tg_llvm *e, LLVMValueRef body, LLVMTypeRef body_type) {
@@ -116,8 +121,10 @@ static void make_entry(tg_llvm *e, LLVMValueRef body, LLVMTypeRef body_type) {
   LLVMAddIncoming(block, (LLVMValueRef[]){first, following}, (LLVMBasicBlockRef[]){start, next}, 2);
   tg_llvm_no_unroll(e, LLVMBuildCondBr(B, LLVMBuildICmp(B, LLVMIntSLT, following, last, ""), loop, done));
   LLVMPositionBuilderAtEnd(B, done);
+  fence(e);
   LLVMBuildRet(B, LLVMConstNull(p));
   LLVMPositionBuilderAtEnd(B, stop);
+  fence(e);
   LLVMBuildRet(B, trap);
 }
 
@@ -153,26 +160,26 @@ static void emit_trap(tg_llvm *e, tg_op *op) {
   LLVMPositionBuilderAtEnd(B, on);
 }
 
-// hooks->print(hooks->user, text, n, values): scalars and the elements of vectors, as doubles, one after the other.
+// hooks->print(hooks->user, text, types, slots): scalars and the elements of vectors, one after the other.
 static void emit_print(tg_llvm *e, tg_op *op) {
   unsigned n = 0;
   for (int i = 0; i < op->nin; i++) n += op->in[i]->type.rank ? (unsigned)op->in[i]->type.dim[0] : 1;
   LLVMBasicBlockRef here = LLVMGetInsertBlock(B), top = LLVMGetEntryBasicBlock(e->function);
   LLVMValueRef front = LLVMGetFirstInstruction(top);
   if (front) LLVMPositionBuilderBefore(B, front); // stack space is fixed when it is taken in the entry block
-  LLVMValueRef values = LLVMBuildArrayAlloca(B, e->f64, LLVMConstInt(e->i32, n ? n : 1, 0), "values");
+  LLVMValueRef slots = LLVMBuildArrayAlloca(B, e->i64, LLVMConstInt(e->i32, n ? n : 1, 0), "slots");
   LLVMPositionBuilderAtEnd(B, here);
   unsigned at = 0;
   for (int i = 0; i < op->nin; i++) {
     const tg_type type = op->in[i]->type;
-    LLVMValueRef x = tg_llvm_cast(e, type.dtype, TG_F64, tg_llvm_in(op, i), TG_ROUND_IEEE);
-    LLVMSetAlignment(LLVMBuildStore(B, x, tg_llvm_ptradd(e, values, LLVMConstInt(e->i64, 8ull * at, 0))), 8);
+    LLVMValueRef x = tg_llvm_cast(e, type.dtype, tg_dtype_is_float(type.dtype) ? TG_F64 : TG_I64, tg_llvm_in(op, i), TG_ROUND_IEEE);
+    LLVMSetAlignment(LLVMBuildStore(B, x, tg_llvm_ptradd(e, slots, LLVMConstInt(e->i64, 8ull * at, 0))), 8);
     at += type.rank ? (unsigned)type.dim[0] : 1;
   }
-  LLVMTypeRef p = e->ptr[TG_LOCAL], type = LLVMFunctionType(e->none, (LLVMTypeRef[]){p, p, e->i32, p}, 4, 0);
+  LLVMTypeRef p = e->ptr[TG_LOCAL], type = LLVMFunctionType(e->none, (LLVMTypeRef[]){p, p, p, p}, 4, 0);
   LLVMValueRef user = slot(e, e->hooks, 0, p), print = slot(e, e->hooks, 1, p);
-  LLVMBuildCall2(B, type, print, (LLVMValueRef[]){user, tg_llvm_text(e, tg_attr_str(op, "text", "")), LLVMConstInt(e->i32, n, 0), values},
-                 4, "");
+  LLVMValueRef text = tg_llvm_text(e, tg_attr_str(op, "text", "")), types = tg_llvm_text(e, tg_attr_str(op, "types", ""));
+  LLVMBuildCall2(B, type, print, (LLVMValueRef[]){user, text, types, slots}, 4, "");
 }
 
 static const tg_llvm_row rows[] = {{TG_OP_TID, emit_tid},

@@ -9,6 +9,10 @@ LLVMValueRef tg_llvm_ptradd(tg_llvm *e, LLVMValueRef pointer, LLVMValueRef bytes
 
 static void emit_ptradd(tg_llvm *e, tg_op *op) { tg_llvm_set(op, tg_llvm_ptradd(e, tg_llvm_in(op, 0), tg_llvm_in(op, 1))); }
 
+static void emit_misalign(tg_llvm *e, tg_op *op) {
+  tg_llvm_set(op, andk(e, LLVMBuildPtrToInt(B, tg_llvm_in(op, 0), e->i64, ""), tg_attr_int(op, "to", 1) - 1));
+}
+
 // ---- between registers and memory
 
 static unsigned lanes_of(tg_type type) { return type.rank ? (unsigned)type.dim[0] : 0; }
@@ -50,6 +54,17 @@ static LLVMValueRef to_memory(tg_llvm *e, tg_type type, LLVMValueRef v) {
   if (type.kind != TG_TILE) return v;
   if (type.dtype == TG_I1) return zext(e, v, e->i8);
   return type.dtype == TG_E2M1 ? pack_e2m1(e, v, lanes_of(type)) : v;
+}
+
+static void emit_unpack4(tg_llvm *e, tg_op *op) {
+  LLVMValueRef bytes = tg_llvm_in(op, 0);
+  tg_llvm_set(op, andk(e, pick(e, tg_llvm_in(op, 1), shrk(e, bytes, 4), bytes), 15));
+}
+
+static void emit_pack4(tg_llvm *e, tg_op *op) {
+  LLVMValueRef bytes = tg_llvm_in(op, 0), code = tg_llvm_in(op, 1);
+  LLVMValueRef low = LLVMBuildOr(B, andk(e, bytes, -16), code, ""), high = LLVMBuildOr(B, andk(e, bytes, 15), shlk(e, code, 4), "");
+  tg_llvm_set(op, pick(e, tg_llvm_in(op, 2), high, low));
 }
 
 static void refuse_e2m1(tg_llvm *e, tg_type type, const char *what) {
@@ -191,8 +206,16 @@ static void emit_prefetch(tg_llvm *e, tg_op *op) {
   tg_llvm_intrinsic(e, "llvm.prefetch", 1, &type, 4, args);
 }
 
-const tg_llvm_row tg_llvm_rows_memory[] = {{TG_OP_PTRADD, emit_ptradd},     {TG_OP_LLOAD, emit_load},
-                                           {TG_OP_LSTORE, emit_store},      {TG_OP_LOADM, emit_loadm},
-                                           {TG_OP_STOREM, emit_storem},     {TG_OP_GATHERV, emit_gatherv},
-                                           {TG_OP_SCATTERV, emit_scatterv}, {TG_OP_ATOMICL, emit_atomic},
-                                           {TG_OP_PREFETCH, emit_prefetch}, {0, NULL}};
+const tg_llvm_row tg_llvm_rows_memory[] = {{TG_OP_PTRADD, emit_ptradd},
+                                           {TG_OP_LLOAD, emit_load},
+                                           {TG_OP_LSTORE, emit_store},
+                                           {TG_OP_LOADM, emit_loadm},
+                                           {TG_OP_STOREM, emit_storem},
+                                           {TG_OP_GATHERV, emit_gatherv},
+                                           {TG_OP_SCATTERV, emit_scatterv},
+                                           {TG_OP_ATOMICL, emit_atomic},
+                                           {TG_OP_UNPACK4, emit_unpack4},
+                                           {TG_OP_PACK4, emit_pack4},
+                                           {TG_OP_PREFETCH, emit_prefetch},
+                                           {TG_OP_MISALIGN, emit_misalign},
+                                           {0, NULL}};

@@ -112,9 +112,8 @@ static void emit_mma(tg_llvm *e, tg_op *op) {
     const tg_type *type = &op->in[i]->type;
     args[i] = tg_llvm_in(op, i);
     if (type->dtype != row->operands) continue;
-    if (row->operands == TG_F16)
-      args[i] = LLVMBuildBitCast(B, args[i], LLVMVectorType(e->half, 2), ""); // intrinsics want pairs of halves here,
-    else args[i] = LLVMBuildBitCast(B, args[i], e->i32, "");                  // and 32 bits elsewhere
+    // Intrinsics want pairs of halves for f16, and 32 bits elsewhere.
+    args[i] = LLVMBuildBitCast(B, args[i], row->operands == TG_F16 ? LLVMVectorType(e->half, 2) : e->i32, "");
   }
   LLVMValueRef d = tg_llvm_intrinsic(e, row->intrinsic, 0, NULL, op->nin, args);
   for (int i = 0; i < op->nout; i++) op->out[i]->note = LLVMBuildExtractValue(B, d, (unsigned)i, "");

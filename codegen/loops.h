@@ -66,7 +66,11 @@ typedef struct info { // in tg_value.note of tile values
   int weight;       // cost of evaluating one element again
   const void *root; // the only root that asks for it; see loops_plan.c
   bool many_roots;
-  bool keep; // materialised where it is defined
+  bool keep;                 // materialised where it is defined
+  int depth;                 // longest chain of ops that evaluating it goes through; see CHAIN in loops_plan.c
+  bool cut;                  // kept so that the chain ends here
+  int asked;                 // the question of loops_evaluable that was answered last
+  bool evaluable;            // and the answer
   int reach_of[2], reach[2]; // what question number reach_of found (loops_control.c): a value is looked at once a question
 } info;
 
@@ -78,7 +82,8 @@ typedef struct fact { // axis of a load or store is inside in every evaluation w
 typedef struct constraint { // met while probing
   const tg_op *op;
   int axis;
-  lane_index at;         // one lane
+  lane_index at;         // of the lane that reaches furthest
+  bool uneven;           // other lanes reach less far
   tg_value *count, *low; // at < count; low: an i1 that must hold too, or NULL
   unsigned deps;         // loop variables of the nest that the access depends on, a bit each
 } constraint;
@@ -129,11 +134,16 @@ struct lower {
     struct blockmemo *memos;
   } *block;
   int64_t prefetch;     // bytes ahead of what vector loads read that they also ask for; 0 = none
-  int reaches;          // questions asked, see info
+  int reaches, asked;   // questions asked, see info
+  int64_t stream_from;  // bytes of a tensor from which on its stores may pass by the caches; 0 = none may
+  int64_t stream;       // alignment of stores that pass by the caches, being emitted; 0 = plain ones are
   bool prefetch_only;   // loads ask for their line instead of reading it
   const char **written; // parameters that this launch writes
   int nwritten;
 };
+
+// ---- loops.c
+int64_t loops_knob(lower *L, const char *name, int least, int64_t fallback); // of the settings, up to 65536
 
 // ---- loops_emit.c: lane ops, placed as far out as they can be
 int loops_level_of(lower *L, const tg_value *v);
@@ -176,6 +186,7 @@ void loops_pop(lower *L);
 tg_value *loops_scratch(lower *L, int64_t bytes, const char *name);
 tg_value *loops_ptradd(lower *L, tg_value *p, tg_value *bytes);
 tg_value *loops_load_at(lower *L, int min_level, tg_value *p, tg_type type, int64_t align, bool constant);
+tg_value *loops_misalign(lower *L, tg_value *p, int64_t to);
 void loops_store_at(lower *L, tg_value *p, tg_value *v, int64_t align);
 void loops_touch(lower *L, tg_value *p); // prefetches the line
 tg_value *loops_arg_expr(lower *L, const tg_expr *e);
@@ -204,7 +215,7 @@ void loops_prefetch(lower *L, tg_value *v, const pos *p);        // asks for wha
 void loops_bind(lower *L, tg_value *v, tg_value *ssa);
 void loops_bind_buffer(lower *L, tg_value *v, const buffer *b);
 _Noreturn void loops_refuse(lower *L, const tg_op *op, const char *format, ...) __attribute__((format(printf, 3, 4)));
-int loops_memory_dtype(int dtype); // i1 lives as i8
+int loops_memory_dtype(int dtype); // i1 and, in buffers, e2m1 live as i8
 
 // ---- loops_memory.c
 void loops_resolve(lower *L, tg_value *v, view *out);
@@ -227,15 +238,19 @@ typedef void nest_body(lower *L, nest *N, const pos *p);
 struct nest {
   int rank;
   int32_t len[TG_MAX_RANK];
-  tg_value *need[TG_MAX_RANK]; // indices wanted, run time; NULL = len
-  int order[TG_MAX_RANK];      // loops from outside in; the last is the lane axis
-  int unroll;                  // elements that a trip of the last loop covers one after another; 0 = 1
-  int nloops;                  // axes in `order`; the others stay at index 0 or where `start` puts them
-  int lanes, fixed_lanes;      // fixed_lanes: lanes of `start` that all loops keep; 0 = the lane axis is the last loop's
+  tg_value *need[TG_MAX_RANK];                           // indices wanted, run time; NULL = len
+  int order[TG_MAX_RANK];                                // loops from outside in; the last is the lane axis
+  tg_value *(*streams)(lower *L, nest *N, const pos *p); // when vectors of the last loop, begun at p, may be streamed; NULL = never
+  int64_t stream;                                        // L->stream inside the vector loop of which that holds
+  int unroll;                                            // elements that a trip of the last loop covers one after another; 0 = 1
+  bool blocks;                                           // only whole trips of the last loop; where they end is left in `done`
+  int nloops;                                            // axes in `order`; the others stay at index 0 or where `start` puts them
+  int lanes, fixed_lanes; // fixed_lanes: lanes of `start` that all loops keep; 0 = the lane axis is the last loop's
   pos start;
   nest_body *body;
   void *user;
   // state
+  tg_value *done;
   struct probe probe;
   tg_value *vars[TG_MAX_RANK];
   int depth;
@@ -247,6 +262,45 @@ void loops_nest_run(lower *L, nest *N);   // probes and emits
 tg_value *loops_nest_inside(lower *L, nest *N, int k);
 void loops_nest_facts(lower *L, nest *N, int k); // to call inside the opened loop k
 int loops_width(lower *L, int64_t len);          // lanes for an axis of that length
+
+// Where a store, scatter or atomic writes.
+typedef struct placement {
+  tg_op *op;
+  view view;
+  tg_value *value, *mask;
+  tg_value *whole; // an i1 that must hold for any element at all; NULL = nothing must
+  int unit;        // axis of the tile that is contiguous in memory; -1 = none
+  bool low;        // a start may be negative: each element looks for itself
+} placement;
+void loops_place(lower *L, tg_op *op, placement *at, nest *N);                                // also the nest over the tile, with its needs
+tg_value *loops_place_element(lower *L, const placement *at, const pos *p, tg_value **guard); // pointer of one lane's element; see address
+
+// ---- loops_atomic.c
+void loops_atomic(lower *L, tg_op *op);
+
+// ---- loops_nibble.c: e2m1 in memory; index: of an element, in elements from `base`
+tg_value *loops_nibble_byte(lower *L, tg_value *base, tg_value *index, int64_t offset,
+                            tg_value **high);                                      // where element index + offset lies
+bool loops_nibbles_whole(const tg_value *index, const int64_t *offset, int lanes); // lanes fill whole bytes
+tg_value *loops_nibbles_at(lower *L, tg_value *base, tg_value *index);             // of whole bytes
+tg_value *loops_nibble_get(lower *L, tg_value *byte, tg_value *high);
+tg_value *loops_nibble_set(lower *L, tg_value *byte, tg_value *code, tg_value *high);
+void loops_nibble_store(lower *L, tg_value *base, tg_value *index, int64_t offset, tg_value *code);
+
+// ---- loops_debug.c
+void loops_reduce_asserts(lower *L); // before planning: what is asserted of a tile becomes one i1
+void loops_assert(lower *L, tg_op *op);
+void loops_print(lower *L, tg_op *op);
+
+// ---- loops_scan.c
+void loops_scan(lower *L, tg_op *op);
+void loops_argmax(lower *L, tg_op *op);
+// Loops over all axes but one, with the needs of `result`; lanes along that axis itself are in *along when it is the lane axis, else 1.
+void loops_lines(lower *L, tg_value *result, int axis, nest *N, int *along);
+tg_value *loops_line_read(lower *L, const buffer *b, const pos *p, int dtype); // of what may have been written just before
+
+// ---- loops_sort.c
+void loops_sort(lower *L, tg_op *op);
 
 // ---- loops_reduce.c
 void loops_reduce(lower *L, tg_op *op);

@@ -233,16 +233,12 @@ void loops_region(lower *L, tg_region *region) {
     case TG_OP_WHILE: loops_while(L, op); break;
     case TG_OP_IF: loops_if(L, op); break;
     case TG_OP_YIELD: break;
-    case TG_OP_ATOMIC:
-    case TG_OP_SCAN:
-    case TG_OP_ARGMAX:
-    case TG_OP_SORT:
-    case TG_OP_PRINT:
-    case TG_OP_ASSERT:
-      loops_refuse(L, op,
-                   "`%s` is not lowered to host code yet; elementwise ops, reduce, dot, gather, scatter, for, if and while are (device "
-                   "`interp` runs every op)",
-                   tg_op_rows()[op->code].info.name);
+    case TG_OP_ATOMIC: loops_atomic(L, op); break;
+    case TG_OP_SCAN: loops_scan(L, op); break;
+    case TG_OP_ARGMAX: loops_argmax(L, op); break;
+    case TG_OP_SORT: loops_sort(L, op); break;
+    case TG_OP_PRINT: loops_print(L, op); break;
+    case TG_OP_ASSERT: loops_assert(L, op); break;
     default:
       for (int i = 0; i < op->nout; i++)
         if (loops_info(L, op->out[i])->keep) keep(L, op->out[i]);

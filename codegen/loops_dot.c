@@ -4,12 +4,15 @@
 //     pack A rows x kc, scales folded in
 //     for each panel of nr columns
 //       pack B kc x nr, scales folded in
-//       for rows in steps of mr: C[mr x nr] += A[mr x kc] . B[kc x nr], accumulators in registers
+//       for rows in steps of mr: C[mr x nr] += A[mr x kc] . B[kc x nr], accumulators in registers from 0, added to C at the end
 //
 // A fold whose only work is such a dot is stripped as a whole: one strip covers as many of its trips as fit kc.
-#include <stdlib.h>
-
 #include "codegen/loops_dot.h"
+
+enum {
+  AHEAD = 8, // rows of a asked for before they are packed
+  PAD = 16,  // elements between rows of scratch, so that rows of a power of two do not fall in the same cache sets
+};
 
 // ---- the job
 
@@ -33,35 +36,27 @@ static bool zero_outside(const tg_value *v) {
   }
 }
 
-static int64_t knob(lower *L, const char *name, int64_t fallback) {
-  const tg_bindings *s = &L->options->settings;
-  for (int i = 0; i < s->n; i++)
-    if (!strcmp(s->at[i].name, name)) {
-      char *end;
-      long long v = strtoll(s->at[i].value, &end, 10);
-      if (*end || v < 1 || v > 1 << 16) tg_throw(L->ctx, TG_INVALID, "%s=%s: an integer from 1 to 65536 is wanted", name, s->at[i].value);
-      return v;
-    }
-  return fallback;
-}
+// Type of packed operands.
+static int packed_dtype(const dot_job *J) { return J->pairs ? TG_BF16 : J->dtype; }
 
 static void describe(lower *L, dot_job *J, tg_op *dot, tg_op *fold) {
   const tg_machine *m = L->machine;
   *J = (dot_job){.dot = dot, .fold = fold, .a = dot->in[0], .b = dot->in[1], .unroll = 2};
   if (dot->code == TG_OP_DOT_SCALED) J->sa = dot->in[3], J->sb = dot->in[4];
+  if (loops_dot2_fits(dot) && loops_knob(L, "dot2", 0, m && m->bf16_dot > 0)) loops_dot2_describe(J);
   J->M = J->a->type.dim[0], J->K = J->a->type.dim[1], J->N = J->b->type.dim[1];
   J->dtype = dot->out[0]->type.dtype;
-  J->mr = (int)knob(L, "mr", m && m->micro_rows > 0 ? (int)m->micro_rows : 4);
+  J->mr = (int)loops_knob(L, "mr", 1, m && m->micro_rows > 0 ? (int)m->micro_rows : 4);
   if (J->mr > LOOPS_LANES) J->mr = LOOPS_LANES;
   J->nr = m && m->micro_lanes > 0 ? (int)m->micro_lanes : 8;
   if (J->nr > LOOPS_LANES) J->nr = LOOPS_LANES;
   while (J->nr > 4 && J->nr / 2 >= J->N) J->nr /= 2;
   if (J->mr > J->M) J->mr = J->M;
-  J->kc = fold ? knob(L, "kc", 256) / J->K * J->K : J->K;
+  J->kc = fold ? loops_knob(L, "kc", 1, 256) / J->K * J->K : J->K;
   if (J->kc < J->K) J->kc = J->K;
   J->kc = (J->kc + J->unroll - 1) / J->unroll * J->unroll;
-  J->lda = J->kc + 16;
-  J->ldc = (J->N + J->nr - 1) / J->nr * J->nr;
+  J->lda = J->kc + PAD;
+  J->ldc = (J->N + J->nr - 1) / J->nr * J->nr + PAD;
   J->exact = zero_outside(J->a) && zero_outside(J->b);
   tg_value *result = fold ? fold->out[0] : dot->out[0];
   info *f = loops_info(L, result);
@@ -99,6 +94,8 @@ tg_value *loops_dot_trip_length(lower *L, dot_job *J) {
 
 // ---- packing
 
+tg_value *loops_dot_sum_scale(lower *L, tg_value *scale) { return loops_bin(L, TG_OP_ADD, scale, loops_bin(L, TG_OP_SUB, scale, scale)); }
+
 lane_index loops_dot_scale_index(lower *L, dot_job *J, const lane_index *x, int lanes, int64_t extent, int64_t scales) {
   lane_index q = loops_zero(), r;
   if (scales == 1) return q;
@@ -109,8 +106,8 @@ lane_index loops_dot_scale_index(lower *L, dot_job *J, const lane_index *x, int 
 
 // a * sa at (row, k)
 tg_value *loops_dot_a(lower *L, dot_job *J, const pos *p) {
-  tg_value *x = loops_cast(L, loops_eval(L, J->a, p), J->dtype);
-  if (J->sa) {
+  tg_value *x = loops_cast(L, loops_eval(L, J->a, p), packed_dtype(J));
+  if (J->sa && !J->pairs) {
     pos q = {.rank = 2, .lanes = p->lanes};
     q.at[0] = loops_dot_scale_index(L, J, &p->at[0], p->lanes, J->M, J->sa->type.dim[0]);
     q.at[1] = loops_dot_scale_index(L, J, &p->at[1], p->lanes, J->K, J->sa->type.dim[1]);
@@ -119,9 +116,9 @@ tg_value *loops_dot_a(lower *L, dot_job *J, const pos *p) {
   return loops_splat(L, x, p->lanes);
 }
 
-// b * sb at (k, column)
-static tg_value *b_element(lower *L, dot_job *J, const pos *p) {
-  tg_value *x = loops_cast(L, loops_eval(L, J->b, p), J->dtype);
+// x * sb, for x = b at (k, column)
+static tg_value *scaled_b(lower *L, dot_job *J, const pos *p, tg_value *x) {
+  x = loops_cast(L, x, J->dtype);
   if (J->sb) {
     pos q = {.rank = 2, .lanes = p->lanes};
     q.at[0] = loops_dot_scale_index(L, J, &p->at[1], p->lanes, J->N, J->sb->type.dim[0]);
@@ -134,9 +131,14 @@ static tg_value *b_element(lower *L, dot_job *J, const pos *p) {
 static void pack_a_body(lower *L, nest *N, const pos *p) {
   dot_job *J = N->user;
   pos to = *p;
+  if (!L->probe && p->lanes > 1) { // rows are short and far apart: the processor does not see the next ones coming
+    pos next = *p;
+    for (int l = 0; l < LOOPS_LANES; l++) next.at[0].c[l] += AHEAD;
+    loops_prefetch(L, J->a, &next);
+  }
   lane_index start = loops_var(J->offset);
   loops_add_index(&to.at[1], &start, p->lanes, 1);
-  loops_write_buffer(L, J->apack, &to, loops_dot_a(L, J, p), J->dtype);
+  loops_write_buffer(L, J->apack, &to, loops_dot_a(L, J, p), packed_dtype(J));
 }
 
 static void pack_a(lower *L, dot_job *J) {
@@ -146,20 +148,46 @@ static void pack_a(lower *L, dot_job *J) {
   N.need[0] = J->rows, N.need[1] = loops_dot_trip_length(L, J);
   N.body = pack_a_body, N.user = J;
   loops_nest_run(L, &N);
+  if (J->pairs) loops_dot2_pack_sa(L, J);
   loops_dot_close_trips(L, J);
 }
 
+static tg_value *b_element(lower *L, dot_job *J, const pos *p) { return scaled_b(L, J, p, loops_eval(L, J->b, p)); }
+
 static void b_probe(lower *L, nest *N, const pos *p) { b_element(L, N->user, p); }
+
+// Where (k, column) lies in a panel whose first row is row `offset` of it.
+static pos in_panel(dot_job *J, const pos *p, tg_value *offset) {
+  pos to = *p;
+  lane_index start = loops_var(offset), panel = loops_var(J->panel);
+  loops_add_index(&to.at[0], &start, p->lanes, 1);
+  loops_add_index(&to.at[1], &panel, p->lanes, -1);
+  return to;
+}
 
 static void pack_b_body(lower *L, nest *N, const pos *p) {
   dot_job *J = N->user;
-  pos to = {.rank = 2, .lanes = p->lanes};
-  to.at[0] = p->at[0];
-  lane_index start = loops_var(J->offset), panel = loops_var(J->panel);
-  loops_add_index(&to.at[0], &start, p->lanes, 1);
-  to.at[1] = p->at[1];
-  loops_add_index(&to.at[1], &panel, p->lanes, -1);
-  loops_write_buffer(L, J->bpack, &to, b_element(L, J, p), J->dtype);
+  pos to = in_panel(J, p, J->offset);
+  if (J->pairs) loops_dot2_pack_b(L, J, &to, loops_eval_lanes(L, J->b, p));
+  else loops_write_buffer(L, J->bpack, &to, b_element(L, J, p), J->dtype);
+}
+
+static void turn_body(lower *L, nest *N, const pos *p) {
+  dot_job *J = N->user;
+  pos to = in_panel(J, p, loops_int(L, 0));
+  loops_write_buffer(L, J->codes, &to, loops_eval_lanes(L, J->b, p), J->b->type.dtype);
+}
+
+static void decode_body(lower *L, nest *N, const pos *p) {
+  dot_job *J = N->user;
+  pos from = in_panel(J, p, loops_int(L, 0)), to = in_panel(J, p, J->offset);
+  tg_value *codes = loops_read_buffer(L, J->codes, &from, J->b->type.dtype);
+  if (J->pairs) {
+    loops_dot2_pack_b(L, J, &to, codes);
+    return;
+  }
+  tg_value *x = scaled_b(L, J, p, codes);
+  if (!L->probe) loops_write_buffer(L, J->bpack, &to, x, J->dtype);
 }
 
 // Finds at how many columns every access to b is inside, before any loop over the panel is open.
@@ -182,55 +210,81 @@ tg_value *loops_dot_columns_inside(lower *L, dot_job *J, nest *N) {
   return J->N > 1 ? loops_nest_inside(L, N, 0) : loops_int(L, 1);
 }
 
+// Elements of columns n … last, k … length, one by one.
+static void elements(lower *L, dot_job *J, tg_value *n, tg_value *last, tg_value *k, tg_value *length, nest_body *body) {
+  nest N = {.user = J};
+  pos p = {.rank = 2, .lanes = 1};
+  p.at[1] = loops_var(loops_open(L, n, last, 1, 0, NULL));
+  p.at[0] = loops_var(loops_open(L, k, length, 1, 0, NULL));
+  if (J->K == 1) p.at[0] = loops_zero();
+  body(L, &N, &p);
+  loops_close(L, 0, NULL);
+  loops_close(L, 0, NULL);
+}
+
+// A nest along the reduced axis over `lanes` columns from n on.
+static void down_columns(lower *L, dot_job *J, nest *N, tg_value *n, int lanes, nest_body *body) {
+  loops_nest_init(L, N, 2, J->b->type.dim);
+  N->nloops = 0;
+  if (J->K > 1) N->order[N->nloops++] = 0;
+  N->need[0] = loops_dot_trip_length(L, J);
+  N->lanes = 1, N->fixed_lanes = N->start.lanes = lanes;
+  N->start.at[1] = loops_var(n);
+  for (int l = 0; l < lanes; l++) N->start.at[1].c[l] += l;
+  N->body = body, N->user = J;
+}
+
+// Columns that are contiguous along the reduced axis are read and turned in squares, one square's columns to the end before the next: few
+// rows of memory at a time, and little code. Codes of eight bits are turned as they are and decoded afterwards.
 static void whole_panel(lower *L, dot_job *J, nest *columns) {
   if (J->N > 1) {
     columns->vars[0] = J->panel;
     loops_nest_facts(L, columns, 0);
   }
+  int unit = columns->probe.unit_bytes, group = unit && 16 / unit < J->nr ? 16 / unit : J->nr;
+  bool codes = unit == 1 && J->K % 16 == 0 && group == 16 && tg_dtypes[J->b->type.dtype].bits == 8;
+  if (codes) J->codes = loops_dot_matrix(L, J->b->type.dtype, J->K, J->nr, "codes");
   J->offset = loops_dot_open_trips(L, J);
+  tg_value *n = group < J->nr ? loops_open(L, J->panel, loops_addc(L, J->panel, J->nr), group, 0, NULL) : J->panel;
   nest N;
-  loops_nest_init(L, &N, 2, J->b->type.dim);
-  N.nloops = 0;
-  if (J->K > 1) N.order[N.nloops++] = 0;
-  N.need[0] = loops_dot_trip_length(L, J);
-  N.lanes = 1, N.fixed_lanes = J->nr;
-  N.unroll = columns->probe.unit_bytes ? 16 / columns->probe.unit_bytes : 4;
-  N.start.at[1] = loops_var(J->panel);
-  for (int l = 0; l < J->nr; l++) N.start.at[1].c[l] += l;
-  N.start.lanes = J->nr;
-  N.body = pack_b_body, N.user = J;
+  down_columns(L, J, &N, n, group, codes ? turn_body : pack_b_body);
+  N.unroll = unit ? 16 / unit : 4;
+  if (N.unroll > J->K) N.unroll = J->K;
+  N.blocks = true;
   loops_nest_run(L, &N);
+  if (N.done && N.done != N.need[0]) elements(L, J, n, loops_addc(L, n, group), N.done, N.need[0], N.body);
+  if (group < J->nr) loops_close(L, 0, NULL);
+  if (codes) {
+    down_columns(L, J, &N, J->panel, J->nr, decode_body);
+    if (J->pairs) N.unroll = 2;
+    loops_nest_run(L, &N);
+  }
+  if (J->pairs) loops_dot2_pack_sb(L, J, J->panel, J->nr);
   loops_dot_close_trips(L, J);
 }
 
 // The last panel of a tile that ends within it: column by column, the missing ones 0.
 static void edge_panel(lower *L, dot_job *J) {
-  tg_value *depth = loops_int(L, J->kc);
-  tg_value *k = loops_open(L, loops_int(L, 0), depth, 1, 0, NULL);
+  tg_value *k = loops_open(L, loops_int(L, 0), loops_int(L, J->kc), 1, 0, NULL);
   pos to = {.rank = 2, .lanes = J->nr};
   to.at[0] = loops_var(k);
   for (int l = 0; l < J->nr; l++) to.at[1].c[l] = l;
-  loops_write_buffer(L, J->bpack, &to, loops_splat(L, loops_const(L, J->dtype, 0), J->nr), J->dtype);
+  loops_write_buffer(L, J->bpack, &to, loops_splat(L, loops_const(L, packed_dtype(J), 0), J->nr), packed_dtype(J));
   loops_close(L, 0, NULL);
   J->offset = loops_dot_open_trips(L, J);
-  tg_value *length = loops_dot_trip_length(L, J);
   tg_value *last = loops_min(L, J->cols, loops_addc(L, J->panel, J->nr));
-  tg_value *n = loops_open(L, J->panel, last, 1, 0, NULL);
-  k = loops_open(L, loops_int(L, 0), length, 1, 0, NULL);
-  nest N = {.user = J};
-  pos p = {.rank = 2, .lanes = 1};
-  p.at[0] = loops_var(k), p.at[1] = loops_var(n);
-  if (J->K == 1) p.at[0] = loops_zero();
-  pack_b_body(L, &N, &p);
-  loops_close(L, 0, NULL);
-  loops_close(L, 0, NULL);
+  elements(L, J, J->panel, last, loops_int(L, 0), loops_dot_trip_length(L, J), pack_b_body);
+  if (J->pairs && J->sb) {
+    loops_dot2_pack_sb(L, J, loops_open(L, J->panel, last, 1, 0, NULL), 1);
+    loops_close(L, 0, NULL);
+  }
   loops_dot_close_trips(L, J);
 }
 
 // Zeros behind the last element, up to a whole number of unrolled steps.
 static void pad_depth(lower *L, dot_job *J, bool a) {
   if (J->depth == J->padded) return;
-  tg_value *zero = loops_const(L, J->dtype, 0);
+  tg_value *zero = loops_const(L, packed_dtype(J), 0);
   tg_value *i = a ? loops_open(L, loops_int(L, 0), J->rows, 1, 0, NULL) : NULL;
   tg_value *k = loops_open(L, J->depth, J->padded, 1, 0, NULL);
   pos to = {.rank = 2, .lanes = a ? 1 : J->nr};
@@ -238,7 +292,9 @@ static void pad_depth(lower *L, dot_job *J, bool a) {
   if (a) to.at[1] = loops_var(k);
   else
     for (int l = 0; l < J->nr; l++) to.at[1].c[l] = l;
-  loops_write_buffer(L, a ? J->apack : J->bpack, &to, loops_splat(L, zero, to.lanes), J->dtype);
+  zero = loops_splat(L, zero, to.lanes);
+  if (J->pairs && !a) loops_dot2_pack_b(L, J, &to, zero);
+  else loops_write_buffer(L, a ? J->apack : J->bpack, &to, zero, packed_dtype(J));
   loops_close(L, 0, NULL);
   if (a) loops_close(L, 0, NULL);
 }
@@ -246,12 +302,15 @@ static void pad_depth(lower *L, dot_job *J, bool a) {
 // ---- the micro-kernel
 
 static void micro(lower *L, dot_job *J, tg_value *row, int height) {
+  if (J->pairs) {
+    loops_dot2_micro(L, J, row, height);
+    return;
+  }
   int64_t es = tg_dtypes[J->dtype].bits / 8;
   tg_value *acc[LOOPS_LANES];
   tg_type vector = tg_vector_type(J->dtype, J->nr), scalar = tg_scalar_type(J->dtype);
   tg_value *c = loops_ptradd(L, loops_ptradd(L, J->c->ptr, loops_mulc(L, J->panel, es)), loops_mulc(L, row, J->ldc * es));
-  for (int r = 0; r < height; r++)
-    acc[r] = loops_load_at(L, L->top, loops_ptradd(L, c, loops_int(L, r * J->ldc * es)), vector, es * 4, false);
+  for (int r = 0; r < height; r++) acc[r] = loops_splat(L, loops_const(L, J->dtype, 0), J->nr);
   tg_value *a = loops_ptradd(L, J->apack->ptr, loops_mulc(L, row, J->lda * es));
   tg_value *k = loops_open(L, loops_int(L, 0), J->padded, J->unroll, height, acc);
   tg_value *ak = loops_ptradd(L, a, loops_mulc(L, k, es)), *bk = loops_ptradd(L, J->bpack->ptr, loops_mulc(L, k, J->nr * es));
@@ -263,7 +322,10 @@ static void micro(lower *L, dot_job *J, tg_value *row, int height) {
     }
   }
   loops_close(L, height, acc);
-  for (int r = 0; r < height; r++) loops_store_at(L, loops_ptradd(L, c, loops_int(L, r * J->ldc * es)), acc[r], es * 4);
+  for (int r = 0; r < height; r++) {
+    tg_value *p = loops_ptradd(L, c, loops_int(L, r * J->ldc * es)), *old = loops_load_at(L, L->top, p, vector, es * 4, false);
+    loops_store_at(L, p, loops_bin(L, TG_OP_ADD, old, acc[r]), es * 4);
+  }
 }
 
 // Rows in steps of mr and then of a lower kernel, so that few rows beyond the last are computed: how many of the lower ones serve best
@@ -324,8 +386,9 @@ static void strip(lower *L, dot_job *J) {
 
 static void begin(lower *L, dot_job *J, tg_value *init) {
   J->c = loops_dot_matrix(L, J->dtype, J->M + J->mr, J->ldc, "c");
-  J->apack = loops_dot_matrix(L, J->dtype, J->M + J->mr, J->lda, "a");
-  J->bpack = loops_dot_matrix(L, J->dtype, J->kc, J->nr, "b");
+  J->apack = loops_dot_matrix(L, packed_dtype(J), J->M + J->mr, J->lda, "a");
+  J->bpack = loops_dot_matrix(L, packed_dtype(J), J->kc, J->nr, "b");
+  if (J->pairs) loops_dot2_begin(L, J);
   loops_materialise(L, init, J->c);
 }
 
@@ -363,7 +426,7 @@ bool loops_dot_fold(lower *L, tg_op *op) {
   describe(L, &J, dot, op);
   tg_value *lb = loops_cast(L, loops_scalar(L, op->in[0]), TG_I64);
   J.end = loops_cast(L, loops_scalar(L, op->in[1]), TG_I64);
-  if (loops_dot_small(L, &J, lb, op->in[2])) {
+  if (loops_dot_codes(L, &J, lb, op->in[2]) || loops_dot_small(L, &J, lb, op->in[2])) {
     loops_bind_buffer(L, op->out[0], J.c);
     return true;
   }

@@ -11,9 +11,13 @@ typedef struct dot_job {
   int dtype;                 // of the accumulator
   int mr, nr, unroll;        // micro-kernel rows, lanes, steps of the reduced axis
   int64_t kc, lda, ldc;      // strip, row strides of packed a and of c, elements
+  bool pairs;                // operands packed as pairs of bf16 (loops_dot2.c)
+  int64_t block;             // pairs: elements of the reduced axis that share a scale
+  tg_value *even;            // pairs: the step at work's lower halves
   bool exact;                // what lies outside the tensors is zero in both operands
   tg_value *rows, *cols;     // of the result that matter
-  buffer *apack, *bpack, *c;
+  buffer *apack, *bpack, *c, *sapack, *sbpack;
+  buffer *codes;               // a trip's panel of b, turned and not yet decoded
   tg_value *end;               // of the fold
   tg_value *strip, *strip_end; // fold's variable from, to
   tg_value *depth, *padded;    // elements of the strip; rounded up to the unrolling
@@ -26,12 +30,25 @@ tg_value *loops_dot_open_trips(lower *L, dot_job *J);
 void loops_dot_close_trips(lower *L, dot_job *J);
 tg_value *loops_dot_trip_length(lower *L, dot_job *J); // elements of the reduced axis in this trip that can be other than zero
 lane_index loops_dot_scale_index(lower *L, dot_job *J, const lane_index *x, int lanes, int64_t extent, int64_t scales);
+// A scale that multiplies a sum of products: an Inf becomes NaN, which is what terms of both signs, or one of 0, make of it.
+tg_value *loops_dot_sum_scale(lower *L, tg_value *scale);
 tg_value *loops_dot_a(lower *L, dot_job *J, const pos *p); // a * sa at (row, k)
 // At how many columns every access to b is inside, and the probe that says so, before any loop over columns is open.
 tg_value *loops_dot_columns_inside(lower *L, dot_job *J, nest *N);
 buffer *loops_dot_matrix(lower *L, int dtype, int64_t rows, int64_t stride, const char *name);
 
-// ---- loops_small.c: few rows; false when it does not serve. Leaves the result in J->c.
+// ---- loops_dot2.c: by dots of bf16 pairs
+bool loops_dot2_takes(const tg_op *dot); // its dtypes
+bool loops_dot2_fits(const tg_op *dot);  // and its shape
+void loops_dot2_describe(dot_job *J);
+void loops_dot2_begin(lower *L, dot_job *J);
+void loops_dot2_pack_sa(lower *L, dot_job *J);                              // the scales of the trip's rows
+void loops_dot2_pack_sb(lower *L, dot_job *J, tg_value *column, int lanes); // and of columns from that one on
+void loops_dot2_pack_b(lower *L, dot_job *J, const pos *to, tg_value *x);   // x at (k from the start of the strip, column of the panel)
+void loops_dot2_micro(lower *L, dot_job *J, tg_value *row, int height);
+
+// ---- loops_codes.c, loops_small.c: few rows, of two e4m3 tiles, of any; false when it does not serve. Leaves the result in J->c.
+bool loops_dot_codes(lower *L, dot_job *J, tg_value *lb, tg_value *init);
 bool loops_dot_small(lower *L, dot_job *J, tg_value *lb, tg_value *init);
 
 #endif

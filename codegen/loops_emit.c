@@ -379,7 +379,8 @@ bool loops_upper(const tg_value *v, int64_t *max) { return upper(v, 8, max); }
 // ---- regions
 
 void loops_push(lower *L, tg_region *region, tg_op *op) {
-  if (L->top + 1 >= LOOPS_DEPTH) tg_throw(L->ctx, TG_INVALID, "%s: loops nest deeper than %d", L->tile->name, LOOPS_DEPTH);
+  if (L->top + 1 >= LOOPS_DEPTH)
+    loops_refuse(L, NULL, "loops nest too deeply: with those over elements they are more than %d", LOOPS_DEPTH);
   L->levels[++L->top] = (level){.region = region, .op = op};
 }
 
@@ -448,9 +449,14 @@ tg_value *loops_load_at(lower *L, int min_level, tg_value *p, tg_type type, int6
   return loops_op(L, min_level, TG_OP_LLOAD, 1, &p, constant ? 3 : 2, a)->out[0];
 }
 
+tg_value *loops_misalign(lower *L, tg_value *p, int64_t to) {
+  return loops_pure(L, TG_OP_MISALIGN, 1, &p, 1, (tg_attr[]){TG_AINT("to", to)});
+}
+
 void loops_store_at(lower *L, tg_value *p, tg_value *v, int64_t align) {
   tg_value *in[] = {p, v};
-  loops_op(L, L->top, TG_OP_LSTORE, 2, in, 1, (tg_attr[]){TG_AINT("align", align)});
+  tg_attr a[] = {TG_AINT("align", L->stream ? L->stream : align), TG_AINT("stream", 1)};
+  loops_op(L, L->top, TG_OP_LSTORE, 2, in, L->stream ? 2 : 1, a);
 }
 
 void loops_touch(lower *L, tg_value *p) { loops_op(L, L->top, TG_OP_PREFETCH, 1, &p, 1, (tg_attr[]){TG_AINT("level", 1)}); }

@@ -7,7 +7,8 @@ void loops_refuse(lower *L, const tg_op *op, const char *format, ...) {
   va_start(args, format);
   vsnprintf(text, sizeof text, format, args);
   va_end(args);
-  if (op && op->loc.file) tg_throw(L->ctx, TG_INVALID, "%s:%d: %s", op->loc.file, op->loc.line, text);
+  const tg_loc *loc = op ? &op->loc : &L->loc;
+  if (loc->file) tg_throw(L->ctx, TG_INVALID, "%s:%d: %s", loc->file, loc->line, text);
   tg_throw(L->ctx, TG_INVALID, "%s: %s", L->tile->name, text);
 }
 
@@ -16,7 +17,7 @@ info *loops_info(lower *L, tg_value *v) {
   return v->note;
 }
 
-int loops_memory_dtype(int dtype) { return dtype == TG_I1 ? TG_I8 : dtype; }
+int loops_memory_dtype(int dtype) { return dtype == TG_I1 || dtype == TG_E2M1 ? TG_I8 : dtype; }
 
 static uint64_t hash_pos(const pos *p) {
   uint64_t h = (uint64_t)(p->rank * 64 + p->lanes);

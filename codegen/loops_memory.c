@@ -153,7 +153,8 @@ tg_value *loops_need(lower *L, const need *n, int64_t len) {
 
 typedef struct address {
   tg_value *ptr;               // of lane 0
-  int64_t offset[LOOPS_LANES]; // bytes of each lane from lane 0
+  int64_t offset[LOOPS_LANES]; // bytes of each lane from lane 0; of e2m1 elements
+  tg_value *index;             // of lane 0 in elements from ptr, of e2m1 alone, where no pointer says where an element lies
   bool irregular;              // lanes differ along an axis whose stride only run time knows
   tg_value *guard;             // what must hold besides; NULL = inside
   int level;                   // the facts that make it safe hold here and further in
@@ -172,6 +173,12 @@ static void sum_add(lower *L, sum *s, tg_value *v) {
   int k = loops_level_of(L, v), j = s->n++;
   for (; j > 0 && s->at[j - 1].level > k; j--) s->at[j] = s->at[j - 1];
   s->at[j].v = v, s->at[j].level = k;
+}
+
+static tg_value *sum_value(lower *L, const sum *s, int64_t constant) {
+  tg_value *v = loops_int(L, 0);
+  for (int i = 0; i < s->n; i++) v = loops_add(L, v, s->at[i].v); // outer ones come first
+  return loops_addc(L, v, constant);
 }
 
 // Pointer plus all parts, one addition per level.
@@ -225,7 +232,10 @@ static bool record(lower *L, const tg_op *op, int axis, const pos *p, const lane
     if (P->n) memcpy(list, P->list, sizeof *list * (size_t)P->n);
     P->list = list, P->capacity = capacity;
   }
-  P->list[P->n++] = (constraint){.op = op, .axis = axis, .at = *at, .count = count, .low = low, .deps = deps};
+  constraint *c = &P->list[P->n++];
+  *c = (constraint){.op = op, .axis = axis, .at = *at, .uneven = !loops_uniform(at, p->lanes), .count = count, .low = low, .deps = deps};
+  for (int l = 1; l < p->lanes; l++)
+    if (at->c[l] > c->at.c[0]) c->at.c[0] = at->c[l];
   return true;
 }
 
@@ -241,10 +251,8 @@ static void note_unit(lower *L, const view *v, const lane_index **at) {
 
 static void locate(lower *L, const tg_op *op, const view *v, const pos *p, address *out, bool check) {
   *out = (address){0};
-  int64_t element = tg_dtypes[v->dtype].bits / 8;
-  if (tg_dtypes[v->dtype].bits < 8)
-    loops_refuse(L, op, "%s tensors cannot be read or written element by element on this target; view them as i8",
-                 tg_dtypes[v->dtype].name);
+  const bool nibbles = tg_dtypes[v->dtype].bits < 8;
+  int64_t element = nibbles ? 1 : tg_dtypes[v->dtype].bits / 8;
   sum s = {0};
   sum_add(L, &s, v->offset);
   int64_t constant = 0;
@@ -319,12 +327,15 @@ static void locate(lower *L, const tg_op *op, const view *v, const pos *p, addre
   }
   if (moves && !limited) L->probe->varies = true;
   if (L->probe) note_unit(L, v, used);
-  if (!out->irregular) out->ptr = sum_pointer(L, v->ptr, &s, element, constant);
+  if (out->irregular) return;
+  if (nibbles) out->ptr = v->ptr, out->index = sum_value(L, &s, constant);
+  else out->ptr = sum_pointer(L, v->ptr, &s, element, constant);
 }
 
 // ---- loads
 
 static tg_value *from_memory(lower *L, tg_value *x, int dtype) {
+  if (dtype == TG_E2M1 && x->type.dtype == TG_I8) return loops_nibble_get(L, x, loops_const(L, TG_I1, 0));
   return dtype == TG_I1 ? loops_bin(L, TG_OP_NE, x, loops_const(L, TG_I8, 0)) : x;
 }
 
@@ -356,7 +367,7 @@ static tg_value *load_lanes(lower *L, const address *a, tg_value *ptr, int dtype
 
 static tg_value *fill_of(lower *L, const tg_op *op, int dtype) {
   const tg_attr *f = tg_find_attr(op, "fill");
-  int in_memory = loops_memory_dtype(dtype);
+  int in_memory = dtype == TG_E2M1 ? dtype : loops_memory_dtype(dtype);
   double v = !f ? 0 : f->kind == TG_ATTR_INT ? (double)f->i : f->f;
   if (tg_dtypes[in_memory].cls == 'i' && f && f->kind == TG_ATTR_INT) {
     tg_attr a[] = {TG_ATYPE("type", tg_scalar_type(in_memory)), TG_AINT("value", f->i)};
@@ -381,7 +392,8 @@ static tg_value *pointer_of(lower *L, const tg_op *op, const pos *p) {
 
 // Axis of the position that runs with the block's loop and is contiguous, when the lanes run along another; -1 = none.
 static int block_axis(lower *L, const tg_op *op, const view *v, const pos *p) {
-  if (!L->block || L->probe || p->lanes % L->block->rows || L->block->rows * tg_dtypes[v->dtype].bits != 128) return -1;
+  if (!L->block || L->probe || v->dtype == TG_E2M1 || p->lanes % L->block->rows || L->block->rows * tg_dtypes[v->dtype].bits != 128)
+    return -1;
   int axis = 0;
   for (int a = 0; a < v->rank; a++) {
     if (op->in[1 + a]->type.kind != TG_RANGE) {
@@ -397,6 +409,19 @@ static int block_axis(lower *L, const tg_op *op, const view *v, const pos *p) {
   return -1;
 }
 
+// Either nibble of the fill's byte is the fill.
+static tg_value *load_nibbles(lower *L, const address *a, int lanes, tg_value *fill, bool constant) {
+  if (lanes > 1 && !a->guard && loops_nibbles_whole(a->index, a->offset, lanes))
+    return loops_load_at(L, a->level, loops_nibbles_at(L, a->ptr, a->index), tg_vector_type(TG_E2M1, lanes), 1, constant);
+  tg_value *all = NULL, *high, *both = loops_const(L, TG_I8, 0);
+  for (int k = 0; k < 2; k++) both = loops_nibble_set(L, both, fill, loops_const(L, TG_I1, k));
+  for (int l = 0; l < lanes; l++) {
+    tg_value *ptr = loops_nibble_byte(L, a->ptr, a->index, a->offset[l], &high);
+    all = insert(L, all, loops_nibble_get(L, load_lanes(L, a, ptr, TG_I8, 1, both, constant), high), l, lanes);
+  }
+  return all;
+}
+
 tg_value *loops_eval_load(lower *L, tg_op *op, const pos *p) {
   view v;
   loops_resolve(L, op->in[0], &v);
@@ -404,6 +429,7 @@ tg_value *loops_eval_load(lower *L, tg_op *op, const pos *p) {
   locate(L, op, &v, p, &a, true);
   tg_value *fill = fill_of(L, op, v.dtype), *all = NULL;
   bool constant = !written(L, v.param->name);
+  if (!constant) a.level = L->top; // an address that stays the same may hold something else on the next trip
   int along = !a.guard && !loops_uniform_pos(p) ? block_axis(L, op, &v, p) : -1;
   if (along >= 0)
     return from_memory(L, loops_block_load(L, op, p, along, loops_memory_dtype(v.dtype), pointer_of, a.level, constant), v.dtype);
@@ -414,6 +440,7 @@ tg_value *loops_eval_load(lower *L, tg_op *op, const pos *p) {
     }
     return all;
   }
+  if (a.index) return load_nibbles(L, &a, p->lanes, fill, constant);
   bool unit = true, still = true;
   int64_t element = tg_dtypes[v.dtype].bits / 8;
   for (int l = 0; l < p->lanes; l++) unit = unit && a.offset[l] == l * element, still = still && a.offset[l] == 0;
@@ -433,28 +460,72 @@ tg_value *loops_eval_load(lower *L, tg_op *op, const pos *p) {
 // ---- stores
 
 static tg_value *to_memory(lower *L, tg_value *x, int dtype) {
+  if (dtype == TG_E2M1) return loops_nibble_set(L, loops_const(L, TG_I8, 0), x, loops_const(L, TG_I1, 0));
   if (dtype != TG_I1) return x;
   return loops_select(L, x, loops_const(L, TG_I8, 1), loops_const(L, TG_I8, 0));
 }
 
-typedef struct store_job {
-  tg_op *op;
-  view view;
-  tg_value *value, *mask;
-  bool low; // starts may be negative: look at every element
-} store_job;
+void loops_place(lower *L, tg_op *op, placement *at, nest *N) {
+  *at = (placement){.op = op, .unit = -1};
+  loops_resolve(L, op->in[0], &at->view);
+  const int rank = at->view.rank;
+  at->value = op->in[1 + rank];
+  at->mask = tg_attr_int(op, "mask", 0) ? op->in[2 + rank] : NULL;
+  loops_nest_init(L, N, at->value->type.rank, at->value->type.dim);
+  for (int a = 0, axis = 0; a < rank; a++) {
+    tg_value *index = op->in[1 + a], *low, *count;
+    if (index->type.kind != TG_RANGE && index->type.rank == 1) {
+      axis++;
+      continue;
+    }
+    count = loops_count(L, op, a, &at->view, &low);
+    if (index->type.kind == TG_RANGE) {
+      if (low) at->low = true;
+      N->need[axis] = count;
+      if (N->len[axis] == 1 && !loops_is_int(count, 1)) // no loop looks at it
+        conjoin(L, &at->whole, loops_bin(L, TG_OP_GT, count, loops_int(L, 0)));
+      if (loops_is_int(at->view.stride[a], 1) && N->len[axis] > 1) at->unit = axis;
+      axis++;
+    } else {
+      if (!loops_is_int(count, 1)) conjoin(L, &at->whole, loops_bin(L, TG_OP_GT, count, loops_int(L, 0)));
+      if (low) conjoin(L, &at->whole, low);
+    }
+  }
+}
+
+tg_value *loops_place_element(lower *L, const placement *at, const pos *p, tg_value **guard) {
+  address a;
+  locate(L, at->op, &at->view, p, &a, at->low);
+  *guard = a.guard;
+  if (at->mask) conjoin(L, guard, loops_eval(L, at->mask, p));
+  return a.ptr;
+}
+
+static void store_nibbles(lower *L, const address *a, tg_value *x, int lanes) {
+  if (lanes > 1 && loops_nibbles_whole(a->index, a->offset, lanes)) {
+    loops_store_at(L, loops_nibbles_at(L, a->ptr, a->index), x, 1);
+    return;
+  }
+  for (int l = 0; l < lanes; l++) {
+    tg_value *code = lanes > 1 ? loops_pure(L, TG_OP_EXTRACT, 1, &x, 1, (tg_attr[]){TG_AINT("i", l)}) : x;
+    loops_nibble_store(L, a->ptr, a->index, a->offset[l], code);
+  }
+}
 
 static void store_body(lower *L, nest *N, const pos *p) {
-  store_job *J = N->user;
+  const placement *J = N->user;
   address a;
-  tg_value *x = to_memory(L, loops_eval_lanes(L, J->value, p), J->view.dtype);
+  tg_value *x = loops_eval_lanes(L, J->value, p);
+  if (J->view.dtype != TG_E2M1) x = to_memory(L, x, J->view.dtype);
   locate(L, J->op, &J->view, p, &a, J->low);
   if (a.irregular) loops_refuse(L, J->op, "internal: store along an axis of run-time stride");
   tg_value *guard = a.guard;
   if (J->mask) conjoin(L, &guard, loops_eval(L, J->mask, p));
   int64_t element = tg_dtypes[J->view.dtype].bits / 8;
   tg_op *branch = guard ? loops_open_if(L, guard, 0, NULL) : NULL;
-  if (p->lanes == 1 || a.offset[1] == element) {
+  if (a.index) {
+    store_nibbles(L, &a, x, p->lanes);
+  } else if (p->lanes == 1 || a.offset[1] == element) {
     loops_store_at(L, a.ptr, x, element);
   } else {
     for (int l = 0; l < p->lanes; l++) {
@@ -468,46 +539,75 @@ static void store_body(lower *L, nest *N, const pos *p) {
   }
 }
 
-void loops_store(lower *L, tg_op *op) {
-  store_job J = {.op = op};
-  loops_resolve(L, op->in[0], &J.view);
-  int rank = J.view.rank;
-  J.value = op->in[1 + rank];
-  J.mask = tg_attr_int(op, "mask", 0) ? op->in[2 + rank] : NULL;
-  nest N;
-  loops_nest_init(L, &N, J.value->type.rank, J.value->type.dim);
-  tg_value *whole = NULL; // condition for any element at all
-  int axis = 0, unit = -1;
-  bool scatter = false;
-  for (int a = 0; a < rank; a++) {
-    tg_value *index = op->in[1 + a], *low, *count;
-    if (index->type.kind != TG_RANGE && index->type.rank == 1) {
-      scatter = true;
-      axis++;
-      continue;
-    }
-    count = loops_count(L, op, a, &J.view, &low);
-    if (index->type.kind == TG_RANGE) {
-      if (low) J.low = true;
-      N.need[axis] = count;
-      if (loops_is_int(J.view.stride[a], 1) && N.len[axis] > 1) unit = axis;
-      axis++;
-    } else {
-      if (!loops_is_int(count, 1)) conjoin(L, &whole, loops_bin(L, TG_OP_GT, count, loops_int(L, 0)));
-      if (low) conjoin(L, &whole, low);
-    }
-  }
-  for (int i = 0; i < N.nloops; i++) // the contiguous axis last
-    if (N.order[i] == unit) {
-      for (; i + 1 < N.nloops; i++) N.order[i] = N.order[i + 1];
-      N.order[N.nloops - 1] = unit;
-    }
-  if (unit < 0 || J.low || J.mask) N.lanes = 1;
-  else N.lanes = loops_width(L, N.len[unit]);
-  (void)scatter;
-  N.body = store_body, N.user = &J;
-  tg_op *branch = whole ? loops_open_if(L, whole, 0, NULL) : NULL;
+// Stores may pass by the caches where the whole tensor is larger than them and the row begins at a whole vector.
+static tg_value *may_stream(lower *L, nest *N, const pos *p) {
+  const placement *J = N->user;
+  const tg_param *param = J->view.param;
+  tg_value *bytes = loops_int(L, tg_dtypes[param->dtype].bits / 8);
+  for (int i = 0; i < param->rank; i++) bytes = loops_mul(L, bytes, loops_arg_expr(L, param->dims[i]));
+  int64_t known;
+  if (tg_const_as_int(bytes, &known) && known < L->stream_from) return NULL;
+  address a;
+  locate(L, J->op, &J->view, p, &a, false);
+  tg_value *large = loops_bin(L, TG_OP_GE, bytes, loops_int(L, L->stream_from));
+  return loops_bin(L, TG_OP_AND, large, loops_bin(L, TG_OP_EQ, loops_misalign(L, a.ptr, N->stream), loops_int(L, 0)));
+}
+
+// ---- stores that turn
+
+enum { TURN_WEIGHT = 8 }; // cost of an element, which is emitted once for each row of the square
+
+static void value_body(lower *L, nest *N, const pos *p) {
+  const placement *J = N->user;
+  loops_eval(L, J->value, p);
+}
+
+// Where what is read is contiguous along another axis than what is stored, squares are turned in registers (loops_block.c): lanes run along
+// the stored axis and a loop, many steps at once, along the other. For whole tiles of two axes; false when it does not serve. Leaves a
+// branch open for the tiles that end within the stored axis: its other side.
+static bool turned(lower *L, const placement *J, const nest *plain, tg_op **branch) {
+  const int unit = J->unit;
+  nest across = *plain, N = *plain;
+  if (plain->nloops != 2 || plain->lanes == 1 || loops_info(L, J->value)->weight > TURN_WEIGHT) return false;
+  const int other = plain->order[0], bytes = tg_dtypes[J->view.dtype].bits == 8,
+            lanes = bytes && plain->len[unit] % LOOPS_LANES == 0 ? LOOPS_LANES : plain->lanes;
+  across.order[0] = unit, across.order[1] = other, across.body = value_body;
+  loops_nest_probe(L, &across);
+  const int rows = across.probe.unit_bytes ? 16 / across.probe.unit_bytes : 0;
+  if (rows < 4 || lanes % rows || plain->len[unit] % lanes) return false;
+  tg_value *inside = loops_nest_inside(L, &across, 0), *whole = loops_int(L, plain->len[unit]);
+  if (inside != whole) *branch = loops_open_if(L, loops_bin(L, TG_OP_GE, inside, whole), 0, NULL);
+  tg_value *panel = loops_open(L, loops_int(L, 0), whole, lanes, 0, NULL);
+  across.vars[0] = panel;
+  loops_nest_facts(L, &across, 0);
+  N.nloops = 1, N.lanes = 1, N.fixed_lanes = lanes, N.unroll = rows, N.streams = NULL;
+  N.start.at[unit] = loops_var(panel), N.start.lanes = lanes;
+  for (int l = 0; l < lanes; l++) N.start.at[unit].c[l] += l;
   loops_nest_run(L, &N);
+  loops_close(L, 0, NULL);
+  if (*branch) loops_else(L, *branch, 0, NULL);
+  return true;
+}
+
+void loops_store(lower *L, tg_op *op) {
+  placement J;
+  nest N;
+  loops_place(L, op, &J, &N);
+  for (int i = 0; i < N.nloops; i++) // the contiguous axis last
+    if (N.order[i] == J.unit) {
+      for (; i + 1 < N.nloops; i++) N.order[i] = N.order[i + 1];
+      N.order[N.nloops - 1] = J.unit;
+    }
+  if (J.unit < 0 || J.low || J.mask) N.lanes = 1;
+  else N.lanes = loops_width(L, N.len[J.unit]);
+  N.body = store_body, N.user = &J;
+  N.stream = (int64_t)N.lanes * (tg_dtypes[J.view.dtype].bits / 8);
+  if (N.stream > 64) N.stream = 64;
+  if (L->stream_from && N.stream >= 16 && op->code == TG_OP_STORE && J.view.param->kind == TG_OUTPUT) N.streams = may_stream;
+  tg_op *branch = J.whole ? loops_open_if(L, J.whole, 0, NULL) : NULL, *turn = NULL;
+  const bool turns = J.unit >= 0 && op->code == TG_OP_STORE && turned(L, &J, &N, &turn);
+  if (!turns || turn) loops_nest_run(L, &N);
+  if (turn) loops_close_if(L, turn, 0, NULL);
   if (branch) {
     loops_else(L, branch, 0, NULL);
     loops_close_if(L, branch, 0, NULL);
@@ -521,7 +621,6 @@ buffer *loops_new_buffer(lower *L, int dtype, int rank, const int32_t *len, cons
   b->dtype = loops_memory_dtype(dtype), b->rank = rank;
   int64_t n = 1;
   for (int a = rank - 1; a >= 0; a--) b->stride[a] = n, n *= len[a];
-  if (tg_dtypes[dtype].bits < 8) loops_refuse(L, NULL, "%s tiles cannot be kept in memory on this target", tg_dtypes[dtype].name);
   b->ptr = loops_scratch(L, (n * tg_dtypes[b->dtype].bits / 8 + 63) / 64 * 64, name);
   b->level = L->top;
   return b;

@@ -161,6 +161,24 @@ static void loop(lower *L, nest *N, int k, pos *p, tg_value *from, tg_value *to,
   if (!once) loops_close(L, 0, NULL);
 }
 
+// The loop over whole vectors, twice where it may be streamed.
+static void vectors(lower *L, nest *N, int k, pos *p, tg_value *from, tg_value *to) {
+  int64_t a, b;
+  if (from == to || (tg_const_as_int(from, &a) && tg_const_as_int(to, &b) && a >= b)) return;
+  tg_value *streams = N->streams ? N->streams(L, N, p) : NULL;
+  if (!streams) {
+    loop(L, N, k, p, from, to, N->lanes, 1, false);
+    return;
+  }
+  tg_op *branch = loops_open_if(L, streams, 0, NULL);
+  L->stream = N->stream;
+  loop(L, N, k, p, from, to, N->lanes, 1, false);
+  L->stream = 0;
+  loops_else(L, branch, 0, NULL);
+  loop(L, N, k, p, from, to, N->lanes, 1, false);
+  loops_close_if(L, branch, 0, NULL);
+}
+
 static void run(lower *L, nest *N, int k, pos *p, bool checked) {
   if (k == N->nloops) {
     N->depth = k;
@@ -179,8 +197,13 @@ static void run(lower *L, nest *N, int k, pos *p, bool checked) {
     int lanes = last && part < 2 ? N->lanes : 1, unroll = last && part < 1 && N->unroll > 1 ? N->unroll : 1;
     if ((part < 1 && unroll == 1) || (part == 1 && lanes == 1)) continue;
     tg_value *to = loops_down(L, inside, lanes * unroll);
-    loop(L, N, k, p, done, to, lanes, unroll, false);
+    if (lanes > 1 && unroll == 1) vectors(L, N, k, p, done, to);
+    else loop(L, N, k, p, done, to, lanes, unroll, false);
     done = to;
+    if (last && N->blocks) {
+      N->done = done;
+      return;
+    }
   }
   loop(L, N, k, p, inside, wanted, 1, 1, true);
 }

@@ -1,7 +1,10 @@
 // What to keep and how much of it: weights of values, the roots that ask for them, and the counts of indices that any store keeps.
 #include "codegen/loops.h"
 
-enum { KEEP_WEIGHT = 16 }; // an element that costs so many plain ops to make again is kept when two roots want it
+enum {
+  KEEP_WEIGHT = 16, // an element that costs so many plain ops to make again is kept when two roots want it
+  CHAIN = 256,      // ops that one evaluation goes through at most: it recurses, and what is deeper is kept on the way
+};
 
 bool loops_is_root(const tg_op *op) {
   switch (op->code) {
@@ -24,13 +27,20 @@ bool loops_is_root(const tg_op *op) {
   }
 }
 
+static bool evaluable(lower *L, tg_value *v) {
+  info *f = loops_info(L, v);
+  if (f->ssa || f->buf) return true;
+  if (!v->def || loops_is_root(v->def) || f->cut) return false;
+  if (f->asked == L->asked) return f->evaluable;
+  bool yes = true;
+  for (int i = 0; i < v->def->nin && yes; i++) yes = evaluable(L, v->def->in[i]);
+  f->asked = L->asked, f->evaluable = yes;
+  return yes;
+}
+
 bool loops_evaluable(lower *L, tg_value *v) {
-  const info *f = v->note;
-  if (f && (f->ssa || f->buf)) return true;
-  if (!v->def || loops_is_root(v->def)) return false;
-  for (int i = 0; i < v->def->nin; i++)
-    if (!loops_evaluable(L, v->def->in[i])) return false;
-  return true;
+  L->asked++;
+  return evaluable(L, v);
 }
 
 static int base_weight(const tg_op *op) {
@@ -66,7 +76,16 @@ static void weigh(tg_op *op, void *user) {
     for (int i = 0; i < op->nout; i++) loops_info(L, op->out[i])->weight = 1;
     return;
   }
-  int w = base_weight(op);
+  int w = base_weight(op), depth = 0;
+  for (int i = 0; i < op->nin; i++) {
+    const info *f = loops_info(L, op->in[i]);
+    if (!f->cut && f->depth > depth) depth = f->depth;
+  }
+  for (int i = 0; i < op->nout; i++) {
+    info *f = loops_info(L, op->out[i]);
+    f->depth = depth + 1;
+    f->cut = f->depth >= CHAIN && op->out[i]->type.kind == TG_TILE;
+  }
   if (op->code != TG_OP_LOAD && op->code != TG_OP_GATHER)
     for (int i = 0; i < op->nin; i++) w += op->in[i]->type.kind == TG_TILE ? loops_info(L, op->in[i])->weight : 0;
   if (w > 10000) w = 10000;
@@ -212,7 +231,8 @@ static void plan_needs(lower *L, tg_op *op) {
   switch (op->code) {
   case TG_OP_YIELD: return; // its owner has said
   case TG_OP_STORE:
-  case TG_OP_SCATTER: plan_store(L, op); return;
+  case TG_OP_SCATTER:
+  case TG_OP_ATOMIC: plan_store(L, op); return;
   case TG_OP_FOR:
   case TG_OP_WHILE: plan_loop(L, op); return;
   case TG_OP_IF:
@@ -223,11 +243,22 @@ static void plan_needs(lower *L, tg_op *op) {
     }
     need_all(L, op->in[0]);
     return;
-  case TG_OP_REDUCE: {
+  case TG_OP_REDUCE:
+  case TG_OP_SCAN:
+  case TG_OP_ARGMAX: {
     int axis = (int)tg_attr_int(op, "axis", 0);
     for (int a = 0; a < op->in[0]->type.rank; a++)
       if (a != axis) n[a] = f->needs[a];
     need_as(L, op->in[0], n);
+    return;
+  }
+  case TG_OP_SORT: { // the first result's stand for all: lines are sorted and fetched together
+    int axis = (int)tg_attr_int(op, "axis", 0);
+    for (int k = 1; k < op->nout; k++)
+      for (int a = 0; a < TG_MAX_RANK; a++) merge(L, &loops_info(L, op->out[0])->needs[a], &loops_info(L, op->out[k])->needs[a]);
+    for (int a = 0; a < op->in[0]->type.rank; a++)
+      if (a != axis) n[a] = f->needs[a];
+    for (int k = 0; k < op->nin; k++) need_as(L, op->in[k], n);
     return;
   }
   case TG_OP_DOT:
@@ -267,7 +298,7 @@ static void plan_op(lower *L, tg_op *op) {
   if (!root && op->nout && op->out[0]->type.kind == TG_TILE) {
     info *f = loops_info(L, op->out[0]);
     bool reads = (op->code == TG_OP_LOAD || op->code == TG_OP_GATHER);
-    if (f->many_roots && f->weight >= KEEP_WEIGHT) f->keep = true;
+    if ((f->many_roots && f->weight >= KEEP_WEIGHT) || f->cut) f->keep = true;
     if (reads)
       for (int i = 0; i < L->nwritten; i++)
         if (!strcmp(L->written[i], loaded(op))) f->keep = true;

@@ -119,11 +119,11 @@ static tg_value *rest_at_once(lower *L, reduce_job *J, pos p, tg_value *inside, 
 static bool begins_below(const constraint *c) { return c->low && c->op->in[1 + c->axis]->type.kind == TG_RANGE; }
 
 static bool one_limit(nest *I) {
-  if (I->probe.n && begins_below(&I->probe.list[0])) return false;
+  if (I->probe.n && (begins_below(&I->probe.list[0]) || I->probe.list[0].uneven)) return false;
   for (int i = 1; i < I->probe.n; i++) {
     const constraint *a = &I->probe.list[0], *b = &I->probe.list[i];
-    if (a->count != b->count || a->low != b->low || a->at.n != b->at.n || memcmp(a->at.t, b->at.t, sizeof(term) * (size_t)a->at.n) ||
-        a->at.c[0] != b->at.c[0])
+    if (a->count != b->count || a->low != b->low || b->uneven || a->at.n != b->at.n ||
+        memcmp(a->at.t, b->at.t, sizeof(term) * (size_t)a->at.n) || a->at.c[0] != b->at.c[0])
       return false;
   }
   return I->probe.n > 0 && !I->probe.list[0].low; // with a start below 0 the inside ones do not come first
@@ -185,7 +185,7 @@ void loops_reduce(lower *L, tg_op *op) {
 typedef struct search {
   lower *L;
   tg_value *v;
-  int code; // MINNUM or MAXNUM
+  int code;   // MINNUM or MAXNUM
   bool tells; // someone could tell NaN from the identity
 } search;
 
@@ -202,8 +202,10 @@ static void look_at_use(tg_op *op, void *user) {
   for (int i = 0; i < op->nin && !s->tells; i++) {
     if (op->in[i] != s->v) continue;
     if (op->code == s->code) s->tells = !is_number(op->in[1 - i]);
-    else if (op->code == TG_OP_REDUCE && code_of(s->L, tg_attr_str(op, "kind", "sum")) == s->code) s->tells = tells_nan(s->L, op->out[0], s->code);
-    else if (op->code == TG_OP_RESHAPE || op->code == TG_OP_BROADCAST || op->code == TG_OP_TRANSPOSE) s->tells = tells_nan(s->L, op->out[0], s->code);
+    else if (op->code == TG_OP_REDUCE && code_of(s->L, tg_attr_str(op, "kind", "sum")) == s->code)
+      s->tells = tells_nan(s->L, op->out[0], s->code);
+    else if (op->code == TG_OP_RESHAPE || op->code == TG_OP_BROADCAST || op->code == TG_OP_TRANSPOSE)
+      s->tells = tells_nan(s->L, op->out[0], s->code);
     else s->tells = true;
   }
 }
@@ -214,7 +216,8 @@ static bool tells_nan(lower *L, tg_value *v, int code) {
   return s.tells;
 }
 
-// The reductions start from an Inf, which is what all NaN would leave: where that shows, select(any number, reduced, NaN) takes the place of the result.
+// The reductions start from an Inf, which is what all NaN would leave: where that shows, select(any number, reduced, NaN) takes the place
+// of the result.
 static void restore_nan(tg_op *op, void *user) {
   lower *L = user;
   if (op->code != TG_OP_REDUCE || tg_dtypes[op->out[0]->type.dtype].cls != 'f') return;
@@ -223,7 +226,8 @@ static void restore_nan(tg_op *op, void *user) {
   if ((code != TG_OP_MINNUM && code != TG_OP_MAXNUM) || !tells_nan(L, r, code)) return;
   tg_builder b = {.kernel = L->tile, .region = op->parent, .before = op->next, .loc = op->loc};
   tg_value *number = tg_build(&b, TG_OP_EQ, 2, (tg_value *[]){x, x}, 0, NULL)->out[0];
-  tg_value *any = tg_build(&b, TG_OP_REDUCE, 1, &number, 2, (tg_attr[]){TG_ASTR("kind", "or"), TG_AINT("axis", tg_attr_int(op, "axis", 0))})->out[0];
+  tg_value *any =
+      tg_build(&b, TG_OP_REDUCE, 1, &number, 2, (tg_attr[]){TG_ASTR("kind", "or"), TG_AINT("axis", tg_attr_int(op, "axis", 0))})->out[0];
   tg_value *nan = tg_build(&b, TG_OP_CONST, 0, NULL, 2, (tg_attr[]){TG_ATYPE("type", r->type), TG_AFLOAT("value", (double)NAN)})->out[0];
   tg_op *chosen = tg_build(&b, TG_OP_SELECT, 3, (tg_value *[]){any, r, nan}, 0, NULL);
   tg_replace_all(L->tile, r, chosen->out[0]);

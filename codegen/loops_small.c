@@ -1,22 +1,18 @@
-// dot for a handful of rows: b is used where it is read, never staged. What bounds it is the stream of b, so e4m3 is decoded in the fewest
-// instructions, scales go into a, and the NaN codes that this decoding does not know are looked for on the side: columns that have one
-// become NaN.
+// dot for a handful of rows: b is used where it is read, never staged, and scales go into a. Two tiles of e4m3 have a form of their own
+// (loops_codes.c).
 //
 //   for each strip of the reduced axis, for each group of columns that share a scale
 //     pack A rows x kc, both scales folded in
 //     lanes along the columns (b contiguous there): per nr columns, acc[row][nr] += a[row][k] * b[k][nr]
 //     lanes along the reduced axis:                 per few columns, acc[row][column][lanes] += a[row][k…] * b[k…][column], summed at the
 //     end
-#include <math.h>
-
 #include "codegen/loops_dot.h"
 
-enum { SMALL_ROWS = 4, SMALL_STRIP = 8192, PREFETCH = 4096, DECODED = 256 /* `decode` gives b times 2^-8; a is packed times 2^8 */ };
+enum { SMALL_ROWS = 4, SMALL_STRIP = 8192 };
 
 typedef struct small_job {
   dot_job *J;
   bool along;               // lanes run along the reduced axis
-  bool raw;                 // b is e4m3, decoded without its NaN codes
   int rows, columns, lanes; // of a group; the group is columns * lanes wide when the lanes run along the columns
   bool groups;              // columns fall in groups that share a scale
   tg_value *group;          // number of that group
@@ -35,7 +31,6 @@ static void pack_body(lower *L, nest *N, const pos *p) {
     q.at[1] = loops_dot_scale_index(L, J, &p->at[1], p->lanes, J->K, J->sb->type.dim[1]);
     x = loops_bin(L, TG_OP_MUL, x, loops_eval(L, J->sb, &q));
   }
-  if (S->raw) x = loops_bin(L, TG_OP_MUL, x, loops_const(L, TG_F32, DECODED));
   pos to = *p;
   lane_index start = loops_var(J->offset);
   loops_add_index(&to.at[1], &start, p->lanes, 1);
@@ -55,32 +50,13 @@ static void pack(lower *L, small_job *S) {
 
 // ---- products
 
-// b at a position as f32, times 2^-8 when raw and in the exact form of raw.
-static tg_value *b_value(lower *L, small_job *S, const pos *p, bool raw) {
-  tg_value *x = loops_eval(L, S->J->b, p);
-  if (raw) {
-    tg_type type = p->lanes > 1 ? tg_vector_type(TG_F32, p->lanes) : tg_scalar_type(TG_F32);
-    return loops_pure(L, TG_OP_DECODE, 1, &x, 1, (tg_attr[]){TG_ATYPE("type", type)});
-  }
-  x = loops_splat(L, loops_cast(L, x, TG_F32), p->lanes);
-  return S->raw ? loops_bin(L, TG_OP_MUL, x, loops_const(L, TG_F32, 1.0 / DECODED)) : x;
-}
-
-static tg_value *b_codes(lower *L, small_job *S, const pos *p, tg_value *seen) {
-  L->prefetch = S->along ? 0 : PREFETCH;
-  tg_value *x = loops_eval(L, S->J->b, p);
-  L->prefetch = 0;
-  tg_value *bits = loops_pure(L, TG_OP_BITCAST, 1, &x, 1, (tg_attr[]){TG_ASTR("to", "i8")});
-  return loops_bin(L, TG_OP_MAX, seen, loops_bin(L, TG_OP_AND, bits, loops_const(L, TG_I8, 0x7f)));
-}
-
 typedef struct sums {
   int n;
-  tg_value *acc[2 * SMALL_ROWS * 4 + 1]; // set by set, row by row, column by column; then `seen`
+  tg_value *acc[2 * SMALL_ROWS * 4]; // set by set, row by row, column by column
   tg_value *column;
   int rows, columns, lanes;
   int sets, set; // steps of the reduced axis take turns, so that additions overlap
-  bool along, raw;
+  bool along;
 } sums;
 
 static void accumulate(lower *L, tg_value **acc, tg_value *x, tg_value *y) {
@@ -105,32 +81,17 @@ static void step(lower *L, nest *N, const pos *k) {
   pos a = {.rank = 2, .lanes = k->lanes};
   a.at[1] = k->at[0];
   loops_add_index(&a.at[1], &start, k->lanes, 1);
-  tg_value *seen = s->acc[s->n];
   for (int c = 0; c < s->columns; c++) {
     pos b = *k;
     b.at[1] = loops_var(s->column);
     for (int l = 0; l < LOOPS_LANES; l++) b.at[1].c[l] += s->along ? c : c * s->lanes + l;
     if (!s->along) b.lanes = s->lanes;
-    if (s->raw && s->along) {
-      seen = b_codes(L, S, &b, seen);
-      pos next = b; // the same of the next group of columns: read now, thrown away, so that only its prefetch stays
-      for (int l = 0; l < LOOPS_LANES; l++) next.at[1].c[l] += s->columns;
-      loops_prefetch(L, J->b, &next);
-    }
-    tg_value *x = s->rows ? b_value(L, S, &b, s->raw) : NULL;
+    tg_value *x = loops_splat(L, loops_cast(L, loops_eval(L, J->b, &b), TG_F32), b.lanes);
     for (int r = 0; r < s->rows; r++) {
       for (int l = 0; l < LOOPS_LANES; l++) a.at[0].c[l] = r;
       accumulate(L, &s->acc[(s->set * s->rows + r) * s->columns + c], x, loops_read_buffer(L, J->apack, &a, TG_F32));
     }
   }
-  if (s->raw && !s->along) { // all columns' codes at once
-    pos b = *k;
-    b.lanes = s->columns * s->lanes;
-    b.at[1] = loops_var(s->column);
-    for (int l = 0; l < LOOPS_LANES; l++) b.at[1].c[l] += l;
-    seen = b_codes(L, S, &b, seen);
-  }
-  s->acc[s->n] = seen;
 }
 
 static void no_step(lower *L, nest *N, const pos *k) {
@@ -144,34 +105,24 @@ static void no_step(lower *L, nest *N, const pos *k) {
 static void trip_part(lower *L, nest *N, tg_value *from, tg_value *to, int lanes, int unroll, sums *s) {
   int64_t a, b;
   if (from == to || (tg_const_as_int(from, &a) && tg_const_as_int(to, &b) && a >= b)) return;
-  int ncarry = s->n + (s->raw ? 1 : 0);
-  tg_value *seen = s->acc[s->n];
-  bool narrow = s->raw && seen && loops_lanes(seen) != lanes && s->along; // single elements: their codes go to the first lane
-  tg_value *k = loops_open(L, from, to, lanes * unroll, ncarry, s->acc);
+  tg_value *k = loops_open(L, from, to, lanes * unroll, s->n, s->acc);
   N->vars[0] = k;
   loops_nest_facts(L, N, 0);
   for (int u = 0; u < unroll; u++) {
     pos p = {.rank = 2, .lanes = lanes};
     p.at[0] = loops_var(k);
     for (int l = 0; l < LOOPS_LANES; l++) p.at[0].c[l] += u * lanes + (s->along && lanes > 1 ? l : 0);
-    tg_value *whole = s->acc[s->n];
     s->set = u % s->sets;
-    if (narrow) s->acc[s->n] = loops_pure(L, TG_OP_EXTRACT, 1, &whole, 1, (tg_attr[]){TG_AINT("i", 0)});
     step(L, N, &p);
-    if (narrow) {
-      tg_value *in[] = {whole, s->acc[s->n]};
-      s->acc[s->n] = loops_pure(L, TG_OP_INSERT, 2, in, 1, (tg_attr[]){TG_AINT("i", 0)});
-    }
   }
-  loops_close(L, ncarry, s->acc);
+  loops_close(L, s->n, s->acc);
 }
 
 // Sums of the strip for s->columns columns from s->column on.
 static void products(lower *L, small_job *S, sums *s) {
   dot_job *J = S->J;
-  int ncarry = s->n + (s->raw ? 1 : 0);
   J->offset = loops_int(L, 0);
-  tg_value *iv = loops_open(L, J->strip, J->strip_end, J->K, ncarry, s->acc);
+  tg_value *iv = loops_open(L, J->strip, J->strip_end, J->K, s->n, s->acc);
   loops_bind(L, J->fold->regions[0]->args[0], iv);
   J->offset = loops_sub(L, iv, J->strip);
   nest N;
@@ -190,17 +141,16 @@ static void products(lower *L, small_job *S, sums *s) {
     trip_part(L, &N, done, to, w, u, s);
     done = to;
   }
-  loops_close(L, ncarry, s->acc);
+  loops_close(L, s->n, s->acc);
   int n = s->n / s->sets;
   for (int i = 0; i < n; i++)
     if (s->sets == 2) s->acc[i] = loops_bin(L, TG_OP_ADD, s->acc[i], s->acc[n + i]);
 }
 
-static sums fresh(lower *L, int rows, int columns, int lanes, int width, bool along, bool raw) {
+static sums fresh(lower *L, int rows, int columns, int lanes, int width, bool along) {
   int sets = !along && rows == 1 ? 2 : 1;
-  sums s = {.n = sets * rows * columns, .rows = rows, .columns = columns, .lanes = lanes, .sets = sets, .along = along, .raw = raw};
+  sums s = {.n = sets * rows * columns, .rows = rows, .columns = columns, .lanes = lanes, .sets = sets, .along = along};
   for (int i = 0; i < s.n; i++) s.acc[i] = loops_splat(L, loops_const(L, TG_F32, 0), width);
-  if (raw) s.acc[s.n] = loops_splat(L, loops_const(L, TG_I8, 0), along ? lanes : columns * lanes);
   return s;
 }
 
@@ -213,10 +163,6 @@ static void add_to_c(lower *L, small_job *S, sums *s) {
       p.at[1] = loops_var(s->column);
       for (int l = 0; l < LOOPS_LANES; l++) p.at[0].c[l] = r, p.at[1].c[l] += s->along ? c : c * s->lanes + l;
       if (s->along && x->type.rank) x = loops_pure(L, TG_OP_VREDUCE, 1, &x, 1, (tg_attr[]){TG_ASTR("kind", "sum")});
-      if (s->raw && !s->along) { // each lane has looked at its own column
-        tg_value *seen = s->acc[s->n], *codes = s->columns > 1 ? loops_part(L, seen, c, s->lanes) : seen;
-        x = loops_select(L, loops_bin(L, TG_OP_EQ, codes, loops_const(L, TG_I8, 0x7f)), loops_const(L, TG_F32, NAN), x);
-      }
       loops_write_buffer(L, J->c, &p, loops_bin(L, TG_OP_ADD, loops_read_buffer(L, J->c, &p, TG_F32), x), TG_F32);
     }
 }
@@ -225,54 +171,29 @@ static void add_to_c(lower *L, small_job *S, sums *s) {
 
 static void one_column(lower *L, small_job *S, tg_value *column) {
   int lanes = S->along ? 8 : 1;
-  sums s = fresh(L, S->rows, 1, lanes, lanes, true, false);
+  sums s = fresh(L, S->rows, 1, lanes, lanes, true);
   s.column = column;
   products(L, S, &s);
   add_to_c(L, S, &s);
 }
 
-// Makes a column NaN if one of its codes is.
-static void poison_column(lower *L, small_job *S, tg_value *column) {
-  sums s = fresh(L, 0, 1, S->lanes, S->lanes, true, true);
-  s.column = column;
-  products(L, S, &s);
-  tg_value *seen = loops_pure(L, TG_OP_VREDUCE, 1, &s.acc[0], 1, (tg_attr[]){TG_ASTR("kind", "max")});
-  tg_op *found = loops_open_if(L, loops_bin(L, TG_OP_EQ, seen, loops_const(L, TG_I8, 0x7f)), 0, NULL);
-  pos p = {.rank = 2, .lanes = 1};
-  p.at[1] = loops_var(column);
-  for (int r = 0; r < S->rows; r++) {
-    p.at[0].c[0] = r;
-    loops_write_buffer(L, S->J->c, &p, loops_const(L, TG_F32, NAN), TG_F32);
-  }
-  loops_else(L, found, 0, NULL);
-  loops_close_if(L, found, 0, NULL);
-}
-
-static void each_column(lower *L, small_job *S, nest *columns, tg_value *from, tg_value *to,
-                        void (*body)(lower *L, small_job *S, tg_value *column)) {
+static void each_column(lower *L, small_job *S, nest *columns, tg_value *from, tg_value *to) {
   tg_value *column = loops_open(L, from, to, 1, 0, NULL);
   columns->vars[0] = column;
   loops_nest_facts(L, columns, 0);
-  body(L, S, column);
+  one_column(L, S, column);
   loops_close(L, 0, NULL);
 }
 
-static void whole_group(lower *L, small_job *S, nest *columns, tg_value *n, int wide) {
+static void whole_group(lower *L, small_job *S, nest *columns, tg_value *n) {
   int nfacts = L->nfacts;
   columns->vars[0] = n;
   loops_nest_facts(L, columns, 0);
   int most = L->machine->vector_bits >= 512 ? 16 : 8, width = S->along && S->lanes > most && S->columns > 1 ? most : S->lanes;
-  sums s = fresh(L, S->rows, S->columns, S->lanes, width, S->along, S->raw);
+  sums s = fresh(L, S->rows, S->columns, S->lanes, width, S->along);
   s.column = n;
   products(L, S, &s);
   add_to_c(L, S, &s);
-  if (S->raw && S->along) {
-    tg_value *seen = loops_pure(L, TG_OP_VREDUCE, 1, &s.acc[s.n], 1, (tg_attr[]){TG_ASTR("kind", "max")});
-    tg_op *found = loops_open_if(L, loops_bin(L, TG_OP_EQ, seen, loops_const(L, TG_I8, 0x7f)), 0, NULL);
-    each_column(L, S, columns, n, loops_addc(L, n, wide), poison_column);
-    loops_else(L, found, 0, NULL);
-    loops_close_if(L, found, 0, NULL);
-  }
   L->nfacts = nfacts;
 }
 
@@ -284,20 +205,20 @@ static void columns_of_group(lower *L, small_job *S, nest *columns, tg_value *in
   bool even = loops_multiple(inside) % wide == 0;
   tg_value *whole = even ? last : loops_down(L, last, wide); // groups begin at multiples of `wide`
   tg_value *n = loops_open(L, first, whole, wide, 0, NULL);
-  whole_group(L, S, columns, n, wide);
+  whole_group(L, S, columns, n);
   loops_close(L, 0, NULL);
-  if (!even) each_column(L, S, columns, loops_max(L, first, whole), last, one_column);
+  if (!even) each_column(L, S, columns, loops_max(L, first, whole), last);
 }
 
 bool loops_dot_small(lower *L, dot_job *J, tg_value *lb, tg_value *init) {
   if (!J->fold || J->M > SMALL_ROWS || J->dtype != TG_F32 || !J->exact || J->N < 4) return false;
   nest columns;
   tg_value *inside = loops_dot_columns_inside(L, J, &columns);
-  small_job S = {.J = J, .rows = J->M, .along = columns.probe.unit_bytes != 0, .raw = J->b->type.dtype == TG_E4M3};
+  small_job S = {.J = J, .rows = J->M, .along = columns.probe.unit_bytes != 0};
   int vector = L->machine && L->machine->vector_bits >= 512 ? 32 : 16;
   if (S.along) {
     S.columns = J->M <= 2 ? 4 : 2;
-    S.lanes = S.raw ? LOOPS_LANES : vector;
+    S.lanes = vector;
     while (S.lanes > J->K) S.lanes /= 2;
   } else {
     S.lanes = vector;

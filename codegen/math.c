@@ -1,5 +1,7 @@
-// Polynomials and range reductions are those of Cephes (S. L. Moshier, Methods and Programs for Mathematical Functions, 1989; files expf, logf,
-// tanhf, sinf of its single-precision library). Multiplications and additions are plain: where the machine has a fused form they may contract.
+// Polynomials (but for that of exp) and range reductions are those of Cephes (S. L. Moshier, Methods and Programs for Mathematical
+// Functions, 1989; files expf,
+// logf, tanhf, sinf of its single-precision library). Multiplications and additions are plain: where the machine has a fused form they may
+// contract.
 #include "codegen/math.h"
 
 static tg_value *f32_const(tg_builder *b, tg_value *like, double v) { return tg_const_float(b, like->type, v); }
@@ -16,8 +18,12 @@ static tg_value *mul_c(tg_builder *b, tg_value *x, double c) { return mul(b, x, 
 static tg_value *add_c(tg_builder *b, tg_value *x, double c) { return add(b, x, f32_const(b, x, c)); }
 static tg_value *select(tg_builder *b, tg_value *c, tg_value *x, tg_value *y) { return tg_build3(b, TG_OP_SELECT, c, x, y); }
 static tg_value *less_c(tg_builder *b, tg_value *x, double c) { return tg_build2(b, TG_OP_LT, x, f32_const(b, x, c)); }
-static tg_value *bits_of(tg_builder *b, tg_value *x) { return tg_build(b, TG_OP_BITCAST, 1, &x, 1, (tg_attr[]){TG_ASTR("to", "i32")})->out[0]; }
-static tg_value *float_of(tg_builder *b, tg_value *x) { return tg_build(b, TG_OP_BITCAST, 1, &x, 1, (tg_attr[]){TG_ASTR("to", "f32")})->out[0]; }
+static tg_value *bits_of(tg_builder *b, tg_value *x) {
+  return tg_build(b, TG_OP_BITCAST, 1, &x, 1, (tg_attr[]){TG_ASTR("to", "i32")})->out[0];
+}
+static tg_value *float_of(tg_builder *b, tg_value *x) {
+  return tg_build(b, TG_OP_BITCAST, 1, &x, 1, (tg_attr[]){TG_ASTR("to", "f32")})->out[0];
+}
 
 // c[0] x^(n-1) + … + c[n-1]
 static tg_value *polynomial(tg_builder *b, tg_value *x, int n, const double *c) {
@@ -35,10 +41,10 @@ static tg_value *limit(tg_builder *b, tg_value *x, double low, double high) {
 
 static tg_value *keep_nan(tg_builder *b, tg_value *x, tg_value *result) { return select(b, tg_build1(b, TG_OP_ISNAN, x), x, result); }
 
-// 2^k of an integer k in [-126, 127]; of k only its low 9 bits count.
-static tg_value *power_of_two(tg_builder *b, tg_value *k) {
+// 2^(k+bias), k+bias an integer in [-126, 127]; of k only its low 9 bits count.
+static tg_value *power_of_two(tg_builder *b, tg_value *k, int bias) {
   tg_value *exponent = tg_build2(b, TG_OP_SHL, k, i32_const(b, k, 23));
-  return float_of(b, add(b, exponent, i32_const(b, k, 0x3f800000)));
+  return float_of(b, add(b, exponent, i32_const(b, k, (int64_t)(127 + bias) << 23)));
 }
 
 // The integer nearest to x, |x| < 2^22: in the low bits of `whole`, and as a float. Adding 1.5 * 2^23 leaves no bits behind the point.
@@ -54,14 +60,14 @@ static nearest round_to_int(tg_builder *b, tg_value *x) {
 static tg_value *scale(tg_builder *b, tg_value *m, nearest n) {
   tg_value *k = sub(b, n.bits, i32_const(b, n.bits, 0x4b400000));
   tg_value *half = tg_build2(b, TG_OP_SHR, k, i32_const(b, k, 1));
-  return mul(b, mul(b, m, power_of_two(b, half)), power_of_two(b, sub(b, k, half)));
+  return mul(b, mul(b, m, power_of_two(b, half, 0)), power_of_two(b, sub(b, k, half), 0));
 }
 
-// e^r, |r| <= ln(2)/2
+// e^r, |r| <= ln(2)/2. The coefficients make the greatest relative error least (Lawson's iteration of weighted least squares, then rounded
+// to f32): 2^-27.9.
 static tg_value *exp_reduced(tg_builder *b, tg_value *r) {
-  static const double c[] = {1.9875691500e-4, 1.3981999507e-3, 8.3334519073e-3, 4.1665795894e-2, 1.6666665459e-1, 5.0000001201e-1};
-  tg_value *p = polynomial(b, r, 6, c);
-  return add_c(b, add(b, mul(b, p, mul(b, r, r)), r), 1);
+  static const double c[] = {1.381417154e-3, 8.368922397e-3, 4.166840762e-2, 1.666651964e-1, 4.999999404e-1, 1, 1};
+  return polynomial(b, r, 7, c);
 }
 
 // y - n ln 2 with ln 2 in two parts; the first has 9 bits, so n times it is exact.
@@ -126,18 +132,18 @@ static tg_value *expand_log2(tg_builder *b, tg_value *x) {
   return log_specials(b, x, add(b, sum, p.exponent));
 }
 
-static tg_value *expand_rsqrt(tg_builder *b, tg_value *x) { return tg_build2(b, TG_OP_DIV, f32_const(b, x, 1), tg_build1(b, TG_OP_SQRT, x)); }
+static tg_value *expand_rsqrt(tg_builder *b, tg_value *x) {
+  return tg_build2(b, TG_OP_DIV, f32_const(b, x, 1), tg_build1(b, TG_OP_SQRT, x));
+}
 
-// With t = e^-|x|: 1/(1+t) for x >= 0, t/(1+t) below, which keeps its precision down to the smallest results. t is the square of e^-|x/2|, which
-// needs no second step to reach the subnormals; squaring doubles its error, which 4 ulp leave room for.
+// 1/(1 + e^-x) with both divided by 2^32, so that e^-x neither overflows where the result is subnormal nor needs a second step. Beyond 60
+// the result is 1, below -104.5 it is 0.
 static tg_value *expand_sigmoid(tg_builder *b, tg_value *x) {
-  tg_value *y = mul_c(b, tg_build1(b, TG_OP_ABS, x), -0.5), *low = f32_const(b, x, -52);
-  y = select(b, tg_build2(b, TG_OP_GT, low, y), low, y);
-  nearest n = round_to_int(b, mul_c(b, y, 1.44269504088896341));
-  tg_value *u = mul(b, exp_reduced(b, reduce_exp(b, y, n.n)), power_of_two(b, n.bits));
-  tg_value *t = mul(b, u, u);
-  tg_value *top = select(b, less_c(b, x, 0), t, f32_const(b, x, 1));
-  return tg_build2(b, TG_OP_DIV, top, add_c(b, t, 1));
+  tg_value *y = limit(b, x, -104.5, 60);
+  nearest n = round_to_int(b, mul_c(b, y, -1.44269504088896341));
+  tg_value *m = exp_reduced(b, reduce_exp(b, tg_build1(b, TG_OP_NEG, y), n.n));
+  tg_value *t = mul(b, m, power_of_two(b, n.bits, -32));
+  return tg_build2(b, TG_OP_DIV, f32_const(b, x, 0x1p-32), add_c(b, t, 0x1p-32));
 }
 
 static tg_value *expand_tanh(tg_builder *b, tg_value *x) {
@@ -168,13 +174,13 @@ static tg_value *expand_sin(tg_builder *b, tg_value *x, int quarter) {
 }
 
 tg_value *tg_math_expand(tg_builder *b, int code, tg_value *x) {
-  bool known = code == TG_OP_EXP || code == TG_OP_EXP2 || code == TG_OP_LOG || code == TG_OP_LOG2 || code == TG_OP_RSQRT || code == TG_OP_SIGMOID ||
-               code == TG_OP_TANH || code == TG_OP_SIN || code == TG_OP_COS;
+  bool known = code == TG_OP_EXP || code == TG_OP_EXP2 || code == TG_OP_LOG || code == TG_OP_LOG2 || code == TG_OP_RSQRT ||
+               code == TG_OP_SIGMOID || code == TG_OP_TANH || code == TG_OP_SIN || code == TG_OP_COS;
   if (!known) return NULL;
   int dtype = x->type.dtype;
   if (dtype == TG_F64)
-    tg_throw(b->kernel->ctx, TG_INVALID, "%s:%d: %s of f64 has no lowering; cast to f32 first (:to(tg.f32))", b->loc.file ? b->loc.file : "?", b->loc.line,
-             tg_op_rows()[code].info.name);
+    tg_throw(b->kernel->ctx, TG_INVALID, "%s:%d: %s of f64 has no lowering; cast to f32 first (:to(tg.f32))",
+             b->loc.file ? b->loc.file : "?", b->loc.line, tg_op_rows()[code].info.name);
   if (dtype != TG_F32) x = tg_cast_to(b, x, TG_F32, NULL);
   tg_value *y = NULL;
   switch (code) {

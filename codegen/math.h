@@ -4,8 +4,8 @@
 
 #include "ir/ir.h"
 
-// Value of a unary function on a float scalar or vector, built at `b`; NULL when `code` is not one of exp exp2 log log2 rsqrt sigmoid tanh sin cos.
-// f32 is computed in f32 within the bounds of ir/elementwise.def; narrower floats through f32. Throws TG_INVALID on f64.
+// Value of a unary function on a float scalar or vector, built at `b`; NULL when `code` is not one of exp exp2 log log2 rsqrt sigmoid tanh
+// sin cos. f32 is computed in f32 within the bounds of ir/elementwise.def; narrower floats through f32. Throws TG_INVALID on f64.
 tg_value *tg_math_expand(tg_builder *b, int code, tg_value *x);
 
 #endif

@@ -5,7 +5,7 @@
 
 #include "codegen/math.h"
 
-enum { MOST_WARP_BITS = 3 };
+enum { LANE_BITS = 5, MOST_WARP_BITS = 3 };
 
 void simt_fail(simt *s, const tg_op *op, const char *format, ...) {
   char text[1024];
@@ -385,6 +385,12 @@ static void lower_body(simt *s) {
   s->b = outer;
 }
 
+static int most_warp_bits(const tg_machine *machine) {
+  int bits = MOST_WARP_BITS;
+  while (bits && machine->max_threads > 0 && 1 << (LANE_BITS + bits) > machine->max_threads) bits--;
+  return bits;
+}
+
 static void check_registers(tg_op *op, void *user) {
   simt *s = user;
   for (int i = 0; i < op->nout; i++) {
@@ -392,13 +398,13 @@ static void check_registers(tg_op *op, void *user) {
     int64_t n = t->kind == TG_TILE && t->rank ? tg_type_elements(*t) >> (s->lane_bits + s->warp_bits) : 0;
     if (n > 1024)
       simt_fail(s, op, "a tile of %lld elements is too large for %d threads; choose smaller tiles%s", (long long)tg_type_elements(*t),
-                s->warps << s->lane_bits, s->warp_bits < MOST_WARP_BITS ? ", or more warps with warps=" : "");
+                s->warps << s->lane_bits, s->warp_bits < most_warp_bits(s->machine) ? ", or more warps with warps=" : "");
   }
   int most = s->machine->max_registers > 0 ? (int)s->machine->max_registers : 255, spare = 40; // addresses, masks, counters
   if (op->code == TG_OP_DOT && simt_dot_registers(op, s->warp_bits) > most - spare)
     simt_fail(s, op, "this dot needs about %d registers of each thread and %d can be had with %d warps; choose smaller tiles%s",
               simt_dot_registers(op, s->warp_bits), most - spare, s->warps,
-              s->warp_bits < MOST_WARP_BITS ? ", or more warps with warps=" : "");
+              s->warp_bits < most_warp_bits(s->machine) ? ", or more warps with warps=" : "");
 }
 
 static void lower_launch(simt *s, tg_launch *launch) {
@@ -444,7 +450,7 @@ static void add_need(tg_op *op, void *user) {
   for (int i = 0; i < op->nout; i++) {
     const tg_type *t = &op->out[i]->type;
     if (op->code != TG_OP_LOAD || t->rank == 0) continue;
-    int64_t each = tg_type_elements(*t) * tg_dtypes[t->dtype].bits / 32 >> (5 + n->warp_bits);
+    int64_t each = tg_type_elements(*t) * tg_dtypes[t->dtype].bits / 32 >> (LANE_BITS + n->warp_bits);
     if (each > n->registers) n->registers = each > 4096 ? 4096 : (int)each;
   }
 }
@@ -455,7 +461,7 @@ static int default_warp_bits(const tg_kernel *tile, const tg_machine *machine) {
   for (int bits = 0;; bits++) {
     need n = {.warp_bits = bits};
     for (int i = 0; i < tile->nlaunches; i++) tg_walk(tile->launches[i]->body, add_need, &n);
-    if (n.registers <= half || bits == MOST_WARP_BITS) return bits;
+    if (n.registers <= half || bits == most_warp_bits(machine)) return bits;
   }
 }
 
@@ -466,7 +472,7 @@ static int simt_knobs(const tg_kernel *tile, const tg_machine *machine, tg_knob 
   int first = default_warp_bits(plain ? plain : tile, machine);
   if (plain) tg_kernel_free(plain);
   out->values[out->nvalues++] = 1 << first;
-  for (int bits = 0; bits <= MOST_WARP_BITS; bits++)
+  for (int bits = 0; bits <= most_warp_bits(machine); bits++)
     if (bits != first) out->values[out->nvalues++] = 1 << bits;
   return 1;
 }
@@ -476,8 +482,9 @@ static int warps_setting(const tg_kernel *tile, const tg_lower_options *options)
     if (strcmp(options->settings.at[i].name, "warps")) continue;
     char *end;
     long n = strtol(options->settings.at[i].value, &end, 10);
-    if (*end || log2_exact(n) < 0 || log2_exact(n) > MOST_WARP_BITS)
-      tg_throw(tile->ctx, TG_INVALID, "warps=%s: it can be 1, 2, 4 or 8", options->settings.at[i].value);
+    if (*end || log2_exact(n) < 0 || log2_exact(n) > most_warp_bits(options->machine))
+      tg_throw(tile->ctx, TG_INVALID, "warps=%s: it can be a power of two up to %d here", options->settings.at[i].value,
+               1 << most_warp_bits(options->machine));
     return (int)n;
   }
   return 1 << default_warp_bits(tile, options->machine);
@@ -509,8 +516,15 @@ static void lower_all(void *arg) {
   call *c = arg;
   c->lane = tg_kernel_like(c->tile, TG_LEVEL_LANE);
   simt *s = TG_NEW(&c->lane->arena, simt);
-  *s = (simt){
-      .ctx = c->tile->ctx, .arena = &c->lane->arena, .machine = c->options->machine, .tile = c->tile, .lane = c->lane, .lane_bits = 5};
+  *s = (simt){.ctx = c->tile->ctx,
+              .arena = &c->lane->arena,
+              .machine = c->options->machine,
+              .tile = c->tile,
+              .lane = c->lane,
+              .lane_bits = LANE_BITS};
+  if (s->machine->warp > 0 && s->machine->warp != 1 << LANE_BITS)
+    tg_throw(s->ctx, TG_INVALID, "machine %s: its warps have %.0f lanes; this lowering makes warps of %d", s->machine->name,
+             s->machine->warp, 1 << LANE_BITS);
   s->warps = warps_setting(c->tile, c->options);
   s->warp_bits = log2_exact(s->warps);
   s->assume = c->options->variant == 0;

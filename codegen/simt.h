@@ -79,7 +79,6 @@ tg_value *simt_mul(tg_builder *b, tg_value *x, tg_value *y);
 tg_value *simt_and(tg_builder *b, tg_value *x, tg_value *y);                    // NULL operands count as true
 tg_value *simt_shuffle(simt *s, tg_value *v, const char *kind, tg_value *lane); // any dtype
 tg_value *simt_offset(simt *s, tg_value *ptr, tg_value *bytes);
-tg_value *simt_scratch(simt *s, int64_t bytes);
 
 // ---- simt_memory.c
 tg_value *simt_argument(simt *s, const tg_expr *e); // launch argument that holds a launch-time expression, i64
@@ -88,9 +87,7 @@ tg_value *simt_scalar_argument(simt *s, const char *name, int dtype);
 void simt_load(simt *s, tg_op *op);
 void simt_store(simt *s, tg_op *op);
 // What is known of integers of the tile kernel.
-const tg_expr *simt_expr_of(simt *s, const tg_value *v); // NULL = not launch-time
-int64_t simt_divisor_of(simt *s, const tg_value *v);     // largest known; 0 for zero
-bool simt_nonnegative(const tg_value *v);
+int64_t simt_divisor_of(simt *s, const tg_value *v); // largest known; 0 for zero
 bool simt_same(simt *s, const tg_value *a, const tg_value *b);
 bool simt_range_is_full(simt *s, const tg_op *range); // all its indices are below its end
 

@@ -18,7 +18,8 @@ static bool expr_const(simt *s, const tg_expr *e, int64_t *value) {
   return e && tg_e_eval(e, known_symbol, s->tile, value, &missing);
 }
 
-const tg_expr *simt_expr_of(simt *s, const tg_value *v) {
+// NULL = not launch-time.
+static const tg_expr *expr_of(simt *s, const tg_value *v) {
   static const struct {
     int code;
     tg_expr_op op;
@@ -31,7 +32,7 @@ const tg_expr *simt_expr_of(simt *s, const tg_value *v) {
   if (op->code == TG_OP_EXPR) return tg_find_attr(op, "e")->e;
   for (size_t k = 0; k < sizeof ops / sizeof ops[0]; k++) {
     if (op->code != ops[k].code) continue;
-    const tg_expr *a = simt_expr_of(s, op->in[0]), *b = a ? simt_expr_of(s, op->in[1]) : NULL;
+    const tg_expr *a = expr_of(s, op->in[0]), *b = a ? expr_of(s, op->in[1]) : NULL;
     return b ? tg_e_bin(s->arena, ops[k].op, a, b) : NULL;
   }
   return NULL;
@@ -98,12 +99,12 @@ static bool expr_nonnegative(const tg_expr *e) {
   return expr_nonnegative(e->a) && expr_nonnegative(e->b);
 }
 
-bool simt_nonnegative(const tg_value *v) {
+static bool nonnegative(const tg_value *v) {
   const tg_op *op = v->def;
   int64_t i;
   if (!op) {
     const tg_op *owner = v->region->owner;
-    return owner && owner->code == TG_OP_FOR && v->index == 0 && simt_nonnegative(owner->in[0]);
+    return owner && owner->code == TG_OP_FOR && v->index == 0 && nonnegative(owner->in[0]);
   }
   if (tg_const_as_int(v, &i)) return i >= 0;
   switch (op->code) {
@@ -113,10 +114,10 @@ bool simt_nonnegative(const tg_value *v) {
   case TG_OP_MUL:
   case TG_OP_MIN:
   case TG_OP_DIV:
-  case TG_OP_REM: return simt_nonnegative(op->in[0]) && simt_nonnegative(op->in[1]);
-  case TG_OP_MAX: return simt_nonnegative(op->in[0]) || simt_nonnegative(op->in[1]);
-  case TG_OP_FIRST: return op->in[0]->def && simt_nonnegative(op->in[0]->def->in[0]);
-  case TG_OP_ASSUME: return tg_attr_int(op, "min", -1) >= 0 || simt_nonnegative(op->in[0]);
+  case TG_OP_REM: return nonnegative(op->in[0]) && nonnegative(op->in[1]);
+  case TG_OP_MAX: return nonnegative(op->in[0]) || nonnegative(op->in[1]);
+  case TG_OP_FIRST: return op->in[0]->def && nonnegative(op->in[0]->def->in[0]);
+  case TG_OP_ASSUME: return tg_attr_int(op, "min", -1) >= 0 || nonnegative(op->in[0]);
   default: return false;
   }
 }
@@ -185,7 +186,7 @@ typedef struct view {
   size dim[TG_MAX_RANK], stride[TG_MAX_RANK];
 } view;
 
-static size size_of(simt *s, const tg_value *v) { return (size){simt_expr_of(s, v), v}; }
+static size size_of(simt *s, const tg_value *v) { return (size){expr_of(s, v), v}; }
 
 static tg_value *size_value(simt *s, size z) { return z.e ? simt_argument(s, z.e) : simt_scalar(s, z.v); }
 
@@ -256,7 +257,7 @@ bool simt_range_is_full(simt *s, const tg_op *range) {
   // One index that is the block's own coordinate on a grid axis as long as the range's end.
   const tg_op *pid = range->in[0]->def;
   if (len != 1 || !pid || pid->code != TG_OP_PID) return false;
-  const tg_expr *grid = s->launch->grid[tg_attr_int(pid, "axis", 0)], *e = simt_expr_of(s, range->in[1]);
+  const tg_expr *grid = s->launch->grid[tg_attr_int(pid, "axis", 0)], *e = expr_of(s, range->in[1]);
   return e && tg_e_equal(grid, e);
 }
 
@@ -266,7 +267,7 @@ static bool index_is_inside(simt *s, const tg_value *index, size dim) {
   if (size_const(s, size_of(s, index), &i) && size_const(s, dim, &n)) return i >= 0 && i < n;
   if (def && def->code == TG_OP_PID) return dim.e && tg_e_equal(s->launch->grid[tg_attr_int(def, "axis", 0)], dim.e);
   const tg_op *owner = index->region->owner;
-  return !def && owner && owner->code == TG_OP_FOR && index->index == 0 && simt_nonnegative(owner->in[0]) &&
+  return !def && owner && owner->code == TG_OP_FOR && index->index == 0 && nonnegative(owner->in[0]) &&
          size_same(size_of(s, owner->in[1]), dim);
 }
 
@@ -380,14 +381,14 @@ static void start_access(access *a, const tg_layout *layout) {
       if (needs_end(a, at)) end = size_value(s, size_of(s, range->in[1]));
       if (needs_dim(a, at)) dim = size_value(s, v->dim[i]);
       a->bound[at] = end && dim ? tg_build2(&s->b, TG_OP_MIN, end, dim) : end ? end : dim;
-      a->below[at] = !simt_nonnegative(range->in[0]);
+      a->below[at] = !nonnegative(range->in[0]);
       continue;
     }
     tg_value *x = size_value(s, size_of(s, index));
     if (x->type.dtype != TG_I64) x = tg_cast_to(&s->b, x, TG_I64, NULL);
     a->ptr = simt_offset(s, a->ptr, index_bytes(a, i, x));
     if (index_is_inside(s, index, v->dim[i])) continue;
-    if (!simt_nonnegative(index)) a->inside = simt_and(&s->b, a->inside, tg_build2(&s->b, TG_OP_GE, x, zero));
+    if (!nonnegative(index)) a->inside = simt_and(&s->b, a->inside, tg_build2(&s->b, TG_OP_GE, x, zero));
     a->inside = simt_and(&s->b, a->inside, tg_build2(&s->b, TG_OP_LT, x, size_value(s, v->dim[i])));
   }
 }

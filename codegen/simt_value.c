@@ -30,7 +30,7 @@ tg_value *simt_offset(simt *s, tg_value *ptr, tg_value *bytes) {
   return tg_build2(&s->b, TG_OP_PTRADD, ptr, bytes);
 }
 
-tg_value *simt_scratch(simt *s, int64_t bytes) {
+static tg_value *scratch_of(simt *s, int64_t bytes) {
   if (!s->scratch) {
     tg_attr attrs[] = {TG_ASTR("space", "shared"), TG_AINT("bytes", bytes), TG_AINT("align", 16)};
     s->scratch = tg_build(&s->prologue, TG_OP_SCRATCH, 0, NULL, 3, attrs);
@@ -302,7 +302,7 @@ static void convert_by_memory(simt *s, const simt_tile *from, uint8_t dtype, sim
   if (s->machine->shared_bytes > 0 && (double)bytes > s->machine->shared_bytes)
     tg_throw(s->ctx, TG_INVALID, "a tile of %lld bytes does not fit into shared memory, %.0f bytes; choose smaller tiles", (long long)bytes,
              s->machine->shared_bytes);
-  tg_value *scratch = simt_scratch(s, bytes), *owner = simt_owner(s, &from->layout);
+  tg_value *scratch = scratch_of(s, bytes), *owner = simt_owner(s, &from->layout);
   int width = run_length(&from->layout, (int)(16 / size));
   barrier(s); // those who read what was there before are done
   for (int i = 0, n = tg_layout_registers(&from->layout); i < n; i += width) {

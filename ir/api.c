@@ -25,7 +25,8 @@ struct args {
 
 static void name_kernel(void *arg) {
   struct args *a = arg;
-  if (!a->name || !tg_is_name(a->name)) tg_throw(a->kernel->ctx, TG_INVALID, "\"%.60s\" cannot name a kernel; use letters, digits and _", a->name ? a->name : "");
+  if (!a->name || !tg_is_name(a->name))
+    tg_throw(a->kernel->ctx, TG_INVALID, "\"%.60s\" cannot name a kernel; use letters, digits and _", a->name ? a->name : "");
   a->kernel->name = tg_arena_strdup(&a->kernel->arena, a->name);
   a->kernel->loc = tg_keep_loc(a->kernel, a->loc);
 }
@@ -86,7 +87,8 @@ static void make_expr(void *arg) {
   if (a->kind == TG_EXPR_CONST) {
     *a->out_expr = tg_e_const(arena, a->value);
   } else if (a->kind == TG_EXPR_SYM) {
-    if (!tg_find_symbol(a->kernel, a->name)) tg_throw(arena->ctx, TG_INVALID, "in kernel '%s': %.60s is not declared as a dim or static", a->kernel->name, a->name);
+    if (!tg_find_symbol(a->kernel, a->name))
+      tg_throw(arena->ctx, TG_INVALID, "in kernel '%s': %.60s is not declared as a dim or static", a->kernel->name, a->name);
     *a->out_expr = tg_e_sym(arena, a->name);
   } else {
     if (a->kind < TG_EXPR_ADD || a->kind > TG_EXPR_MAX) tg_throw(arena->ctx, TG_INVALID, "expression operation %d does not exist", a->kind);
@@ -101,7 +103,8 @@ tg_status tg_expr_sym(tg_kernel *kernel, const char *name, const tg_expr **out) 
   return PROTECT(kernel->ctx, make_expr, .kernel = kernel, .kind = TG_EXPR_SYM, .name = name, .out_expr = out);
 }
 tg_status tg_expr_binary(tg_kernel *kernel, tg_expr_op op, const tg_expr *a, const tg_expr *b, const tg_expr **out) {
-  return PROTECT(kernel->ctx, make_expr, .kernel = kernel, .kind = (int)op == TG_EXPR_CONST || (int)op == TG_EXPR_SYM ? -1 : (int)op, .a = a, .b = b, .out_expr = out);
+  return PROTECT(kernel->ctx, make_expr, .kernel = kernel, .kind = (int)op == TG_EXPR_CONST || (int)op == TG_EXPR_SYM ? -1 : (int)op,
+                 .a = a, .b = b, .out_expr = out);
 }
 
 bool tg_expr_is_const(const tg_expr *e, int64_t *value) {
@@ -131,8 +134,10 @@ static void emit(void *arg) {
   *a->out_op = tg_emit_op(a->kernel, a->kind, a->n, a->values, a->nattrs, a->attrs, a->loc);
 }
 
-tg_status tg_emit(tg_kernel *kernel, int opcode, int n, tg_value *const *operands, int nattrs, const tg_attr *attrs, tg_loc loc, tg_op **out) {
-  return PROTECT(kernel->ctx, emit, .kernel = kernel, .kind = opcode, .n = n, .values = operands, .nattrs = nattrs, .attrs = attrs, .loc = loc, .out_op = out);
+tg_status tg_emit(tg_kernel *kernel, int opcode, int n, tg_value *const *operands, int nattrs, const tg_attr *attrs, tg_loc loc,
+                  tg_op **out) {
+  return PROTECT(kernel->ctx, emit, .kernel = kernel, .kind = opcode, .n = n, .values = operands, .nattrs = nattrs, .attrs = attrs,
+                 .loc = loc, .out_op = out);
 }
 
 int tg_op_results(const tg_op *op, tg_value *const **out) {

@@ -1,9 +1,10 @@
-// Contexts, protected calls, arenas and growing text.
+// Contexts, protected calls, arenas, growing text, directories and clocks.
 #include "ir/base.h"
 
 #include <pwd.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 // ---- errors
@@ -235,7 +236,8 @@ static char *program_directory(tg_arena *arena) {
 static const char *find_root(tg_arena *arena, const char *from) {
   char *dir = tg_arena_strdup(arena, from);
   for (;;) {
-    if (is_directory(tg_arena_printf(arena, "%s/kernels", dir)) && is_directory(tg_arena_printf(arena, "%s/lua", dir))) return *dir ? dir : "/";
+    if (is_directory(tg_arena_printf(arena, "%s/kernels", dir)) && is_directory(tg_arena_printf(arena, "%s/lua", dir)))
+      return *dir ? dir : "/";
     char *slash = strrchr(dir, '/');
     if (!slash) return tg_arena_printf(arena, "%s/../share/tegula", from);
     *slash = 0;
@@ -307,3 +309,26 @@ void tg_context_free(tg_context *ctx) {
   tg_arena_free(&ctx->arena);
   ctx->config.allocate(ctx->config.user, ctx, 0);
 }
+
+// ---- directories and clocks
+
+void tg_make_parents(const char *file) {
+  char path[4096];
+  snprintf(path, sizeof path, "%s", file);
+  for (char *p = path; *p; p++) {
+    if (*p != '/' || p == path) continue;
+    *p = 0;
+    mkdir(path, 0777);
+    *p = '/';
+  }
+}
+
+static double read_clock(clockid_t clock) {
+  struct timespec t;
+  clock_gettime(clock, &t);
+  return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+double tg_seconds(void) { return read_clock(CLOCK_MONOTONIC); }
+
+double tg_processor_seconds(void) { return read_clock(CLOCK_THREAD_CPUTIME_ID); }

@@ -71,7 +71,8 @@ bool tg_match_attrs(tg_arena *arena, int code, int nattrs, const tg_attr *attrs,
     for (int i = 0; i < nattrs; i++) {
       bool taken = false;
       for (int j = 0; j < n; j++) taken |= !strcmp((*out)[j].key, attrs[i].key);
-      if (!taken) *complaint = tg_arena_printf(arena, "there is no attribute %.40s; the op takes \"%s\"", attrs[i].key, tg_opcode_info(code)->attrs);
+      if (!taken)
+        *complaint = tg_arena_printf(arena, "there is no attribute %.40s; the op takes \"%s\"", attrs[i].key, tg_opcode_info(code)->attrs);
     }
     return false;
   }
@@ -153,7 +154,8 @@ tg_op *tg_insert_op(tg_builder *b, int code, int nin, tg_value *const *in, int n
   const tg_op_info *info = tg_opcode_info(code);
   if (nin > UINT16_MAX) tg_throw(b->kernel->ctx, TG_INVALID, "%s takes %d operands; %d are the most", info->name, nin, UINT16_MAX);
   tg_op *op = TG_NEW(arena, tg_op);
-  *op = (tg_op){.code = (uint16_t)code, .nin = (uint16_t)nin, .nregions = (uint16_t)info->regions, .nattrs = (uint16_t)nattrs, .attrs = attrs};
+  *op = (tg_op){
+      .code = (uint16_t)code, .nin = (uint16_t)nin, .nregions = (uint16_t)info->regions, .nattrs = (uint16_t)nattrs, .attrs = attrs};
   op->loc = tg_keep_loc(b->kernel, b->loc);
   op->parent = b->region;
   if (nin) {
@@ -172,7 +174,8 @@ static _Noreturn void build_failed(tg_builder *b, int code, const char *complain
            tg_opcode_info(code)->name, complaint);
 }
 
-tg_op *tg_build_typed(tg_builder *b, int code, int nin, tg_value *const *in, int nattrs, const tg_attr *attrs, int nout, const tg_type *types) {
+tg_op *tg_build_typed(tg_builder *b, int code, int nin, tg_value *const *in, int nattrs, const tg_attr *attrs, int nout,
+                      const tg_type *types) {
   tg_type inferred[TG_MAX_RESULTS];
   int n;
   tg_attr *matched;
@@ -184,7 +187,8 @@ tg_op *tg_build_typed(tg_builder *b, int code, int nin, tg_value *const *in, int
     for (int i = 0; equal && i < n; i++) equal = tg_type_equal(types[i], inferred[i]);
     if (!equal) build_failed(b, code, "the result types given are not those that follow from the operands");
   }
-  return n >= 0 ? tg_insert_op(b, code, nin, in, nattrs, matched, n, inferred) : tg_insert_op(b, code, nin, in, nattrs, matched, nout, types);
+  return n >= 0 ? tg_insert_op(b, code, nin, in, nattrs, matched, n, inferred)
+                : tg_insert_op(b, code, nin, in, nattrs, matched, nout, types);
 }
 
 tg_op *tg_build(tg_builder *b, int code, int nin, tg_value *const *in, int nattrs, const tg_attr *attrs) {

@@ -1,9 +1,16 @@
 // Launch-time expressions: + - * ceildiv floordiv min max over dims and statics, in exact int64 arithmetic.
 #include "ir/ir.h"
 
+static int deeper(const tg_expr *a, const tg_expr *b) {
+  int x = a ? a->depth : 0, y = b ? b->depth : 0;
+  return x > y ? x : y;
+}
+
 static const tg_expr *make(tg_arena *arena, tg_expr e) {
   e.size = 1 + (e.a ? e.a->size : 0) + (e.b ? e.b->size : 0);
+  e.depth = 1 + deeper(e.a, e.b);
   if (e.size > TG_MAX_EXPR) tg_throw(arena->ctx, TG_INVALID, "a launch-time expression has more than %d terms", TG_MAX_EXPR);
+  if (e.depth > TG_MAX_EXPR_DEPTH) tg_throw(arena->ctx, TG_INVALID, "a launch-time expression nests more than %d deep", TG_MAX_EXPR_DEPTH);
   tg_expr *p = TG_NEW(arena, tg_expr);
   *p = e;
   return p;
@@ -177,7 +184,7 @@ static bool accept(parser *s, char c) {
 static const tg_expr *parse_sum(parser *s);
 
 static const tg_expr *bin(parser *s, tg_expr_op op, const tg_expr *a, const tg_expr *b) {
-  if (!a || !b || a->size + b->size >= TG_MAX_EXPR) return NULL;
+  if (!a || !b || a->size + b->size >= TG_MAX_EXPR || deeper(a, b) >= TG_MAX_EXPR_DEPTH) return NULL;
   return tg_e_bin(s->arena, op, a, b);
 }
 
@@ -198,7 +205,9 @@ static const tg_expr *parse_name(parser *s) {
     tg_expr_op op;
   } calls[] = {{"min", TG_EXPR_MIN}, {"max", TG_EXPR_MAX}, {"ceildiv", TG_EXPR_CEILDIV}, {"floordiv", TG_EXPR_FLOORDIV}};
   const char *start = s->p;
-  while (s->p < s->end && ((*s->p >= 'a' && *s->p <= 'z') || (*s->p >= 'A' && *s->p <= 'Z') || (*s->p >= '0' && *s->p <= '9') || *s->p == '_')) s->p++;
+  while (s->p < s->end &&
+         ((*s->p >= 'a' && *s->p <= 'z') || (*s->p >= 'A' && *s->p <= 'Z') || (*s->p >= '0' && *s->p <= '9') || *s->p == '_'))
+    s->p++;
   char *name = tg_arena_strndup(s->arena, start, (size_t)(s->p - start));
   for (size_t i = 0; i < sizeof calls / sizeof *calls; i++) {
     if (strcmp(name, calls[i].name)) continue;
@@ -213,7 +222,7 @@ static const tg_expr *parse_name(parser *s) {
 
 static const tg_expr *parse_factor(parser *s) {
   spaces(s);
-  if (s->p == s->end || s->depth >= TG_MAX_NESTING) return NULL;
+  if (s->p == s->end || s->depth >= TG_MAX_EXPR_DEPTH) return NULL;
   s->depth++;
   const tg_expr *e;
   if (accept(s, '(')) {

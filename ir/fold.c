@@ -9,15 +9,6 @@ bool tg_scalar_of(const tg_value *v, tg_scalar *out) {
   return out->is_int ? tg_const_as_int(v, &out->i) : tg_const_as_float(v, &out->f);
 }
 
-static int64_t wrap(int dtype, int64_t x) {
-  switch (dtype) {
-  case TG_I1: return x & 1;
-  case TG_I8: return (int8_t)x;
-  case TG_I32: return (int32_t)x;
-  default: return x;
-  }
-}
-
 // Division rounds towards minus infinity; by 0 it gives 0.
 static int64_t floor_div(int64_t x, int64_t y) {
   if (y == 0) return 0;
@@ -56,11 +47,12 @@ static bool fold_int(int code, int dtype, int64_t x, int64_t y, int64_t *out) {
   case TG_OP_GE: *out = x >= y; return true;
   default: return false;
   }
-  *out = wrap(dtype, *out);
+  *out = tg_wrap_int(dtype, *out);
   return true;
 }
 
-// + - * / sqrt of two f32 computed in f64 and rounded to f32 are correctly rounded (53 >= 2*24 + 2); narrower floats are computed in f32, then rounded.
+// + - * / sqrt of two f32 computed in f64 and rounded to f32 are correctly rounded (53 >= 2*24 + 2); narrower floats are computed in f32,
+// then rounded.
 static double round_to(int dtype, double x) {
   if (dtype == TG_F64) return x;
   float f = (float)x;
@@ -100,7 +92,11 @@ static bool fold_float(int code, int dtype, double x, double y, double z, tg_sca
   case TG_OP_SUB: out->f = round_to(dtype, x - y); return true;
   case TG_OP_MUL: out->f = round_to(dtype, x * y); return true;
   case TG_OP_DIV: out->f = round_to(dtype, x / y); return true;
-  case TG_OP_FMA: out->f = dtype == TG_F64 ? fma(x, y, z) : round_to(dtype, fmaf((float)x, (float)y, (float)z)); return true;
+  case TG_OP_FMA:
+    if (dtype == TG_F64) out->f = fma(x, y, z);
+    else if (dtype == TG_F32) out->f = (double)fmaf((float)x, (float)y, (float)z);
+    else out->f = round_to(dtype, (double)tg_fma_narrow((float)x, (float)y, (float)z));
+    return true;
   default: return false;
   }
 }
@@ -112,7 +108,7 @@ static bool fold_cast(const tg_op *op, tg_scalar x, tg_scalar *out) {
   if (cls == 'b') {
     *out = (tg_scalar){.is_int = true, .i = x.is_int ? x.i != 0 : x.f != 0};
   } else if (cls == 'i' && x.is_int) {
-    *out = (tg_scalar){.is_int = true, .i = wrap(to, x.i)};
+    *out = (tg_scalar){.is_int = true, .i = tg_wrap_int(to, x.i)};
   } else if (cls == 'i') {
     int bits = tg_dtypes[to].bits;
     double limit = ldexp(1, bits - 1);

@@ -10,7 +10,7 @@ typedef struct tg_scalar { // value of a splat constant
   double f;
 } tg_scalar;
 
-bool tg_scalar_of(const tg_value *v, tg_scalar *out);                      // v is made by `const`
+bool tg_scalar_of(const tg_value *v, tg_scalar *out); // v is made by `const`
 // Value of an elementwise op on constants; false for ops that are not folded (transcendental functions: devices differ in the last bit).
 bool tg_fold_scalar(const tg_op *op, const tg_scalar *in, tg_scalar *out);
 

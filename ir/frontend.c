@@ -16,7 +16,8 @@ static const char *misplaced_param(tg_arena *arena, const tg_kernel *kernel, int
   const tg_param *p = tg_find_param(kernel, name);
   bool scalar = code == TG_OP_SCALAR;
   if (!p) return tg_arena_printf(arena, "the kernel has no parameter %s", name);
-  if ((p->kind == TG_SCALAR_PARAM) != scalar) return tg_arena_printf(arena, "%s is %s", name, scalar ? "a tensor, not a scalar" : "a scalar, not a tensor");
+  if ((p->kind == TG_SCALAR_PARAM) != scalar)
+    return tg_arena_printf(arena, "%s is %s", name, scalar ? "a tensor, not a scalar" : "a scalar, not a tensor");
   if (t.dtype != p->dtype || t.rank != p->rank) {
     tg_type want = scalar ? tg_scalar_type(p->dtype) : (tg_type){.kind = TG_VIEW, .dtype = (uint8_t)p->dtype, .rank = (uint8_t)p->rank};
     return tg_arena_printf(arena, "the type is %s but %s is declared as %s", tg_type_text(arena, t), name, tg_type_text(arena, want));
@@ -31,7 +32,8 @@ static const tg_param *base_param(const tg_kernel *kernel, const tg_value *view)
   return tg_find_param(kernel, tg_attr_str(view->def, "name", ""));
 }
 
-const char *tg_misplaced(tg_arena *arena, const tg_launch *launch, int code, int nin, tg_value *const *in, int nattrs, const tg_attr *attrs) {
+const char *tg_misplaced(tg_arena *arena, const tg_launch *launch, int code, int nin, tg_value *const *in, int nattrs,
+                         const tg_attr *attrs) {
   const tg_kernel *kernel = launch->kernel;
   const char *name;
   switch (code) {
@@ -48,7 +50,8 @@ const char *tg_misplaced(tg_arena *arena, const tg_launch *launch, int code, int
   case TG_OP_SCATTER:
   case TG_OP_ATOMIC: {
     const tg_param *p = nin ? base_param(kernel, in[0]) : NULL;
-    return p && p->kind == TG_INPUT ? tg_arena_printf(arena, "%s is an input and cannot be written; declare it as output or inout", p->name) : NULL;
+    return p && p->kind == TG_INPUT ? tg_arena_printf(arena, "%s is an input and cannot be written; declare it as output or inout", p->name)
+                                    : NULL;
   }
   default: return NULL;
   }
@@ -77,8 +80,8 @@ static const char *bad_branch(tg_arena *arena, const tg_op *op, int index, int n
   if (first->nin != n) return tg_arena_printf(arena, "the branches give %d and %d results", first->nin, n);
   for (int i = 0; i < n; i++) {
     if (!tg_type_equal(first->in[i]->type, values[i]->type)) {
-      return tg_arena_printf(arena, "result %d is %s in one branch and %s in the other; make them alike", i + 1, tg_type_text(arena, first->in[i]->type),
-                             tg_type_text(arena, values[i]->type));
+      return tg_arena_printf(arena, "result %d is %s in one branch and %s in the other; make them alike", i + 1,
+                             tg_type_text(arena, first->in[i]->type), tg_type_text(arena, values[i]->type));
     }
   }
   return NULL;
@@ -88,12 +91,14 @@ const char *tg_bad_yield(tg_arena *arena, const tg_op *op, int index, int n, tg_
   if (op->code == TG_OP_IF) return bad_branch(arena, op, index, n, values);
   if (op->code == TG_OP_WHILE && index == 0) {
     if (n == 1 && tg_type_equal(values[0]->type, tg_scalar_type(TG_I1))) return NULL;
-    return tg_arena_printf(arena, "the loop's condition must be one scalar i1%s%s", n ? ", not " : "", n ? tg_type_text(arena, values[0]->type) : "");
+    return tg_arena_printf(arena, "the loop's condition must be one scalar i1%s%s", n ? ", not " : "",
+                           n ? tg_type_text(arena, values[0]->type) : "");
   }
   int first = op->code == TG_OP_FOR ? 2 : 0, want = op->nin - first;
   if (n != want) return tg_arena_printf(arena, "the loop carries %d value%s but its body returns %d", want, want == 1 ? "" : "s", n);
   for (int i = 0; i < n; i++) {
-    if (!tg_type_equal(op->in[first + i]->type, values[i]->type)) return unlike(arena, "carried value", i, op->in[first + i]->type, values[i]->type);
+    if (!tg_type_equal(op->in[first + i]->type, values[i]->type))
+      return unlike(arena, "carried value", i, op->in[first + i]->type, values[i]->type);
   }
   return NULL;
 }
@@ -106,7 +111,8 @@ static void check_open(tg_kernel *kernel, tg_loc loc) {
   if (!kernel->open_launch) tg_complain(kernel, loc, "this stands outside of k.blocks; ops belong into the body of a launch");
   const tg_op *last = innermost(kernel)->last;
   for (int i = 0; last && i < last->nregions; i++) {
-    if (!last->regions[i]) tg_complain(kernel, loc, "the body of the %s at line %d was not given", tg_opcode_info(last->code)->name, last->loc.line);
+    if (!last->regions[i])
+      tg_complain(kernel, loc, "the body of the %s at line %d was not given", tg_opcode_info(last->code)->name, last->loc.line);
   }
 }
 
@@ -118,23 +124,29 @@ static const char *place_text(tg_kernel *kernel, tg_loc loc) {
 // Complains unless the value may be used where the kernel is open now.
 static void check_scope(tg_kernel *kernel, const tg_value *v, const char *what, int i, tg_loc loc) {
   if (!v) tg_complain(kernel, loc, "%s: operand %d is missing", what, i + 1);
-  if (v->region->launch->kernel != kernel) tg_complain(kernel, loc, "%s: operand %d belongs to another kernel, '%s'", what, i + 1, v->region->launch->kernel->name);
+  if (v->region->launch->kernel != kernel)
+    tg_complain(kernel, loc, "%s: operand %d belongs to another kernel, '%s'", what, i + 1, v->region->launch->kernel->name);
   bool open = false;
   for (int r = 0; r < kernel->nopen; r++) {
     if (v->def && kernel->open[r]->owner == v->def)
-      tg_complain(kernel, loc, "%s: operand %d is the result of the loop opened at line %d, used inside of it; use the carried value", what, i + 1, v->def->loc.line);
+      tg_complain(kernel, loc, "%s: operand %d is the result of the loop opened at line %d, used inside of it; use the carried value", what,
+                  i + 1, v->def->loc.line);
     open |= kernel->open[r] == v->region;
   }
   if (open) return;
   const char *where = place_text(kernel, tg_value_loc(v));
   const tg_op *owner = v->region->owner;
   if (v->region->launch != kernel->open_launch) {
-    tg_complain(kernel, loc, "%s: the value defined%s belongs to another launch, opened at line %d; compute it again here, or pass it through a workspace", what,
-                where, v->region->launch->loc.line);
+    tg_complain(
+        kernel, loc,
+        "%s: the value defined%s belongs to another launch, opened at line %d; compute it again here, or pass it through a workspace", what,
+        where, v->region->launch->loc.line);
   }
   if (owner && owner->code == TG_OP_IF)
-    tg_complain(kernel, loc, "%s: the value defined%s belongs to the branch opened at line %d; return it from the branch", what, where, owner->loc.line);
-  tg_complain(kernel, loc, "%s: the value defined%s belongs to the loop opened at line %d; return it from the fold", what, where, owner ? owner->loc.line : 0);
+    tg_complain(kernel, loc, "%s: the value defined%s belongs to the branch opened at line %d; return it from the branch", what, where,
+                owner->loc.line);
+  tg_complain(kernel, loc, "%s: the value defined%s belongs to the loop opened at line %d; return it from the fold", what, where,
+              owner ? owner->loc.line : 0);
 }
 
 static void push_region(tg_kernel *kernel, tg_region *region) {
@@ -145,7 +157,8 @@ static void push_region(tg_kernel *kernel, tg_region *region) {
 // ---- launches, ops, regions
 
 tg_launch *tg_open_launch(tg_kernel *kernel, int naxes, const tg_expr *const *grid, tg_loc loc) {
-  if (kernel->open_launch) tg_complain(kernel, loc, "the launch opened at line %d is still open; launches do not nest", kernel->open_launch->loc.line);
+  if (kernel->open_launch)
+    tg_complain(kernel, loc, "the launch opened at line %d is still open; launches do not nest", kernel->open_launch->loc.line);
   if (naxes < 1 || naxes > 4) tg_complain(kernel, loc, "a grid has 1 to 4 axes, not %d", naxes);
   for (int i = 0; i < naxes; i++) {
     const char *unknown = tg_unknown_symbol(kernel, grid[i]);
@@ -162,7 +175,8 @@ tg_launch *tg_open_launch(tg_kernel *kernel, int naxes, const tg_expr *const *gr
 void tg_close_launch(tg_kernel *kernel, tg_loc loc) {
   check_open(kernel, loc);
   const tg_region *r = innermost(kernel);
-  if (r->owner) tg_complain(kernel, loc, "the %s opened at line %d is still open", tg_opcode_info(r->owner->code)->name, r->owner->loc.line);
+  if (r->owner)
+    tg_complain(kernel, loc, "the %s opened at line %d is still open", tg_opcode_info(r->owner->code)->name, r->owner->loc.line);
   kernel->nopen = 0;
   kernel->open_launch = NULL;
 }

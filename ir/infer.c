@@ -18,7 +18,8 @@ const char *tg_rule_text(tg_infer_state *s, int operand) { return tg_type_text(s
 bool tg_rule_tile(tg_infer_state *s, int operand) {
   switch (s->in[operand]->type.kind) {
   case TG_TILE: return true;
-  case TG_VIEW: return tg_rule_fail(s, "operand %d is a tensor, %s; load a tile from it by indexing it", operand + 1, tg_rule_text(s, operand));
+  case TG_VIEW:
+    return tg_rule_fail(s, "operand %d is a tensor, %s; load a tile from it by indexing it", operand + 1, tg_rule_text(s, operand));
   case TG_RANGE: return tg_rule_fail(s, "operand %d is a range; use its indices, :index(), or its start, :first()", operand + 1);
   default: return tg_rule_fail(s, "operand %d is %s, not a value to compute with", operand + 1, tg_rule_text(s, operand));
   }
@@ -110,11 +111,11 @@ static bool needs_equal(tg_infer_state *s, int i, int j) {
   tg_type a = s->in[i]->type, b = s->in[j]->type;
   if (tg_type_equal(a, b)) return true;
   if (!same_shape(a, b)) {
-    return tg_rule_fail(s, "operands %d and %d have unlike shapes, %s and %s; broadcast or reshape one of them", i + 1, j + 1, tg_rule_text(s, i),
-                        tg_rule_text(s, j));
+    return tg_rule_fail(s, "operands %d and %d have unlike shapes, %s and %s; broadcast or reshape one of them", i + 1, j + 1,
+                        tg_rule_text(s, i), tg_rule_text(s, j));
   }
-  return tg_rule_fail(s, "operands %d and %d have unlike dtypes, %s and %s; cast one of them with :to(%s)", i + 1, j + 1, tg_rule_text(s, i),
-                      tg_rule_text(s, j), tg_dtype_name(a.dtype == TG_F32 || b.dtype == TG_F32 ? TG_F32 : a.dtype));
+  return tg_rule_fail(s, "operands %d and %d have unlike dtypes, %s and %s; cast one of them with :to(%s)", i + 1, j + 1,
+                      tg_rule_text(s, i), tg_rule_text(s, j), tg_dtype_name(a.dtype == TG_F32 || b.dtype == TG_F32 ? TG_F32 : a.dtype));
 }
 
 bool tg_infer_UNARY(tg_infer_state *s) { return needs_arithmetic(s, 0) && tg_rule_one(s, s->in[0]->type); }
@@ -170,7 +171,8 @@ bool tg_infer_CAST(tg_infer_state *s) {
   bool mode = tg_rule_attr(s, "mode");
   bool narrowing = without_inf(d) && from != d && from != TG_I1 && !(from == TG_E2M1 && d != TG_E8M0);
   if (narrowing && !mode) {
-    return tg_rule_fail(s, "%s has no infinity: say what becomes of values beyond its largest, :to(%s, \"sat\") or :to(%s, \"ieee\")", to, to, to);
+    return tg_rule_fail(s, "%s has no infinity: say what becomes of values beyond its largest, :to(%s, \"sat\") or :to(%s, \"ieee\")", to,
+                        to, to);
   }
   if (mode && !without_inf(d)) return tg_rule_fail(s, "mode is for floats without infinity (e4m3, e4m3fnuz, e2m1, e8m0), not for %s", to);
   t.dtype = (uint8_t)d;
@@ -183,29 +185,35 @@ bool tg_infer_BITCAST(tg_infer_state *s) {
   const char *to = tg_rule_attr(s, "to")->s;
   int d = tg_dtype_find(to);
   if (d < 0) return tg_rule_fail(s, "\"%.40s\" is not a dtype", to);
-  if (d != t.dtype && (d == TG_I1 || t.dtype == TG_I1)) return tg_rule_fail(s, "i1 has no bits to look at; cast it with :to(i8) or compare with 0");
+  if (d != t.dtype && (d == TG_I1 || t.dtype == TG_I1))
+    return tg_rule_fail(s, "i1 has no bits to look at; cast it with :to(i8) or compare with 0");
   if (tg_dtypes[d].bits != tg_dtypes[t.dtype].bits)
-    return tg_rule_fail(s, "%s has %d bits and %s %d; a bitcast keeps the width", tg_dtype_name(t.dtype), tg_dtypes[t.dtype].bits, to, tg_dtypes[d].bits);
+    return tg_rule_fail(s, "%s has %d bits and %s %d; a bitcast keeps the width", tg_dtype_name(t.dtype), tg_dtypes[t.dtype].bits, to,
+                        tg_dtypes[d].bits);
   t.dtype = (uint8_t)d;
   return tg_rule_one(s, t);
 }
 
 // ---- constants and coordinates
 
+bool tg_rule_fits(tg_infer_state *s, int64_t value, int dtype) {
+  int bits = tg_dtypes[dtype].bits;
+  int64_t lo = dtype == TG_I1 ? 0 : INT64_MIN >> (64 - bits), hi = dtype == TG_I1 ? 1 : INT64_MAX >> (64 - bits);
+  return value >= lo && value <= hi ? true : tg_rule_fail(s, "%lld does not fit %s", (long long)value, tg_dtype_name(dtype));
+}
+
 bool tg_infer_TYPED(tg_infer_state *s) {
   tg_type t = tg_rule_attr(s, "type")->type;
   if (t.kind != TG_TILE) return tg_rule_fail(s, "type is %s; it must be a tile's", tg_type_text(s->arena, t));
   if (s->code == TG_OP_IOTA) {
-    if (t.rank != 1 || !(TG_M_INDEX >> t.dtype & 1)) return tg_rule_fail(s, "type is %s; it must be i32 or i64 of rank 1", tg_type_text(s->arena, t));
+    if (t.rank != 1 || !(TG_M_INDEX >> t.dtype & 1))
+      return tg_rule_fail(s, "type is %s; it must be i32 or i64 of rank 1", tg_type_text(s->arena, t));
     return tg_rule_one(s, t);
   }
   const tg_attr *v = tg_rule_attr(s, "value");
   if (tg_dtype_is_float(t.dtype)) return tg_rule_one(s, t);
   if (v->kind == TG_ATTR_FLOAT) return tg_rule_fail(s, "value is a float but the dtype is %s", tg_dtype_name(t.dtype));
-  int bits = tg_dtypes[t.dtype].bits;
-  int64_t lo = t.dtype == TG_I1 ? 0 : INT64_MIN >> (64 - bits), hi = t.dtype == TG_I1 ? 1 : INT64_MAX >> (64 - bits);
-  if (v->i < lo || v->i > hi) return tg_rule_fail(s, "%lld does not fit %s", (long long)v->i, tg_dtype_name(t.dtype));
-  return tg_rule_one(s, t);
+  return tg_rule_fits(s, v->i, t.dtype) && tg_rule_one(s, t);
 }
 
 static bool axis_in(tg_infer_state *s, int limit) {
@@ -230,7 +238,8 @@ static bool shape_attr(tg_infer_state *s, tg_type *out) {
   if (a->n > TG_MAX_RANK) return tg_rule_fail(s, "the shape has %d axes; a tile has at most %d", a->n, TG_MAX_RANK);
   *out = (tg_type){.kind = TG_TILE, .dtype = s->in[0]->type.dtype, .rank = (uint8_t)a->n};
   for (int i = 0; i < a->n; i++) {
-    if (a->ints[i] < 1 || a->ints[i] > TG_MAX_ELEMENTS) return tg_rule_fail(s, "extent %lld of axis %d is out of range", (long long)a->ints[i], i + 1);
+    if (a->ints[i] < 1 || a->ints[i] > TG_MAX_ELEMENTS)
+      return tg_rule_fail(s, "extent %lld of axis %d is out of range", (long long)a->ints[i], i + 1);
     out->dim[i] = (int32_t)a->ints[i];
   }
   return true;
@@ -242,7 +251,9 @@ bool tg_infer_BROADCAST(tg_infer_state *s) {
   t = s->in[0]->type;
   bool fits = t.rank <= r.rank;
   for (int i = 1; fits && i <= t.rank; i++) fits = t.dim[t.rank - i] == 1 || t.dim[t.rank - i] == r.dim[r.rank - i];
-  if (!fits) return tg_rule_fail(s, "%s does not broadcast to %s: axes are matched from the last, and must be equal or 1", tg_rule_text(s, 0), tg_type_text(s->arena, r));
+  if (!fits)
+    return tg_rule_fail(s, "%s does not broadcast to %s: axes are matched from the last, and must be equal or 1", tg_rule_text(s, 0),
+                        tg_type_text(s->arena, r));
   return tg_rule_one(s, r);
 }
 
@@ -260,7 +271,8 @@ bool tg_infer_RESHAPE(tg_infer_state *s) {
   if (!tg_rule_tile(s, 0) || !shape_attr(s, &r)) return false;
   int64_t from = tg_type_elements(s->in[0]->type), to = tg_type_elements(r);
   if (from != to)
-    return tg_rule_fail(s, "%s has %lld elements and %s has %lld", tg_rule_text(s, 0), (long long)from, tg_type_text(s->arena, r), (long long)to);
+    return tg_rule_fail(s, "%s has %lld elements and %s has %lld", tg_rule_text(s, 0), (long long)from, tg_type_text(s->arena, r),
+                        (long long)to);
   return tg_rule_one(s, r);
 }
 
@@ -271,7 +283,8 @@ bool tg_infer_TRANSPOSE(tg_infer_state *s) {
   unsigned seen = 0;
   if (p->n != t.rank) return tg_rule_fail(s, "the permutation has %d axes and %s has %d", p->n, tg_rule_text(s, 0), t.rank);
   for (int i = 0; i < p->n; i++) {
-    if (p->ints[i] < 0 || p->ints[i] >= t.rank || (seen >> p->ints[i] & 1)) return tg_rule_fail(s, "each axis must appear once in the permutation");
+    if (p->ints[i] < 0 || p->ints[i] >= t.rank || (seen >> p->ints[i] & 1))
+      return tg_rule_fail(s, "each axis must appear once in the permutation");
     seen |= 1u << p->ints[i];
     r.dim[i] = t.dim[p->ints[i]];
   }
@@ -305,7 +318,8 @@ bool tg_rule_reduction(tg_infer_state *s, int dtype) {
   bool logical = !strcmp(kind, "and") || !strcmp(kind, "or") || !strcmp(kind, "xor");
   bool fits = logical ? tg_is_int(dtype) || dtype == TG_I1 : tg_is_int(dtype) || tg_is_real(dtype);
   if (fits) return true;
-  return tg_rule_fail(s, "\"%s\" does not work on %s; cast it with :to(%s)", kind, tg_dtype_name(dtype), logical || dtype == TG_I1 ? "i32" : "f32");
+  return tg_rule_fail(s, "\"%s\" does not work on %s; cast it with :to(%s)", kind, tg_dtype_name(dtype),
+                      logical || dtype == TG_I1 ? "i32" : "f32");
 }
 
 bool tg_infer_REDUCE(tg_infer_state *s) {
@@ -363,7 +377,8 @@ static bool dot_shapes(tg_infer_state *s) {
     return tg_rule_fail(s, "inner extents %d and %d differ in %s and %s%s", a[1], b[0], tg_rule_text(s, 0), tg_rule_text(s, 1), cure);
   }
   if (c[0] != a[0] || c[1] != b[1])
-    return tg_rule_fail(s, "the accumulator is %s but %s and %s make [%dx%d]", tg_rule_text(s, 2), tg_rule_text(s, 0), tg_rule_text(s, 1), a[0], b[1]);
+    return tg_rule_fail(s, "the accumulator is %s but %s and %s make [%dx%d]", tg_rule_text(s, 2), tg_rule_text(s, 0), tg_rule_text(s, 1),
+                        a[0], b[1]);
   return true;
 }
 
@@ -375,8 +390,8 @@ static bool dot_dtypes(tg_infer_state *s, bool scaled) {
     return tg_rule_fail(s, "operand %d is %s; %s can be multiplied", i + 1, tg_rule_text(s, i), scaled ? "floats" : "floats and i8");
   }
   if (a != b && !(tg_is_small(a) && tg_is_small(b))) {
-    return tg_rule_fail(s, "operands are %s and %s; cast one of them with :to(%s) (unlike dtypes are for 8-bit and 4-bit floats)", tg_rule_text(s, 0),
-                        tg_rule_text(s, 1), tg_dtype_name(tg_is_small(a) ? b : a));
+    return tg_rule_fail(s, "operands are %s and %s; cast one of them with :to(%s) (unlike dtypes are for 8-bit and 4-bit floats)",
+                        tg_rule_text(s, 0), tg_rule_text(s, 1), tg_dtype_name(tg_is_small(a) ? b : a));
   }
   int acc = a == TG_I8 ? TG_I32 : a == TG_F64 ? TG_F64 : TG_F32;
   if (scaled && a == TG_F64) return tg_rule_fail(s, "scales are f32; f64 operands cannot be scaled, multiply them yourself");
@@ -393,13 +408,15 @@ static bool scale_fits(tg_infer_state *s, int i, const char *of, int32_t rows, i
   tg_type t = s->in[i]->type;
   if (t.dtype != TG_F32) return tg_rule_fail(s, "the scale of %s is %s; cast it with :to(f32)", of, tg_rule_text(s, i));
   if (t.rank == 2 && rows % t.dim[0] == 0 && k % t.dim[1] == 0) return true;
-  return tg_rule_fail(s, "the scale of %s is %s; its extents must divide [%dx%d] (%s)", of, tg_rule_text(s, i), rows, k, i == 3 ? "rows, K" : "columns, K");
+  return tg_rule_fail(s, "the scale of %s is %s; its extents must divide [%dx%d] (%s)", of, tg_rule_text(s, i), rows, k,
+                      i == 3 ? "rows, K" : "columns, K");
 }
 
 bool tg_infer_DOT_SCALED(tg_infer_state *s) {
   if (!dot_shapes(s) || !dot_dtypes(s, true)) return false;
   const int32_t *a = s->in[0]->type.dim, *b = s->in[1]->type.dim;
-  return scale_fits(s, 3, "the first operand", a[0], a[1]) && scale_fits(s, 4, "the second operand", b[1], a[1]) && tg_rule_one(s, s->in[2]->type);
+  return scale_fits(s, 3, "the first operand", a[0], a[1]) && scale_fits(s, 4, "the second operand", b[1], a[1]) &&
+         tg_rule_one(s, s->in[2]->type);
 }
 
 // ---- control, checks, promises
@@ -411,7 +428,8 @@ static bool carried(tg_infer_state *s, int first) {
   for (int i = first; i < s->nin; i++) {
     tg_type t = s->in[i]->type;
     if (t.kind != TG_TILE && t.kind != TG_PTR)
-      return tg_rule_fail(s, "carried value %d is %s; only tiles are carried, carry its start or offset", i - first + 1, tg_rule_text(s, i));
+      return tg_rule_fail(s, "carried value %d is %s; only tiles are carried, carry its start or offset", i - first + 1,
+                          tg_rule_text(s, i));
     s->out[i - first] = t;
   }
   return true;
@@ -444,7 +462,8 @@ bool tg_infer_ASSERT(tg_infer_state *s) {
 bool tg_infer_ASSUME(tg_infer_state *s) {
   if (!tg_rule_tile(s, 0)) return false;
   if (!tg_is_int(s->in[0]->type.dtype)) return tg_rule_fail(s, "operand 1 is %s; promises are about integers", tg_rule_text(s, 0));
-  if (tg_rule_int(s, "divisible", 1) < 1) return tg_rule_fail(s, "divisible is %lld; it must be positive", (long long)tg_rule_int(s, "divisible", 1));
+  if (tg_rule_int(s, "divisible", 1) < 1)
+    return tg_rule_fail(s, "divisible is %lld; it must be positive", (long long)tg_rule_int(s, "divisible", 1));
   if (tg_rule_int(s, "min", INT64_MIN) > tg_rule_int(s, "max", INT64_MAX)) return tg_rule_fail(s, "min is greater than max");
   return tg_rule_one(s, s->in[0]->type);
 }
@@ -459,8 +478,8 @@ static tg_rule *const rules[TG_NOPCODES] = {
 #undef OP
 };
 
-bool tg_infer(tg_arena *arena, int code, int nin, tg_value *const *in, int nattrs, const tg_attr *attrs, int *nout, tg_type out[TG_MAX_RESULTS],
-              const char **complaint) {
+bool tg_infer(tg_arena *arena, int code, int nin, tg_value *const *in, int nattrs, const tg_attr *attrs, int *nout,
+              tg_type out[TG_MAX_RESULTS], const char **complaint) {
   tg_infer_state s = {.arena = arena, .code = code, .nin = nin, .nattrs = nattrs, .in = in, .attrs = attrs, .out = out};
   const tg_op_info *info = tg_opcode_info(code);
   bool ok;

@@ -46,9 +46,17 @@ bool tg_infer_PTRADD(tg_infer_state *s) {
   return tg_rule_scalar(s, 1, offsets) && tg_rule_one(s, s->in[0]->type);
 }
 
+bool tg_infer_MISALIGN(tg_infer_state *s) {
+  const int64_t to = tg_rule_int(s, "to", 0);
+  if (!needs_ptr(s, 0)) return false;
+  if (to < 1 || to > 4096 || (to & (to - 1))) return tg_rule_fail(s, "to is %lld; it must be a power of two up to 4096", (long long)to);
+  return tg_rule_one(s, tg_scalar_type(TG_I64));
+}
+
 static bool any_type(tg_infer_state *s) {
   tg_type t = tg_rule_attr(s, "type")->type;
-  if (t.kind != TG_TILE && t.kind != TG_PTR) return tg_rule_fail(s, "type is %s; it must be a scalar, vector or pointer", tg_type_text(s->arena, t));
+  if (t.kind != TG_TILE && t.kind != TG_PTR)
+    return tg_rule_fail(s, "type is %s; it must be a scalar, vector or pointer", tg_type_text(s->arena, t));
   return tg_rule_one(s, t);
 }
 
@@ -57,7 +65,8 @@ bool tg_infer_LLOAD(tg_infer_state *s) { return needs_ptr(s, 0) && needs_align(s
 
 bool tg_infer_LSTORE(tg_infer_state *s) {
   if (!needs_ptr(s, 0) || !needs_align(s)) return false;
-  if (s->in[1]->type.kind != TG_TILE && s->in[1]->type.kind != TG_PTR) return tg_rule_fail(s, "operand 2 is %s, not a value to store", tg_rule_text(s, 1));
+  if (s->in[1]->type.kind != TG_TILE && s->in[1]->type.kind != TG_PTR)
+    return tg_rule_fail(s, "operand 2 is %s, not a value to store", tg_rule_text(s, 1));
   return nothing(s);
 }
 
@@ -123,7 +132,8 @@ bool tg_infer_SHUFFLE(tg_infer_state *s) {
   int64_t n = s->in[0]->type.dim[0];
   if (mask->n < 1) return tg_rule_fail(s, "the mask is empty");
   for (int i = 0; i < mask->n; i++) {
-    if (mask->ints[i] < -1 || mask->ints[i] >= 2 * n) return tg_rule_fail(s, "mask element %lld is not in -1 ... %lld", (long long)mask->ints[i], (long long)(2 * n - 1));
+    if (mask->ints[i] < -1 || mask->ints[i] >= 2 * n)
+      return tg_rule_fail(s, "mask element %lld is not in -1 ... %lld", (long long)mask->ints[i], (long long)(2 * n - 1));
   }
   return tg_rule_one(s, tg_vector_type(s->in[0]->type.dtype, mask->n));
 }
@@ -136,7 +146,8 @@ bool tg_infer_SHFL(tg_infer_state *s) {
   static const char *const kinds[] = {"idx", "xor", "up", "down", NULL};
   int64_t width = tg_rule_int(s, "width", 32);
   if (!tg_rule_choice(s, "kind", kinds) || !tg_rule_scalar(s, 0, TG_M_I32 | 1u << TG_F32) || !tg_rule_scalar(s, 1, TG_M_I32)) return false;
-  if (width < 2 || width > 64 || (width & (width - 1))) return tg_rule_fail(s, "width is %lld; it must be a power of two from 2 to 64", (long long)width);
+  if (width < 2 || width > 64 || (width & (width - 1)))
+    return tg_rule_fail(s, "width is %lld; it must be a power of two from 2 to 64", (long long)width);
   return tg_rule_one(s, s->in[0]->type);
 }
 
@@ -160,7 +171,25 @@ bool tg_infer_LDMATRIX(tg_infer_state *s) {
 bool tg_infer_CP_ASYNC(tg_infer_state *s) {
   int64_t bytes = tg_rule_int(s, "bytes", 0);
   if (bytes != 4 && bytes != 8 && bytes != 16) return tg_rule_fail(s, "bytes is %lld; it can be 4, 8 or 16", (long long)bytes);
-  return needs_type(s, 0, tg_ptr_type(TG_SHARED)) && needs_type(s, 1, tg_ptr_type(TG_GLOBAL)) && tg_rule_scalar(s, 2, TG_M_I32) && nothing(s);
+  return needs_type(s, 0, tg_ptr_type(TG_SHARED)) && needs_type(s, 1, tg_ptr_type(TG_GLOBAL)) && tg_rule_scalar(s, 2, TG_M_I32) &&
+         nothing(s);
+}
+
+bool tg_infer_DOT2(tg_infer_state *s) {
+  if (!tg_rule_tile(s, 0) || !needs_type(s, 0, like(s, 0, TG_F32))) return false;
+  if (s->in[0]->type.rank > 1) return tg_rule_fail(s, "operand 1 is %s; a scalar or vector is needed", tg_rule_text(s, 0));
+  return needs_type(s, 1, like(s, 0, TG_I32)) && needs_type(s, 2, like(s, 0, TG_I32)) && tg_rule_one(s, s->in[0]->type);
 }
 
 bool tg_infer_TRAP(tg_infer_state *s) { return tg_rule_scalar(s, 0, TG_M_I1) && nothing(s); }
+
+// Operands `bytes` and `high` of the same shape, i8 and i1.
+static bool needs_nibbles(tg_infer_state *s, int bytes, int high) {
+  return tg_rule_tile(s, bytes) && needs_type(s, bytes, like(s, bytes, TG_I8)) && needs_type(s, high, like(s, bytes, TG_I1));
+}
+
+bool tg_infer_UNPACK4(tg_infer_state *s) { return needs_nibbles(s, 0, 1) && tg_rule_one(s, like(s, 0, TG_E2M1)); }
+
+bool tg_infer_PACK4(tg_infer_state *s) {
+  return needs_nibbles(s, 0, 2) && needs_type(s, 1, like(s, 0, TG_E2M1)) && tg_rule_one(s, s->in[0]->type);
+}

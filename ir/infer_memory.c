@@ -12,7 +12,8 @@ bool tg_infer_VIEW(tg_infer_state *s) {
   if (s->in[0]->type.kind != TG_VIEW) return tg_rule_fail(s, "operand 1 is %s; a view is made of a tensor or view", tg_rule_text(s, 0));
   if (t.kind != TG_VIEW || t.rank < 1) return tg_rule_fail(s, "type is %s; it must be a view's", tg_type_text(s->arena, t));
   if (s->nin != 2 + 2 * t.rank)
-    return tg_rule_fail(s, "%d operands were given; a view of rank %d takes base, offset, %d dims and %d strides", s->nin, t.rank, t.rank, t.rank);
+    return tg_rule_fail(s, "%d operands were given; a view of rank %d takes base, offset, %d dims and %d strides", s->nin, t.rank, t.rank,
+                        t.rank);
   for (int i = 1; i < s->nin; i++) {
     if (!tg_rule_scalar(s, i, TG_M_I64)) return false;
   }
@@ -53,7 +54,8 @@ static bool place(tg_infer_state *s, bool vector, tg_type *out) {
                           vector ? ", or on one axis a rank-1 tile of them" : "");
     }
   }
-  if (vector && vectors != 1) return tg_rule_fail(s, "%d indices are vectors; one axis takes a vector of indices, the others ranges or scalars", vectors);
+  if (vector && vectors != 1)
+    return tg_rule_fail(s, "%d indices are vectors; one axis takes a vector of indices, the others ranges or scalars", vectors);
   if (!vector && vectors) return tg_rule_fail(s, "an index is a vector; that is a gather or a scatter");
   return true;
 }
@@ -61,12 +63,15 @@ static bool place(tg_infer_state *s, bool vector, tg_type *out) {
 bool tg_infer_LOAD(tg_infer_state *s) {
   tg_type t;
   if (!place(s, s->code == TG_OP_GATHER, &t)) return false;
-  if (s->nin != 1 + s->in[0]->type.rank) return tg_rule_fail(s, "%d indices for the %d axes of %s", s->nin - 1, s->in[0]->type.rank, tg_rule_text(s, 0));
+  if (s->nin != 1 + s->in[0]->type.rank)
+    return tg_rule_fail(s, "%d indices for the %d axes of %s", s->nin - 1, s->in[0]->type.rank, tg_rule_text(s, 0));
   const tg_attr *fill = tg_rule_attr(s, "fill");
   int64_t any = tg_rule_int(s, "any", 0);
   if (any != 0 && any != 1) return tg_rule_fail(s, "any is %lld; it can be 0 or 1", (long long)any);
   if (fill && any) return tg_rule_fail(s, "fill and any exclude each other");
-  if (fill && fill->kind == TG_ATTR_FLOAT && !tg_dtype_is_float(t.dtype)) return tg_rule_fail(s, "fill is a float but the tensor is %s", tg_dtype_name(t.dtype));
+  if (fill && fill->kind == TG_ATTR_FLOAT && !tg_dtype_is_float(t.dtype))
+    return tg_rule_fail(s, "fill is a float but the tensor is %s", tg_dtype_name(t.dtype));
+  if (fill && !tg_dtype_is_float(t.dtype) && !tg_rule_fits(s, fill->i, t.dtype)) return false;
   return tg_rule_one(s, t);
 }
 
@@ -76,18 +81,23 @@ static bool stored(tg_infer_state *s, tg_type t) {
   int rank = s->in[0]->type.rank, tile = 1 + rank;
   if (mask != 0 && mask != 1) return tg_rule_fail(s, "mask is %lld; it can be 0 or 1", (long long)mask);
   if (s->nin != tile + 1 + (int)mask) {
-    return tg_rule_fail(s, "%d operands were given; a view of rank %d takes %d indices and a tile%s", s->nin, rank, rank, mask ? " and a mask" : "");
+    return tg_rule_fail(s, "%d operands were given; a view of rank %d takes %d indices and a tile%s", s->nin, rank, rank,
+                        mask ? " and a mask" : "");
   }
   if (!tg_rule_tile(s, tile)) return false;
   tg_type got = s->in[tile]->type;
   if (got.dtype != t.dtype) {
     got.dtype = t.dtype;
-    return tg_rule_fail(s, "the tile is %s but the tensor holds %s; cast it with :to(%s)", tg_rule_text(s, tile), tg_dtype_name(t.dtype), tg_dtype_name(t.dtype));
+    return tg_rule_fail(s, "the tile is %s but the tensor holds %s; cast it with :to(%s)", tg_rule_text(s, tile), tg_dtype_name(t.dtype),
+                        tg_dtype_name(t.dtype));
   }
-  if (!tg_type_equal(got, t)) return tg_rule_fail(s, "the tile is %s but the place is %s; broadcast or reshape the tile", tg_rule_text(s, tile), tg_type_text(s->arena, t));
+  if (!tg_type_equal(got, t))
+    return tg_rule_fail(s, "the tile is %s but the place is %s; broadcast or reshape the tile", tg_rule_text(s, tile),
+                        tg_type_text(s->arena, t));
   if (!mask) return true;
   t.dtype = TG_I1;
-  if (!tg_type_equal(s->in[tile + 1]->type, t)) return tg_rule_fail(s, "the mask is %s; it must be %s", tg_rule_text(s, tile + 1), tg_type_text(s->arena, t));
+  if (!tg_type_equal(s->in[tile + 1]->type, t))
+    return tg_rule_fail(s, "the mask is %s; it must be %s", tg_rule_text(s, tile + 1), tg_type_text(s->arena, t));
   return true;
 }
 
@@ -114,6 +124,8 @@ bool tg_infer_ATOMIC(tg_infer_state *s) {
   const char *kind = tg_rule_attr(s, "kind")->s;
   bool logical = !strcmp(kind, "and") || !strcmp(kind, "or") || !strcmp(kind, "xor");
   bool fits = t.dtype == TG_I32 || t.dtype == TG_I64 || (!logical && (t.dtype == TG_F32 || t.dtype == TG_F64));
-  if (!fits) return tg_rule_fail(s, "\"%s\" does not work on %s; atomics are for i32 and i64, add min max exch also for f32 and f64", kind, tg_dtype_name(t.dtype));
+  if (!fits)
+    return tg_rule_fail(s, "\"%s\" does not work on %s; atomics are for i32 and i64, add min max exch also for f32 and f64", kind,
+                        tg_dtype_name(t.dtype));
   return tg_rule_one(s, t);
 }

@@ -153,31 +153,32 @@ static void assertion(tg_interp_run *run, const tg_op *op) {
       tg_interp_fail(run, op, "\"%s\" does not hold (element %lld of %lld)", tg_attr_str(op, "text", ""), (long long)i, (long long)n);
 }
 
-static void print_value(tg_interp_run *run, const tg_value *v, tg_text *text) {
-  const int64_t n = tg_type_elements(v->type), most = 64;
-  if (v->type.kind == TG_RANGE) {
-    const tg_interp_slot *s = tg_interp_slot_of(run, v);
-    tg_text_add(text, " range %lld…%lld", (long long)s->start, (long long)s->end);
-    return;
-  }
+static void slots_of(tg_interp_run *run, const tg_value *v, uint64_t *slots) {
+  const tg_interp_slot *s = tg_interp_slot_of(run, v);
+  if (v->type.kind == TG_RANGE) slots[0] = (uint64_t)s->start, slots[1] = (uint64_t)s->end;
   if (v->type.kind != TG_TILE) return;
-  tg_text_add(text, " %s", tg_type_text(&run->arena, v->type));
-  const int64_t width = tg_interp_width(v->type.dtype);
-  for (int64_t i = 0; i < n && i < most; i++) {
+  const int n = tg_printed_slots(v->type), dtype = v->type.dtype;
+  const size_t width = (size_t)tg_interp_width(dtype);
+  for (int i = 0; i < n; i++) {
     uint64_t code = 0;
-    memcpy(&code, tg_interp_slot_of(run, v)->data + i * width, (size_t)width);
-    if (v->type.dtype == TG_I64) tg_text_add(text, " %lld", (long long)code);
-    else tg_text_add(text, " %.9g", tg_decode(v->type.dtype, code));
+    memcpy(&code, s->data + (size_t)i * width, width);
+    const double x = tg_decode(dtype, code);
+    if (tg_dtype_is_float(dtype)) memcpy(&slots[i], &x, sizeof x);
+    else slots[i] = dtype == TG_I64 ? code : (uint64_t)(int64_t)x;
   }
-  if (n > most) tg_text_add(text, " …");
 }
 
 static void print(tg_interp_run *run, const tg_op *op) {
-  tg_text text = {.arena = &run->arena};
-  tg_text_add(&text, "%s", tg_attr_str(op, "text", ""));
-  for (int i = 0; i < op->nin; i++) print_value(run, op->in[i], &text);
-  if (run->options && run->options->print) run->options->print(run->options->user, text.data);
-  else tg_log(run->ctx, TG_LOG_INFO, "%s", text.data);
+  char text[2048];
+  size_t used = (size_t)snprintf(text, sizeof text, "%s", tg_attr_str(op, "text", ""));
+  if (used >= sizeof text) used = sizeof text - 1;
+  for (int i = 0; i < op->nin; i++) {
+    uint64_t slots[TG_PRINTED] = {0};
+    slots_of(run, op->in[i], slots);
+    used = tg_print_value(text, used, sizeof text, op->in[i]->type, slots);
+  }
+  if (run->options && run->options->print) run->options->print(run->options->user, text);
+  else tg_log(run->ctx, TG_LOG_INFO, "%s", text);
 }
 
 // ---- births of NaN

@@ -56,9 +56,19 @@ typedef struct tg_interp_run {
 } tg_interp_run;
 
 static inline tg_interp_slot *tg_interp_slot_of(const tg_interp_run *run, const tg_value *v) { return &run->slots[v->id]; }
-static inline int64_t tg_interp_width(int dtype) {
-  return tg_dtypes[dtype].bits < 8 ? 1 : tg_dtypes[dtype].bits / 8;
-} // bytes of an element in a tile
+// Bytes of an element in a tile.
+static inline int64_t tg_interp_width(int dtype) { return tg_dtypes[dtype].bits < 8 ? 1 : tg_dtypes[dtype].bits / 8; }
+
+// One element of 1, 2, 4 or 8 bytes: copies of a known size need no call.
+static inline void tg_interp_copy(void *to, const void *from, int64_t width) {
+  switch (width) {
+  case 1: memcpy(to, from, 1); break;
+  case 2: memcpy(to, from, 2); break;
+  case 4: memcpy(to, from, 4); break;
+  default: memcpy(to, from, 8);
+  }
+}
+void tg_interp_fill(uint8_t *to, int64_t n, int64_t width, uint64_t code); // n elements, all the low `width` bytes of the code
 
 // Throws TG_FAILED: place in the source, kernel, launch and block, then the sentence.
 _Noreturn void tg_interp_fail(tg_interp_run *run, const tg_op *op, const char *format, ...) __attribute__((format(printf, 3, 4)));
@@ -74,7 +84,6 @@ const double *tg_interp_doubles(tg_interp_run *run, int dtype, const void *from,
 const int64_t *tg_interp_ints(tg_interp_run *run, int dtype, const void *from, int64_t n, int which);
 // And back, rounded or wrapped.
 void tg_interp_put_floats(int dtype, const float *from, int64_t n, void *to);
-void tg_interp_put_doubles(int dtype, const double *from, int64_t n, void *to);
 void tg_interp_put_ints(int dtype, const int64_t *from, int64_t n, void *to);
 
 // Op bodies.

@@ -62,14 +62,6 @@ void tg_interp_put_floats(int dtype, const float *from, int64_t n, void *to) {
   }
 }
 
-void tg_interp_put_doubles(int dtype, const double *from, int64_t n, void *to) {
-  const int64_t width = tg_interp_width(dtype);
-  for (int64_t i = 0; i < n; i++) {
-    const uint64_t code = tg_encode(dtype, from[i], TG_ROUND_IEEE);
-    memcpy((uint8_t *)to + i * width, &code, (size_t)width);
-  }
-}
-
 void tg_interp_put_ints(int dtype, const int64_t *from, int64_t n, void *to) {
   switch (dtype) {
   case TG_I64: memcpy(to, from, sizeof *from * (size_t)n); break;

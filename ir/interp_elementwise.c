@@ -169,7 +169,10 @@ static void in_floats(tg_interp_run *run, const tg_op *op, int dtype, int64_t n,
   float *z = dtype == TG_F32 ? out : tg_interp_scratch_of(run, 3, sizeof *z * (size_t)n);
   if (op->code == TG_OP_FMA) {
     const float *w = tg_interp_floats(run, dtype, in[2], n, 2);
-    for (int64_t i = 0; i < n; i++) z[i] = fmaf(x[i], y[i], w[i]);
+    if (dtype == TG_F32)
+      for (int64_t i = 0; i < n; i++) z[i] = fmaf(x[i], y[i], w[i]);
+    else
+      for (int64_t i = 0; i < n; i++) z[i] = tg_fma_narrow(x[i], y[i], w[i]);
   } else if (op->nin == 1) {
     unary_floats(op->code, x, n, z);
   } else {
@@ -204,7 +207,7 @@ static void in_ints(tg_interp_run *run, const tg_op *op, int dtype, int64_t n, c
 }
 
 static void select_bytes(const uint8_t *condition, const uint8_t *x, const uint8_t *y, int64_t n, int64_t width, uint8_t *z) {
-  for (int64_t i = 0; i < n; i++) memcpy(z + i * width, (condition[i] ? x : y) + i * width, (size_t)width);
+  for (int64_t i = 0; i < n; i++) tg_interp_copy(z + i * width, (condition[i] ? x : y) + i * width, width);
 }
 
 static void is_nan(tg_interp_run *run, int dtype, const void *x, int64_t n, uint8_t *z) {

@@ -272,14 +272,14 @@ static bool is_dropped(const access *a) { return !a->tensor->storage.data && (a-
 static inline void get(const access *a, int64_t element, uint8_t *to) {
   const uint8_t *data = a->tensor->storage.data;
   if (a->bits == 4) *to = data[element / 2] >> (element & 1 ? 4 : 0) & 0xf;
-  else memcpy(to, data + element * a->width, (size_t)a->width);
+  else tg_interp_copy(to, data + element * a->width, a->width);
   if (a->dtype == TG_I1) *to = *to != 0;
 }
 
 static inline void put(const access *a, int64_t element, const uint8_t *from) {
   uint8_t *data = a->tensor->storage.data;
   if (a->bits != 4) {
-    memcpy(data + element * a->width, from, (size_t)a->width);
+    tg_interp_copy(data + element * a->width, from, a->width);
     return;
   }
   uint8_t *byte = data + element / 2;
@@ -310,7 +310,7 @@ void tg_interp_load(tg_interp_run *run, const tg_op *op) {
   const int64_t n = tg_type_elements(op->out[0]->type);
   uint8_t *tile = tg_interp_buffer(run, op->out[0]);
   const uint64_t outside = outside_value(&a);
-  for (int64_t i = 0; i < n; i++) memcpy(tile + i * a.width, &outside, (size_t)a.width);
+  tg_interp_fill(tile, n, a.width, outside);
   if (is_dropped(&a)) return;
   const bool run_of_bytes = is_contiguous(&a);
   row r;

@@ -1,8 +1,8 @@
 // Constants, coordinates and ops that move elements without computing with them.
 #include "ir/interp.h"
 
-static void fill(uint8_t *to, int64_t n, int64_t width, uint64_t code) {
-  for (int64_t i = 0; i < n; i++) memcpy(to + i * width, &code, (size_t)width);
+void tg_interp_fill(uint8_t *to, int64_t n, int64_t width, uint64_t code) {
+  for (int64_t i = 0; i < n; i++) tg_interp_copy(to + i * width, &code, width);
 }
 
 static void constant(tg_interp_run *run, const tg_op *op) {
@@ -11,7 +11,7 @@ static void constant(tg_interp_run *run, const tg_op *op) {
   uint64_t code;
   if (!tg_dtype_is_float(t.dtype)) code = (uint64_t)value->i;
   else code = tg_encode(t.dtype, value->kind == TG_ATTR_INT ? (double)value->i : value->f, TG_ROUND_IEEE);
-  fill(tg_interp_buffer(run, op->out[0]), tg_type_elements(t), tg_interp_width(t.dtype), code);
+  tg_interp_fill(tg_interp_buffer(run, op->out[0]), tg_type_elements(t), tg_interp_width(t.dtype), code);
 }
 
 static void count_up(tg_interp_run *run, const tg_op *op, int64_t start) {

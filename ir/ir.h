@@ -49,7 +49,7 @@ typedef struct tg_op_row {
   tg_op_info info;
   unsigned traits;
 } tg_op_row;
-const tg_op_row *tg_op_rows(void); // TG_NOPCODES rows, traits decoded
+const tg_op_row *tg_op_rows(void);                               // TG_NOPCODES rows, traits decoded
 int tg_op_find(const char *name, size_t length, tg_level level); // among the ops of a level; -1 if unknown
 
 // One entry of a row's attribute column, read by tg_next_attr_spec; false at the end of the column.
@@ -63,10 +63,11 @@ typedef struct tg_attr_spec {
 bool tg_next_attr_spec(const char **cursor, tg_attr_spec *out);
 
 enum {
-  TG_MAX_RESULTS = 1024,      // of one op
-  TG_MAX_ELEMENTS = 1 << 24,  // of one tile
-  TG_MAX_NESTING = 64,        // of regions
-  TG_MAX_EXPR = 4096          // nodes of one launch-time expression
+  TG_MAX_RESULTS = 1024,     // of one op
+  TG_MAX_ELEMENTS = 1 << 24, // of one tile
+  TG_MAX_NESTING = 64,       // of regions
+  TG_MAX_EXPR = 4096,        // nodes of one launch-time expression
+  TG_MAX_EXPR_DEPTH = 256    // of its tree
 };
 
 typedef struct tg_use tg_use;
@@ -107,7 +108,7 @@ struct tg_expr {
   int64_t value;    // CONST
   const char *name; // SYM
   const tg_expr *a, *b;
-  int size; // nodes, as a tree
+  int size, depth; // nodes, as a tree; levels of it
 };
 
 typedef enum tg_symbol_kind { TG_SYM_DIM, TG_SYM_STATIC } tg_symbol_kind;
@@ -159,7 +160,7 @@ struct tg_kernel {
   tg_launch *open_launch;
   tg_region **open; // stack of open regions
   int nopen, open_capacity;
-  char *printed;        // of tg_kernel_print
+  char *printed;         // of tg_kernel_print
   const char *last_file; // of locations: the last one copied
 };
 
@@ -170,19 +171,22 @@ static inline tg_type tg_tile(int dtype, int rank, const int32_t *dim) {
   return t;
 }
 static inline tg_type tg_scalar_type(int dtype) { return (tg_type){.kind = TG_TILE, .dtype = (uint8_t)dtype}; }
-static inline tg_type tg_vector_type(int dtype, int n) { return (tg_type){.kind = TG_TILE, .dtype = (uint8_t)dtype, .rank = 1, .dim = {n}}; }
+static inline tg_type tg_vector_type(int dtype, int n) {
+  return (tg_type){.kind = TG_TILE, .dtype = (uint8_t)dtype, .rank = 1, .dim = {n}};
+}
 static inline tg_type tg_ptr_type(tg_space space) { return (tg_type){.kind = TG_PTR, .space = (uint8_t)space}; }
 static inline bool tg_type_equal(tg_type a, tg_type b) { return memcmp(&a, &b, sizeof a) == 0; }
 int64_t tg_type_elements(tg_type t);
-const char *tg_type_text(tg_arena *arena, tg_type t);                        // "f32[64x32]", "i64", "view<e4m3,2>", "range<64>", "ptr<shared>"
-bool tg_type_parse(const char **cursor, const char *end, tg_type *out);      // advances the cursor
+const char *tg_type_text(tg_arena *arena, tg_type t);                   // "f32[64x32]", "i64", "view<e4m3,2>", "range<64>", "ptr<shared>"
+bool tg_type_parse(const char **cursor, const char *end, tg_type *out); // advances the cursor
 
 // Type rule of an op: fills `out` from operands and attributes, or describes what is wrong in ctx->message style text and returns false.
 // `complaint` is a sentence without the op's name; it names operands by their position and says the cure where one is common.
 // *nout = -1 for ops whose result types are not a matter of their operands: `if` (its yields say) and `mma` (the target's table says).
 bool tg_infer(tg_arena *arena, int code, int nin, tg_value *const *in, int nattrs, const tg_attr *attrs, int *nout,
               tg_type out[TG_MAX_RESULTS], const char **complaint);
-// Attributes in the order of the op's row, kinds checked, all copied into `arena`; an integer that stands for a float is made one. False with a complaint when one is missing, unknown, twice or of another kind.
+// Attributes in the order of the op's row, kinds checked, all copied into `arena`; an integer that stands for a float is made one. False
+// with a complaint when one is missing, unknown, twice or of another kind.
 bool tg_match_attrs(tg_arena *arena, int code, int nattrs, const tg_attr *attrs, int *nout, tg_attr **out, const char **complaint);
 
 // ---- building (build.c)
@@ -195,7 +199,8 @@ typedef struct tg_builder {
   tg_loc loc;
 } tg_builder;
 tg_op *tg_build(tg_builder *b, int code, int nin, tg_value *const *in, int nattrs, const tg_attr *attrs);
-tg_op *tg_build_typed(tg_builder *b, int code, int nin, tg_value *const *in, int nattrs, const tg_attr *attrs, int nout, const tg_type *types);
+tg_op *tg_build_typed(tg_builder *b, int code, int nin, tg_value *const *in, int nattrs, const tg_attr *attrs, int nout,
+                      const tg_type *types);
 tg_region *tg_add_region(tg_builder *b, tg_op *op, int index, int nargs, const tg_type *types); // sets the region's arguments; returns it
 // One-result shorthands.
 tg_value *tg_build0(tg_builder *b, int code, int nattrs, const tg_attr *attrs);
@@ -205,7 +210,9 @@ tg_value *tg_build3(tg_builder *b, int code, tg_value *x, tg_value *y, tg_value 
 tg_value *tg_const_int(tg_builder *b, tg_type type, int64_t value);
 tg_value *tg_const_float(tg_builder *b, tg_type type, double value);
 tg_value *tg_cast_to(tg_builder *b, tg_value *x, int dtype, const char *mode);
-// `for lb..ub step` with carried values: returns the op; body region has arguments (i64, carried…). The caller fills it and ends it by yield.
+int64_t tg_wrap_int(int dtype, int64_t value); // to the bits that the dtype keeps; i1 keeps the lowest
+// `for lb..ub step` with carried values: returns the op; body region has arguments (i64, carried…). The caller fills it and ends it by
+// yield.
 tg_op *tg_build_for(tg_builder *b, tg_value *lb, tg_value *ub, int64_t step, int ninit, tg_value *const *init);
 void tg_build_yield(tg_builder *b, int n, tg_value *const *values);
 
@@ -215,24 +222,24 @@ const char *tg_attr_str(const tg_op *op, const char *key, const char *fallback);
 bool tg_is_const(const tg_value *v); // made by `const`
 bool tg_const_as_int(const tg_value *v, int64_t *out);
 bool tg_const_as_float(const tg_value *v, double *out);
-#define TG_AINT(k, v) ((tg_attr){.key = (k), .kind = TG_ATTR_INT, .i = (v)})
-#define TG_AFLOAT(k, v) ((tg_attr){.key = (k), .kind = TG_ATTR_FLOAT, .f = (v)})
-#define TG_ASTR(k, v) ((tg_attr){.key = (k), .kind = TG_ATTR_STR, .s = (v)})
+#define TG_AINT(k, v)     ((tg_attr){.key = (k), .kind = TG_ATTR_INT, .i = (v)})
+#define TG_AFLOAT(k, v)   ((tg_attr){.key = (k), .kind = TG_ATTR_FLOAT, .f = (v)})
+#define TG_ASTR(k, v)     ((tg_attr){.key = (k), .kind = TG_ATTR_STR, .s = (v)})
 #define TG_AINTS(k, p, c) ((tg_attr){.key = (k), .kind = TG_ATTR_INTS, .ints = (p), .n = (c)})
-#define TG_ATYPE(k, t) ((tg_attr){.key = (k), .kind = TG_ATTR_TYPE, .type = (t)})
-#define TG_AEXPR(k, x) ((tg_attr){.key = (k), .kind = TG_ATTR_EXPR, .e = (x)})
+#define TG_ATYPE(k, t)    ((tg_attr){.key = (k), .kind = TG_ATTR_TYPE, .type = (t)})
+#define TG_AEXPR(k, x)    ((tg_attr){.key = (k), .kind = TG_ATTR_EXPR, .e = (x)})
 
 // Types of the arguments of region `index` of an op; returns their number.
 int tg_region_types(const tg_op *op, int index, tg_type out[TG_MAX_RESULTS + 1]);
 void tg_add_results(tg_kernel *kernel, tg_op *op, int n, const tg_type *types);
-tg_loc tg_keep_loc(tg_kernel *kernel, tg_loc loc); // file name copied into the kernel
+tg_loc tg_keep_loc(tg_kernel *kernel, tg_loc loc);    // file name copied into the kernel
 const char *tg_loc_text(tg_arena *arena, tg_loc loc); // "gemm.lua:12: " or ""
 
 void tg_replace_all(tg_kernel *kernel, tg_value *from, tg_value *to);
-void tg_remove_op(tg_op *op);                         // unlinks; results must be unused
-void tg_move_before(tg_op *op, tg_op *before);        // also across regions
+void tg_remove_op(tg_op *op);                                                   // unlinks; results must be unused
+void tg_move_before(tg_op *op, tg_op *before);                                  // also across regions
 tg_kernel *tg_kernel_create(tg_context *ctx, const char *name, tg_level level); // throws
-tg_kernel *tg_kernel_clone(const tg_kernel *kernel);  // throws; loc and settings included
+tg_kernel *tg_kernel_clone(const tg_kernel *kernel);                            // throws; loc and settings included
 // A fresh kernel of another level with the same header (symbols, params, settings), no launches.
 tg_kernel *tg_kernel_like(const tg_kernel *kernel, tg_level level);
 tg_launch *tg_add_launch(tg_kernel *kernel, int naxes, const tg_expr *const *grid); // copies the expressions
@@ -258,10 +265,14 @@ bool tg_e_eval(const tg_expr *e, tg_lookup_fn lookup, void *user, int64_t *out, 
 bool tg_e_solve(const tg_expr *e, int64_t value, tg_lookup_fn lookup, void *user, const char **name, int64_t *out);
 
 // ---- verify, print, parse
-tg_status tg_verify(tg_kernel *kernel);                               // all complaints, a line each, in ctx->message; TG_OK or TG_INVALID
-const char *tg_print(tg_arena *arena, const tg_kernel *kernel, size_t *length); // locations as trailing `@file:line`
+tg_status tg_verify(tg_kernel *kernel); // all complaints, a line each, in ctx->message; TG_OK or TG_INVALID
+const char *tg_print(tg_arena *arena, const tg_kernel *kernel, size_t *length);          // locations as trailing `@file:line`
 tg_kernel *tg_parse(tg_context *ctx, const char *text, size_t length, const char *file); // throws TG_INVALID with file:line:column
-const char *tg_op_text(tg_arena *arena, const tg_op *op);             // one op on one line, for messages
+// What `print` shows of a value: of a tile the first TG_PRINTED elements, of a range its start and end, of anything else nothing. They come
+// in slots of 8 bytes, floats as f64, everything else as i64. Appends to out[used], never beyond `size`; returns the length with it.
+enum { TG_PRINTED = 64 };
+int tg_printed_slots(tg_type type);
+size_t tg_print_value(char *out, size_t used, size_t size, tg_type type, const uint64_t *slots);
 
 // ---- passes, one file each: pass_<name>.c
 typedef struct tg_pass {
@@ -269,7 +280,7 @@ typedef struct tg_pass {
   void (*run)(tg_kernel *kernel); // throws on failure
   const char *doc;
 } tg_pass;
-extern const tg_pass tg_passes[]; // ends with name NULL; what --passes and tests can name
+extern const tg_pass tg_passes[];             // ends with name NULL; what --passes and tests can name
 void tg_pass_canonicalise(tg_kernel *kernel); // fold constants, algebra, unused loop results
 void tg_pass_cse(tg_kernel *kernel);
 void tg_pass_dce(tg_kernel *kernel);
@@ -286,6 +297,9 @@ typedef enum tg_round_mode { TG_ROUND_IEEE, TG_ROUND_SAT } tg_round_mode;
 // (e2m1: +6). Modes mean nothing to dtypes with Inf. f32 -> e8m0 takes the power of two nearest, 1.5*2^e going up; <= 0 and NaN give NaN.
 // Float to integer truncates, saturates, NaN -> 0; to i1 it is x != 0.
 uint64_t tg_encode(int dtype, double value, tg_round_mode mode);
+// x * y + z of f16 or bf16 numbers as an f32 that rounds to either as the exact value does: by way of the nearest f32 it would be rounded
+// twice.
+float tg_fma_narrow(float x, float y, float z);
 float tg_bf16_to_f32(uint16_t bits);
 uint16_t tg_f32_to_bf16(float value);
 uint8_t tg_f32_to_e4m3(float value, tg_round_mode mode);
@@ -300,9 +314,9 @@ typedef struct tg_tensor { // storage bound to a parameter or workspace
   size_t bytes;
 } tg_tensor;
 typedef struct tg_interp_options {
-  int nblocks;            // 0 = all blocks of every launch
-  const int64_t *blocks;  // linear block numbers (axis 0 fastest), of launch `only_launch`
-  int only_launch;        // -1 = all
+  int nblocks;           // 0 = all blocks of every launch
+  const int64_t *blocks; // linear block numbers (axis 0 fastest), of launch `only_launch`
+  int only_launch;       // -1 = all
   bool no_race_check;
   void (*print)(void *user, const char *text);
   void *user;

@@ -46,7 +46,9 @@ const char *tg_unknown_symbol(const tg_kernel *kernel, const tg_expr *e) {
 
 static void check_name(tg_kernel *kernel, const char *what, const char *name, tg_loc loc) {
   if (!name || !tg_is_name(name))
-    tg_complain(kernel, loc, "\"%.60s\" cannot name a %s; use letters, digits and _, not starting with a digit, and not min, max, ceildiv, floordiv", name ? name : "", what);
+    tg_complain(kernel, loc,
+                "\"%.60s\" cannot name a %s; use letters, digits and _, not starting with a digit, and not min, max, ceildiv, floordiv",
+                name ? name : "", what);
   if (tg_find_symbol(kernel, name)) tg_complain(kernel, loc, "%s %s: a dim or static of that name is declared already", what, name);
   if (tg_find_param(kernel, name)) tg_complain(kernel, loc, "%s %s: a parameter of that name is declared already", what, name);
 }
@@ -65,12 +67,14 @@ void tg_declare_symbol(tg_kernel *kernel, const char *name, tg_symbol_kind kind,
 
 void tg_declare_setting(tg_kernel *kernel, const tg_setting *setting, tg_loc loc) {
   tg_arena *arena = &kernel->arena;
-  if (!setting->name || !tg_is_name(setting->name)) tg_complain(kernel, loc, "\"%.60s\" cannot name an option", setting->name ? setting->name : "");
+  if (!setting->name || !tg_is_name(setting->name))
+    tg_complain(kernel, loc, "\"%.60s\" cannot name an option", setting->name ? setting->name : "");
   if (tg_setting_value(kernel, setting->name, NULL)) tg_complain(kernel, loc, "option %s is declared twice", setting->name);
   if (!setting->value || !setting->fallback) tg_complain(kernel, loc, "option %s has no value", setting->name);
-  if (setting->nallowed < 0 || (setting->kind == TG_TUNE && setting->nallowed == 0)) tg_complain(kernel, loc, "meta-parameter %s has no values", setting->name);
-  tg_setting s = {tg_arena_strdup(arena, setting->name), setting->kind, tg_arena_strdup(arena, setting->value), tg_arena_strdup(arena, setting->fallback),
-                  setting->nallowed, NULL};
+  if (setting->nallowed < 0 || (setting->kind == TG_TUNE && setting->nallowed == 0))
+    tg_complain(kernel, loc, "meta-parameter %s has no values", setting->name);
+  tg_setting s = {tg_arena_strdup(arena, setting->name),     setting->kind,     tg_arena_strdup(arena, setting->value),
+                  tg_arena_strdup(arena, setting->fallback), setting->nallowed, NULL};
   const char **allowed = TG_NEWN(arena, const char *, setting->nallowed);
   bool found = setting->nallowed == 0;
   tg_text all = {.arena = arena};
@@ -112,7 +116,11 @@ void tg_declare_param(tg_kernel *kernel, const tg_param *param, tg_loc loc) {
   static const char *const kinds[] = {"input", "output", "inout", "workspace", "scalar"};
   if ((unsigned)param->kind > TG_SCALAR_PARAM) tg_complain(kernel, loc, "parameter kind %d does not exist", (int)param->kind);
   check_name(kernel, kinds[param->kind], param->name, loc);
-  tg_param p = {.name = tg_arena_strdup(&kernel->arena, param->name), .kind = param->kind, .dtype = param->dtype, .rank = param->rank, .flags = param->flags};
+  tg_param p = {.name = tg_arena_strdup(&kernel->arena, param->name),
+                .kind = param->kind,
+                .dtype = param->dtype,
+                .rank = param->rank,
+                .flags = param->flags};
   p.loc = tg_keep_loc(kernel, loc);
   if (p.dtype < 0 || p.dtype >= TG_NDTYPES) tg_complain(kernel, loc, "%s has no dtype", p.name);
   bool scalar = p.kind == TG_SCALAR_PARAM;
@@ -120,13 +128,18 @@ void tg_declare_param(tg_kernel *kernel, const tg_param *param, tg_loc loc) {
     tg_complain(kernel, loc, "%s %s has %d axes; %s", kinds[p.kind], p.name, p.rank, scalar ? "a scalar has none" : "a tensor has 1 to 4");
   if (scalar && (tg_dtypes[p.dtype].bits < 32 || tg_dtypes[p.dtype].cls == 'b'))
     tg_complain(kernel, loc, "scalar %s is %s; it can be i32, i64, f32 or f64", p.name, tg_dtype_name(p.dtype));
-  if ((p.flags & TG_PARAM_OPTIONAL) && (scalar || p.kind == TG_WORKSPACE)) tg_complain(kernel, loc, "%s %s cannot be optional", kinds[p.kind], p.name);
-  if ((p.flags & TG_PARAM_ZERO) && p.kind != TG_WORKSPACE) tg_complain(kernel, loc, "%s %s cannot be zeroed; only a workspace can", kinds[p.kind], p.name);
-  if ((p.flags & TG_PARAM_PACKED) && p.kind != TG_INPUT) tg_complain(kernel, loc, "%s %s cannot be packed; only an input can", kinds[p.kind], p.name);
+  if ((p.flags & TG_PARAM_OPTIONAL) && (scalar || p.kind == TG_WORKSPACE))
+    tg_complain(kernel, loc, "%s %s cannot be optional", kinds[p.kind], p.name);
+  if ((p.flags & TG_PARAM_ZERO) && p.kind != TG_WORKSPACE)
+    tg_complain(kernel, loc, "%s %s cannot be zeroed; only a workspace can", kinds[p.kind], p.name);
+  if ((p.flags & TG_PARAM_PACKED) && p.kind != TG_INPUT)
+    tg_complain(kernel, loc, "%s %s cannot be packed; only an input can", kinds[p.kind], p.name);
   for (int i = 0; i < p.rank; i++) p.dims[i] = copy_declared(kernel, "a dim", p.name, param->dims[i], loc);
-  for (int i = 0; i < 2 && (p.flags & TG_PARAM_PACKED); i++) p.packed[i] = copy_declared(kernel, "a packed dim", p.name, param->packed[i], loc);
+  for (int i = 0; i < 2 && (p.flags & TG_PARAM_PACKED); i++)
+    p.packed[i] = copy_declared(kernel, "a packed dim", p.name, param->packed[i], loc);
   if (p.flags & (TG_PARAM_INDEX | TG_PARAM_OFFSETS)) {
-    if (p.kind != TG_INPUT || tg_dtypes[p.dtype].cls != 'i') tg_complain(kernel, loc, "%s %s cannot hold indices; an integer input can", kinds[p.kind], p.name);
+    if (p.kind != TG_INPUT || tg_dtypes[p.dtype].cls != 'i')
+      tg_complain(kernel, loc, "%s %s cannot hold indices; an integer input can", kinds[p.kind], p.name);
     if ((p.flags & TG_PARAM_OFFSETS) && (p.rank != 1 || p.flags & TG_PARAM_INDEX))
       tg_complain(kernel, loc, "%s cannot be offsets: they have one axis, and are no indices at the same time", p.name);
     p.below = copy_declared(kernel, "the bound", p.name, param->below, loc);
@@ -170,7 +183,8 @@ tg_value *tg_add_arg(tg_launch *launch, const tg_arg *arg) {
   launch->args = tg_arena_grow(arena, launch->args, n, sizeof a);
   launch->body->args = tg_arena_grow(arena, launch->body->args, n, sizeof(tg_value *));
   tg_value *v = TG_NEW(arena, tg_value);
-  *v = (tg_value){.type = a.kind == TG_ARG_POINTER ? tg_ptr_type(TG_GLOBAL) : tg_scalar_type(a.dtype), .region = launch->body, .index = (uint32_t)n};
+  *v = (tg_value){
+      .type = a.kind == TG_ARG_POINTER ? tg_ptr_type(TG_GLOBAL) : tg_scalar_type(a.dtype), .region = launch->body, .index = (uint32_t)n};
   v->id = kernel->next_id++;
   launch->args[n] = a;
   launch->body->args[n] = v;
@@ -183,7 +197,8 @@ tg_value *tg_add_arg(tg_launch *launch, const tg_arg *arg) {
 static void copy_header(tg_kernel *to, const tg_kernel *from) {
   to->name = tg_arena_strdup(&to->arena, from->name);
   to->loc = tg_keep_loc(to, from->loc);
-  for (int i = 0; i < from->nsymbols; i++) tg_declare_symbol(to, from->symbols[i].name, from->symbols[i].kind, from->symbols[i].value, from->loc);
+  for (int i = 0; i < from->nsymbols; i++)
+    tg_declare_symbol(to, from->symbols[i].name, from->symbols[i].kind, from->symbols[i].value, from->loc);
   for (int i = 0; i < from->nsettings; i++) tg_declare_setting(to, &from->settings[i], from->loc);
   for (int i = 0; i < from->nparams; i++) tg_declare_param(to, &from->params[i], from->params[i].loc);
 }
@@ -205,7 +220,8 @@ static void copy_ops(copier *c, const tg_region *from, tg_region *to) {
     int nattrs;
     for (int i = 0; i < op->nin; i++) in[i] = c->map[op->in[i]->id];
     for (int i = 0; i < op->nout; i++) types[i] = op->out[i]->type;
-    if (!tg_match_attrs(arena, op->code, op->nattrs, op->attrs, &nattrs, &attrs, &complaint)) tg_complain(c->to, op->loc, "copying: %s", complaint);
+    if (!tg_match_attrs(arena, op->code, op->nattrs, op->attrs, &nattrs, &attrs, &complaint))
+      tg_complain(c->to, op->loc, "copying: %s", complaint);
     tg_op *copy = tg_insert_op(&b, op->code, op->nin, in, nattrs, attrs, op->nout, types);
     for (int i = 0; i < op->nout; i++) c->map[op->out[i]->id] = copy->out[i];
     for (int r = 0; r < op->nregions; r++) {
@@ -227,7 +243,8 @@ static void copy_body(void *arg) {
   if (!c->map) return; // header only
   c->map = TG_NEWN(arena, tg_value *, c->from->next_id);
   c->to->preconditions = TG_NEWN(arena, const char *, c->from->npreconditions);
-  for (int i = 0; i < c->from->npreconditions; i++) c->to->preconditions[c->to->npreconditions++] = tg_arena_strdup(arena, c->from->preconditions[i]);
+  for (int i = 0; i < c->from->npreconditions; i++)
+    c->to->preconditions[c->to->npreconditions++] = tg_arena_strdup(arena, c->from->preconditions[i]);
   for (int i = 0; i < c->from->nlaunches; i++) {
     const tg_launch *l = c->from->launches[i];
     tg_launch *copy = tg_add_launch(c->to, l->naxes, l->grid);

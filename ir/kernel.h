@@ -17,9 +17,10 @@ const char *tg_unknown_symbol(const tg_kernel *kernel, const tg_expr *e); // the
 // An op with results already known and attributes already matched, which are taken as they are.
 tg_op *tg_insert_op(tg_builder *b, int code, int nin, tg_value *const *in, int nattrs, tg_attr *attrs, int nout, const tg_type *types);
 
-// What is wrong with an op that stands in `launch` beyond its types: undeclared parameters and symbols, axes the grid lacks, stores to inputs.
-// NULL if nothing.
-const char *tg_misplaced(tg_arena *arena, const tg_launch *launch, int code, int nin, tg_value *const *in, int nattrs, const tg_attr *attrs);
+// What is wrong with an op that stands in `launch` beyond its types: undeclared parameters and symbols, axes the grid lacks, stores to
+// inputs. NULL if nothing.
+const char *tg_misplaced(tg_arena *arena, const tg_launch *launch, int code, int nin, tg_value *const *in, int nattrs,
+                         const tg_attr *attrs);
 // What is wrong with yielding `values` from region `index` of `op`; NULL if nothing.
 const char *tg_bad_yield(tg_arena *arena, const tg_op *op, int index, int n, tg_value *const *values);
 

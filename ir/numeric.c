@@ -7,12 +7,32 @@
 
 #include "ir/ir.h"
 
-static double power_of_two(int e) { // -1022 <= e <= 1023
-  uint64_t bits = (uint64_t)(e + 1023) << 52;
+// Floats and their bits.
+static float f32_of(uint32_t bits) {
+  float v;
+  memcpy(&v, &bits, sizeof v);
+  return v;
+}
+
+static double f64_of(uint64_t bits) {
   double v;
   memcpy(&v, &bits, sizeof v);
   return v;
 }
+
+static uint32_t bits_of_f32(float v) {
+  uint32_t bits;
+  memcpy(&bits, &v, sizeof bits);
+  return bits;
+}
+
+static uint64_t bits_of_f64(double v) {
+  uint64_t bits;
+  memcpy(&bits, &v, sizeof bits);
+  return bits;
+}
+
+static double power_of_two(int e) { return f64_of((uint64_t)(e + 1023) << 52); } // -1022 <= e <= 1023
 
 // What the top of a format looks like.
 typedef struct number_top {
@@ -52,17 +72,8 @@ double tg_decode(int dtype, uint64_t bits) {
   case TG_I32: return (int32_t)bits;
   case TG_I64: return (double)(int64_t)bits;
   case TG_E8M0: return (bits & 0xff) == 0xff ? NAN : power_of_two((int)(bits & 0xff) - 127);
-  case TG_F32: {
-    uint32_t low = (uint32_t)bits;
-    float v;
-    memcpy(&v, &low, sizeof v);
-    return v;
-  }
-  case TG_F64: {
-    double v;
-    memcpy(&v, &bits, sizeof v);
-    return v;
-  }
+  case TG_F32: return f32_of((uint32_t)bits);
+  case TG_F64: return f64_of(bits);
   default: return decode_float(dtype, (uint32_t)bits);
   }
 }
@@ -95,8 +106,7 @@ static uint64_t encode_float(int dtype, double value, tg_round_mode mode) {
   uint32_t sign = signbit(value) ? 1u << (row->bits - 1) : 0;
   if (isnan(value)) return dtype == TG_E4M3FNUZ || dtype == TG_E2M1 ? top.nan : sign | top.nan;
   const double magnitude = fabs(value);
-  uint64_t raw;
-  memcpy(&raw, &magnitude, sizeof raw);
+  const uint64_t raw = bits_of_f64(magnitude);
   const int smallest = 1 - row->bias;
   const int exponent = (int)(raw >> 52) - 1023; // of a double's subnormal: below every smallest, which is all that matters
   uint64_t code;
@@ -122,38 +132,22 @@ uint64_t tg_encode(int dtype, double value, tg_round_mode mode) {
   case TG_I32: return encode_int(value, 32);
   case TG_I64: return encode_int(value, 64);
   case TG_E8M0: return encode_e8m0(value, mode);
-  case TG_F32: {
-    float v = (float)value;
-    uint32_t bits;
-    memcpy(&bits, &v, sizeof bits);
-    return bits;
-  }
-  case TG_F64: {
-    uint64_t bits;
-    memcpy(&bits, &value, sizeof bits);
-    return bits;
-  }
+  case TG_F32: return bits_of_f32((float)value);
+  case TG_F64: return bits_of_f64(value);
   default: return encode_float(dtype, value, mode);
   }
 }
 
-float tg_bf16_to_f32(uint16_t bits) {
-  uint32_t wide = (uint32_t)bits << 16;
-  float v;
-  memcpy(&v, &wide, sizeof v);
-  return v;
-}
+float tg_bf16_to_f32(uint16_t bits) { return f32_of((uint32_t)bits << 16); }
 
 uint16_t tg_f32_to_bf16(float value) {
-  uint32_t bits;
-  memcpy(&bits, &value, sizeof bits);
+  const uint32_t bits = bits_of_f32(value);
   if ((bits & 0x7fffffff) > 0x7f800000) return (uint16_t)((bits >> 16 & 0x8000) | 0x7fc0);
   return (uint16_t)((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
 }
 
 uint8_t tg_f32_to_e4m3(float value, tg_round_mode mode) {
-  uint32_t bits;
-  memcpy(&bits, &value, sizeof bits);
+  uint32_t bits = bits_of_f32(value);
   const uint8_t sign = (uint8_t)(bits >> 24 & 0x80);
   bits &= 0x7fffffff;
   if (bits > 0x7f800000) return sign | 0x7f;
@@ -161,14 +155,34 @@ uint8_t tg_f32_to_e4m3(float value, tg_round_mode mode) {
   if (bits >= 0x43f00000) { // 480, the first that cannot round to 448 (464, the tie, goes to the even 448)
     code = 0x7f;
   } else if (bits < 0x3c800000) { // below 2^-6: adding 2^14 leaves multiples of 2^-9, rounded to nearest even by the addition itself
-    float magnitude, shifted;
-    memcpy(&magnitude, &bits, sizeof magnitude);
-    shifted = magnitude + 16384.0f;
-    memcpy(&code, &shifted, sizeof code);
-    code -= 0x46800000;
+    code = bits_of_f32(f32_of(bits) + 16384.0f) - 0x46800000;
   } else {
     code = ((bits + 0x7ffff + (bits >> 20 & 1)) >> 20) - (120 << 3); // rebias 127 to 7
   }
   if (code > 0x7e) code = mode == TG_ROUND_SAT ? 0x7e : 0x7f;
   return sign | (uint8_t)code;
+}
+
+// ---- fused multiply-add
+
+// Rounded to odd twice (S. Boldo and G. Melquiond, "Emulation of FMA and correctly rounded sums", IEEE Trans. Comput. 57(4), 2008): an
+// inexact number keeps an odd last bit, so that no later rounding to two bits less or fewer takes it for a tie.
+float tg_fma_narrow(float x, float y, float z) {
+  const double product = (double)x * y, sum = product + z, part = sum - product; // the product is exact
+  const double error = (product - (sum - part)) + (z - part);                    // so is this (Knuth's two-sum); NaN beside an Inf
+  double odd = sum;
+  uint64_t bits;
+  memcpy(&bits, &sum, sizeof bits);
+  if ((error < 0 || error > 0) && !(bits & 1)) {
+    bits += (error > 0) == (sum > 0) ? 1 : UINT64_MAX;
+    memcpy(&odd, &bits, sizeof odd);
+  }
+  float near = (float)odd;
+  uint32_t low;
+  memcpy(&low, &near, sizeof low);
+  if (isnan(odd) || (double)near == odd) return near;
+  if (fabs((double)near) > fabs(odd)) low--;
+  low |= 1;
+  memcpy(&near, &low, sizeof near);
+  return near;
 }

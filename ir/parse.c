@@ -16,7 +16,7 @@ typedef struct parser {
   const char *file, *start, *p, *end;
   const char *token; // where the last token began, for messages
   int depth;
-  bool positioned; // the error thrown names its position already
+  bool positioned;   // the error thrown names its position already
   name_entry *names; // open addressing, a power of two, at most half full
   size_t nnames, capacity;
 } parser;
@@ -128,7 +128,9 @@ static int expect_int_in(parser *s, int64_t lo, int64_t hi, const char *what) {
   return (int)v;
 }
 
-static int hex_digit(char c) { return is_digit(c) ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1; }
+static int hex_digit(char c) {
+  return is_digit(c) ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+}
 
 static char *expect_string(parser *s) {
   skip(s);
@@ -275,7 +277,10 @@ static tg_attr parse_attr(parser *s, int code) {
   tg_attr_spec spec;
   bool found = false;
   while (!found && tg_next_attr_spec(&column, &spec)) found = (size_t)spec.length == strlen(key) && !memcmp(spec.key, key, strlen(key));
-  if (!found) fail_at(s, at, tg_arena_printf(&s->scratch, "%s has no attribute %.40s; it takes \"%s\"", tg_opcode_info(code)->name, key, tg_opcode_info(code)->attrs));
+  if (!found)
+    fail_at(s, at,
+            tg_arena_printf(&s->scratch, "%s has no attribute %.40s; it takes \"%s\"", tg_opcode_info(code)->name, key,
+                            tg_opcode_info(code)->attrs));
   expect(s, '=');
   if (spec.num || spec.kind == TG_ATTR_FLOAT) return expect_num(s, key);
   switch (spec.kind) {
@@ -321,7 +326,8 @@ static void parse_head(parser *s, op_text *t) {
   const char *name = expect_name(s, "an op");
   t->code = tg_op_find(name, strlen(name), s->kernel->level);
   if (t->code < 0)
-    fail_at(s, at, tg_arena_printf(&s->scratch, "there is no op '%.40s' at %s level", name, s->kernel->level == TG_LEVEL_TILE ? "tile" : "lane"));
+    fail_at(s, at,
+            tg_arena_printf(&s->scratch, "there is no op '%.40s' at %s level", name, s->kernel->level == TG_LEVEL_TILE ? "tile" : "lane"));
   if (tg_opcode_info(t->code)->in_hi && next_is(s, '%')) {
     do {
       const char *operand = accept_value_name(s);
@@ -356,10 +362,13 @@ static tg_op *make_op(parser *s, tg_region *region, op_text *t) {
     fail_at(s, t->at, tg_arena_printf(&s->scratch, "%s: %s", name, complaint));
   int want = n < 0 ? t->ntypes : n;
   if (t->nnames != want || t->ntypes != want || want > TG_MAX_RESULTS)
-    fail_at(s, t->at, tg_arena_printf(&s->scratch, "%s: %d results and %d types are written, but it has %d", name, t->nnames, t->ntypes, want));
+    fail_at(s, t->at,
+            tg_arena_printf(&s->scratch, "%s: %d results and %d types are written, but it has %d", name, t->nnames, t->ntypes, want));
   for (int i = 0; i < n; i++) {
     if (tg_type_equal(inferred[i], t->types[i])) continue;
-    fail_at(s, t->at, tg_arena_printf(&s->scratch, "%s: result %d is %s, not %s", name, i + 1, tg_type_text(&s->scratch, inferred[i]), tg_type_text(&s->scratch, t->types[i])));
+    fail_at(s, t->at,
+            tg_arena_printf(&s->scratch, "%s: result %d is %s, not %s", name, i + 1, tg_type_text(&s->scratch, inferred[i]),
+                            tg_type_text(&s->scratch, t->types[i])));
   }
   tg_builder b = {.kernel = s->kernel, .region = region};
   tg_op *op = tg_insert_op(&b, t->code, t->nin, t->in, nattrs, attrs, want, t->types);
@@ -484,7 +493,8 @@ static void parse_arg(parser *s, tg_launch *launch) {
   tg_arg arg = {.name = name, .kind = pointer ? TG_ARG_POINTER : TG_ARG_SCALAR, .dtype = t.dtype};
   const tg_param *param = tg_find_param(s->kernel, name);
   if (pointer) {
-    if (!param || param->kind == TG_SCALAR_PARAM) fail_at(s, s->token, tg_arena_printf(&s->scratch, "there is no tensor parameter '%.40s'", name));
+    if (!param || param->kind == TG_SCALAR_PARAM)
+      fail_at(s, s->token, tg_arena_printf(&s->scratch, "there is no tensor parameter '%.40s'", name));
     arg.dtype = (uint8_t)param->dtype;
   } else if (next_is(s, '"')) {
     const char *text = expect_string(s), *stopped;

@@ -20,7 +20,9 @@ static const tg_pass *find_pass(const char *name, size_t length) {
 
 static void verify_after(tg_kernel *kernel, const char *pass) {
 #ifdef TG_DEBUG
-  if (tg_verify(kernel)) tg_throw(kernel->ctx, TG_FAILED, "after pass %s: %s", pass, kernel->ctx->message);
+  tg_status status = tg_verify(kernel);
+  if (status == TG_NO_MEMORY) tg_rethrow(kernel->ctx);
+  if (status) tg_throw(kernel->ctx, TG_FAILED, "after pass %s: %s", pass, kernel->ctx->message);
 #else
   (void)kernel, (void)pass;
 #endif

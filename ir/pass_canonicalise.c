@@ -1,10 +1,12 @@
-// Canonical form: constants folded, algebra that is exact for every input (floats too) applied, shape ops on constants and identities removed,
-// branches and loops with known trip counts resolved.
+// Canonical form: constants folded, algebra that is exact for every input (floats too) applied, shape ops on constants and identities
+// removed, branches and loops with known trip counts resolved.
 //
 // One walk in program order. value->note holds a value's replacement while the pass runs; operands are redirected as they are visited.
 #include "ir/fold.h"
 
-static tg_builder builder_at(tg_op *op) { return (tg_builder){op->parent->launch ? op->parent->launch->kernel : NULL, op->parent, op, op->loc}; }
+static tg_builder builder_at(tg_op *op) {
+  return (tg_builder){op->parent->launch ? op->parent->launch->kernel : NULL, op->parent, op, op->loc};
+}
 
 static tg_value *constant(tg_builder *b, tg_type type, tg_scalar s) {
   return s.is_int ? tg_const_int(b, type, s.i) : tg_const_float(b, type, s.f);
@@ -37,7 +39,9 @@ static tg_value *reassociate(tg_builder *b, tg_op *op) {
   }
   int64_t outer, inner;
   tg_op *def = op->in[0]->def;
-  if (op->code != TG_OP_ADD || !def || def->code != TG_OP_ADD || !tg_const_as_int(op->in[1], &outer) || !tg_const_as_int(def->in[1], &inner)) return NULL;
+  if (op->code != TG_OP_ADD || !def || def->code != TG_OP_ADD || !tg_const_as_int(op->in[1], &outer) ||
+      !tg_const_as_int(def->in[1], &inner))
+    return NULL;
   if (tg_dtypes[op->in[1]->type.dtype].cls != 'i') return NULL;
   tg_value *sum = tg_const_int(b, op->in[1]->type, (int64_t)((uint64_t)outer + (uint64_t)inner));
   return tg_build2(b, TG_OP_ADD, def->in[0], sum);
@@ -85,7 +89,8 @@ static tg_value *simplify_shape(tg_builder *b, tg_op *op) {
       return tg_build(b, TG_OP_TRANSPOSE, 1, x->def->in, 1, (tg_attr[]){TG_AINTS("perm", both, perm->n)})->out[0];
     }
   }
-  if (op->code == TG_OP_RESHAPE && x->def && x->def->code == TG_OP_RESHAPE && tg_type_equal(x->def->in[0]->type, type)) return x->def->in[0];
+  if (op->code == TG_OP_RESHAPE && x->def && x->def->code == TG_OP_RESHAPE && tg_type_equal(x->def->in[0]->type, type))
+    return x->def->in[0];
   if (op->code == TG_OP_RESHAPE && x->def && x->def->code == TG_OP_RESHAPE)
     return tg_build(b, TG_OP_RESHAPE, 1, x->def->in, 1, tg_find_attr(op, "shape"))->out[0];
   return NULL;

@@ -1,7 +1,8 @@
-// Common subexpressions: of two pure ops with equal operands and attributes, the second is replaced by the first where the first is visible.
+// Common subexpressions: of two pure ops with equal operands and attributes, the second is replaced by the first where the first is
+// visible.
 //
-// A hash table with an undo list follows the nesting of regions: what was entered inside a region is forgotten when the region ends. A value's
-// replacement is kept in value->note while the pass runs.
+// A hash table with an undo list follows the nesting of regions: what was entered inside a region is forgotten when the region ends. A
+// value's replacement is kept in value->note while the pass runs.
 #include "ir/ir.h"
 
 typedef struct entry {

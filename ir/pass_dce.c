@@ -1,7 +1,7 @@
 // Dead code: ops that write nothing and whose results nobody needs; carried values of loops and results of branches that nobody reads.
 //
-// What is needed is found from the writes backwards: value->note and op->note are marks while the pass runs. A carried value is needed when its
-// result or its region argument is, so that one which only feeds itself goes.
+// What is needed is found from the writes backwards: value->note and op->note are marks while the pass runs. A carried value is needed when
+// its result or its region argument is, so that one which only feeds itself goes.
 #include "ir/ir.h"
 
 static const char mark_of_needed; // its address is the mark

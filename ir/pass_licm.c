@@ -1,5 +1,6 @@
-// Loop-invariant motion: pure ops whose operands come from outside a for or while move in front of it; at tile level also loads, where nothing in
-// the loop writes (a tile load is safe with any index; a lane load is not, and the loop may have no trip).
+// Loop-invariant motion: pure ops whose operands come from outside a for or while move in front of it; at tile level also loads, where
+// nothing in the loop writes (a tile load is safe with any index; a lane load is not, and the loop may have no trip). A promise stays: it
+// is made only where the loop has a trip.
 #include "ir/ir.h"
 
 static bool inside(const tg_region *region, const tg_op *loop) {
@@ -20,7 +21,7 @@ static void look_for_writes(tg_op *op, void *user) {
 
 static bool movable(const tg_op *op, bool loads) {
   unsigned traits = tg_op_rows()[op->code].traits;
-  if (op->nregions || op->code == TG_OP_SCRATCH) return false;
+  if (op->nregions || op->code == TG_OP_SCRATCH || op->code == TG_OP_ASSUME) return false;
   return (traits & TG_PURE) || (loads && (traits & TG_READS) && !(traits & TG_WRITES));
 }
 

@@ -252,8 +252,36 @@ const char *tg_print(tg_arena *arena, const tg_kernel *kernel, size_t *length) {
   return p.text.data;
 }
 
-const char *tg_op_text(tg_arena *arena, const tg_op *op) {
-  printer p = {.arena = arena, .text = {.arena = arena}};
-  put_head(&p, op);
-  return p.text.data;
+// ---- values, for the op `print`
+
+int tg_printed_slots(tg_type type) {
+  if (type.kind == TG_RANGE) return 2;
+  if (type.kind != TG_TILE) return 0;
+  const int64_t n = tg_type_elements(type);
+  return n < TG_PRINTED ? (int)n : TG_PRINTED;
+}
+
+__attribute__((format(printf, 4, 5))) static size_t append(char *out, size_t used, size_t size, const char *format, ...) {
+  if (used + 1 >= size) return used;
+  va_list args;
+  va_start(args, format);
+  const int n = vsnprintf(out + used, size - used, format, args);
+  va_end(args);
+  return n < 0 ? used : used + (size_t)n < size ? used + (size_t)n : size - 1;
+}
+
+size_t tg_print_value(char *out, size_t used, size_t size, tg_type type, const uint64_t *slots) {
+  if (type.kind == TG_RANGE) return append(out, used, size, " range %lld…%lld", (long long)slots[0], (long long)slots[1]);
+  if (type.kind != TG_TILE) return used;
+  used = append(out, used, size, " %s", tg_dtypes[type.dtype].name);
+  for (int i = 0; i < type.rank; i++) used = append(out, used, size, "%c%d", i ? 'x' : '[', type.dim[i]);
+  if (type.rank) used = append(out, used, size, "]");
+  const int n = tg_printed_slots(type);
+  for (int i = 0; i < n; i++) {
+    double x;
+    memcpy(&x, &slots[i], sizeof x);
+    if (tg_dtype_is_float(type.dtype)) used = x == x ? append(out, used, size, " %.9g", x) : append(out, used, size, " nan"); // of any sign
+    else used = append(out, used, size, " %lld", (long long)slots[i]);
+  }
+  return tg_type_elements(type) > n ? append(out, used, size, " …") : used;
 }

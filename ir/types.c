@@ -27,11 +27,12 @@ size_t tg_dtype_bytes(tg_dtype dtype, int64_t elements) {
 // ---- ops
 
 #define TRAIT(text, letter, bit) (__builtin_strchr(text, letter) ? (unsigned)(bit) : 0u)
-#define TRAITS(t)                                                                                                            \
-  TRAIT(t, 'P', TG_PURE) | TRAIT(t, 'E', TG_ELEMENTWISE) | TRAIT(t, 'C', TG_COMMUTATIVE) | TRAIT(t, 'R', TG_READS) |         \
+#define TRAITS(t)                                                                                                                          \
+  TRAIT(t, 'P', TG_PURE) | TRAIT(t, 'E', TG_ELEMENTWISE) | TRAIT(t, 'C', TG_COMMUTATIVE) | TRAIT(t, 'R', TG_READS) |                       \
       TRAIT(t, 'W', TG_WRITES) | TRAIT(t, 'T', TG_TERMINATOR) | TRAIT(t, 'V', TG_AT_TILE) | TRAIT(t, 'L', TG_AT_LANE)
 static const tg_op_row op_rows[TG_NOPCODES] = {
-#define OP(enum_, name, lo, hi, outs, regions, traits, rule, attrs, doc) {{name, traits, attrs, doc, lo, hi, outs, regions}, TRAITS(traits)},
+#define OP(enum_, name, lo, hi, outs, regions, traits, rule, attrs, doc)                                                                   \
+  {{name, traits, attrs, doc, lo, hi, outs, regions}, TRAITS(traits)},
 #include "ir/elementwise.def"
 #include "ir/tile.def"
 #include "ir/lane.def"

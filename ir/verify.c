@@ -1,4 +1,5 @@
-// Checks a kernel and collects every complaint: what is defined where it is used, types, attributes, regions and their yields, levels, launches.
+// Checks a kernel and collects every complaint: what is defined where it is used, types, attributes, regions and their yields, levels,
+// launches.
 #include "ir/kernel.h"
 
 enum { MAX_COMPLAINTS = 20 };
@@ -15,7 +16,8 @@ typedef struct verifier {
 
 static void complain(verifier *v, tg_loc loc, const char *op, const char *text) {
   if (v->complaints++ >= MAX_COMPLAINTS) return;
-  tg_text_add(&v->text, "%s%sin kernel '%s': %s%s%s", v->text.size ? "\n" : "", tg_loc_text(&v->arena, loc), v->kernel->name, op ? op : "", op ? ": " : "", text);
+  tg_text_add(&v->text, "%s%sin kernel '%s': %s%s%s", v->text.size ? "\n" : "", tg_loc_text(&v->arena, loc), v->kernel->name, op ? op : "",
+              op ? ": " : "", text);
 }
 
 static void complain_op(verifier *v, const tg_op *op, const char *text) { complain(v, op->loc, tg_opcode_info(op->code)->name, text); }
@@ -24,11 +26,13 @@ static void complain_op(verifier *v, const tg_op *op, const char *text) { compla
 
 // At lane level values are scalars, short vectors and pointers; at tile level there are no pointers.
 static bool type_at_level(tg_level level, tg_type t) {
-  return level == TG_LEVEL_TILE ? t.kind == TG_TILE || t.kind == TG_VIEW || t.kind == TG_RANGE : t.kind == TG_PTR || (t.kind == TG_TILE && t.rank <= 1);
+  return level == TG_LEVEL_TILE ? t.kind == TG_TILE || t.kind == TG_VIEW || t.kind == TG_RANGE
+                                : t.kind == TG_PTR || (t.kind == TG_TILE && t.rank <= 1);
 }
 
 static bool define(verifier *v, const tg_value *value, const tg_op *def, const tg_region *region, int index) {
-  if (!value || value->def != def || value->region != region || value->index != (uint32_t)index || value->id >= v->kernel->next_id) return false;
+  if (!value || value->def != def || value->region != region || value->index != (uint32_t)index || value->id >= v->kernel->next_id)
+    return false;
   v->visible[value->id] = true;
   return true;
 }
@@ -46,10 +50,11 @@ static void check_operands(verifier *v, const tg_op *op) {
       const tg_op *owner = x->region->owner;
       tg_loc at = tg_value_loc(x);
       const char *where = at.file ? tg_arena_printf(&v->arena, " at %s:%d", at.file, at.line) : "";
-      const char *why = x->region->launch != v->launch       ? "in another launch"
-                        : !owner || x->region == op->parent  ? "after this use"
-                        : owner->loc.file                    ? tg_arena_printf(&v->arena, "inside the %s opened at line %d", tg_opcode_info(owner->code)->name, owner->loc.line)
-                                                             : tg_arena_printf(&v->arena, "inside the %s before it", tg_opcode_info(owner->code)->name);
+      const char *why = x->region->launch != v->launch      ? "in another launch"
+                        : !owner || x->region == op->parent ? "after this use"
+                        : owner->loc.file ? tg_arena_printf(&v->arena, "inside the %s opened at line %d", tg_opcode_info(owner->code)->name,
+                                                            owner->loc.line)
+                                          : tg_arena_printf(&v->arena, "inside the %s before it", tg_opcode_info(owner->code)->name);
       complain_op(v, op, tg_arena_printf(&v->arena, "operand %d, %%%u, is defined%s %s", i + 1, x->id, where, why));
     }
   }
@@ -76,10 +81,13 @@ static void check_types(verifier *v, const tg_op *op) {
   for (int i = 0; i < op->nout; i++) {
     tg_type t = op->out[i]->type;
     if (!type_at_level(v->kernel->level, t))
-      complain_op(v, op, tg_arena_printf(&v->arena, "result %d is %s, which does not exist at %s level", i + 1, tg_type_text(&v->arena, t),
-                                         v->kernel->level == TG_LEVEL_TILE ? "tile" : "lane"));
+      complain_op(v, op,
+                  tg_arena_printf(&v->arena, "result %d is %s, which does not exist at %s level", i + 1, tg_type_text(&v->arena, t),
+                                  v->kernel->level == TG_LEVEL_TILE ? "tile" : "lane"));
     if (i < n && !tg_type_equal(t, types[i]))
-      complain_op(v, op, tg_arena_printf(&v->arena, "result %d is %s but should be %s", i + 1, tg_type_text(&v->arena, t), tg_type_text(&v->arena, types[i])));
+      complain_op(v, op,
+                  tg_arena_printf(&v->arena, "result %d is %s but should be %s", i + 1, tg_type_text(&v->arena, t),
+                                  tg_type_text(&v->arena, types[i])));
   }
 }
 
@@ -135,8 +143,10 @@ static void check_op(verifier *v, tg_op *op) {
   unsigned traits = tg_op_rows()[op->code].traits;
   bool tile = v->kernel->level == TG_LEVEL_TILE;
   int before = v->complaints;
-  if (!(traits & (tile ? TG_AT_TILE : TG_AT_LANE))) complain_op(v, op, tile ? "the op does not exist at tile level" : "the op does not exist at lane level");
-  if (op->code == TG_OP_YIELD && (op->next || !op->parent->owner)) complain_op(v, op, "a yield stands only at the end of a loop's or branch's body");
+  if (!(traits & (tile ? TG_AT_TILE : TG_AT_LANE)))
+    complain_op(v, op, tile ? "the op does not exist at tile level" : "the op does not exist at lane level");
+  if (op->code == TG_OP_YIELD && (op->next || !op->parent->owner))
+    complain_op(v, op, "a yield stands only at the end of a loop's or branch's body");
   check_operands(v, op);
   for (int i = 0; i < op->nin; i++) {
     if (!op->in[i]) return;
@@ -157,7 +167,8 @@ static void check_op(verifier *v, tg_op *op) {
 static void check_region(verifier *v, tg_region *region) {
   const tg_op *prev = NULL;
   for (int i = 0; i < region->nargs; i++) {
-    if (!define(v, region->args[i], NULL, region, i)) complain(v, region->owner ? region->owner->loc : region->launch->loc, NULL, "a region's argument is not linked to it");
+    if (!define(v, region->args[i], NULL, region, i))
+      complain(v, region->owner ? region->owner->loc : region->launch->loc, NULL, "a region's argument is not linked to it");
   }
   for (tg_op *op = region->first; op; op = op->next) {
     if (op->parent != region || op->prev != prev) {
@@ -182,11 +193,15 @@ static void check_arg(verifier *v, const tg_launch *l, int i) {
   const char *text = NULL;
   if (!a->name) text = "it has no name";
   else if (a->kind == TG_ARG_POINTER && (!p || p->kind == TG_SCALAR_PARAM)) text = "there is no tensor parameter of that name";
-  else if (a->kind == TG_ARG_POINTER && (!tg_type_equal(t, tg_ptr_type(TG_GLOBAL)) || a->dtype != p->dtype)) text = "it must be a ptr<global> of the parameter's dtype";
+  else if (a->kind == TG_ARG_POINTER && (!tg_type_equal(t, tg_ptr_type(TG_GLOBAL)) || a->dtype != p->dtype))
+    text = "it must be a ptr<global> of the parameter's dtype";
   else if (a->kind == TG_ARG_SCALAR && !tg_type_equal(t, tg_scalar_type(a->dtype))) text = "it must be a scalar of its dtype";
-  else if (a->kind == TG_ARG_SCALAR && !a->value && (!p || p->kind != TG_SCALAR_PARAM || p->dtype != a->dtype)) text = "it has no value and is no scalar parameter of that dtype";
-  else if (a->value && tg_unknown_symbol(v->kernel, a->value)) text = tg_arena_printf(&v->arena, "it uses %s, which is not declared", tg_unknown_symbol(v->kernel, a->value));
-  if (text) complain(v, l->loc, NULL, tg_arena_printf(&v->arena, "argument %d (%s) of the launch: %s", i + 1, a->name ? a->name : "", text));
+  else if (a->kind == TG_ARG_SCALAR && !a->value && (!p || p->kind != TG_SCALAR_PARAM || p->dtype != a->dtype))
+    text = "it has no value and is no scalar parameter of that dtype";
+  else if (a->value && tg_unknown_symbol(v->kernel, a->value))
+    text = tg_arena_printf(&v->arena, "it uses %s, which is not declared", tg_unknown_symbol(v->kernel, a->value));
+  if (text)
+    complain(v, l->loc, NULL, tg_arena_printf(&v->arena, "argument %d (%s) of the launch: %s", i + 1, a->name ? a->name : "", text));
 }
 
 static void check_launch(verifier *v, tg_launch *l) {
@@ -195,7 +210,8 @@ static void check_launch(verifier *v, tg_launch *l) {
   if (l->naxes < 1 || l->naxes > 4) complain(v, l->loc, NULL, "a launch has a grid of 1 to 4 axes");
   for (int i = 0; i < l->naxes && i < 4; i++) {
     const char *unknown = l->grid[i] ? tg_unknown_symbol(v->kernel, l->grid[i]) : "nothing";
-    if (unknown) complain(v, l->loc, NULL, tg_arena_printf(&v->arena, "axis %d of the grid uses %s, which is not declared", i + 1, unknown));
+    if (unknown)
+      complain(v, l->loc, NULL, tg_arena_printf(&v->arena, "axis %d of the grid uses %s, which is not declared", i + 1, unknown));
   }
   if (lane && (!l->entry || !tg_is_name(l->entry))) complain(v, l->loc, NULL, "the launch has no entry name");
   if (lane && l->nargs != l->body->nargs) complain(v, l->loc, NULL, "the launch's arguments and its body's differ in number");
@@ -203,7 +219,8 @@ static void check_launch(verifier *v, tg_launch *l) {
   for (int i = 0; lane && i < l->nargs && i < l->body->nargs; i++) check_arg(v, l, i);
   for (int i = 0; lane && i < l->index; i++) {
     const char *other = v->kernel->launches[i]->entry;
-    if (l->entry && other && !strcmp(l->entry, other)) complain(v, l->loc, NULL, tg_arena_printf(&v->arena, "two launches have the entry %s", other));
+    if (l->entry && other && !strcmp(l->entry, other))
+      complain(v, l->loc, NULL, tg_arena_printf(&v->arena, "two launches have the entry %s", other));
   }
   check_region(v, l->body);
 }

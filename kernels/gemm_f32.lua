@@ -6,8 +6,8 @@ return tg.kernel("gemm_f32", function(k)
   local M, N, K = k.dim "M", k.dim "N", k.dim "K"
   local A, B = k.input("A", f32, M, K), k.input("B", f32, N, K)
   local C = k.output("C", f32, M, N)
-  local bm = k.tune("BM", 1, 2, 4, 8, 16, 32, 64, 128, 192, 256, { default = 64 })
-  local bn = k.tune("BN", 32, 64, 128, 192, 256, { default = 64 })
+  local bm = k.tune("BM", 1, 2, 4, 8, 16, 32, 64, 128, 192, 256, 384, 512, { default = 64 })
+  local bn = k.tune("BN", 32, 64, 128, 192, 256, 512, 1024, { default = 64 })
   local bk = k.tune("BK", 16, 32, 64, 128, { default = 32 })
 
   k.blocks(M:by(bm), N:by(bn), function(m, n)

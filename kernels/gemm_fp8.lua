@@ -15,8 +15,8 @@ return tg.kernel("gemm_fp8", function(k)
   end
   local Bs = k.input("Bs", f32, N:cdiv(128), K:cdiv(128))
   local C = k.output("C", bf16, M, N)
-  local bm = k.tune("BM", 1, 2, 4, 8, 16, 32, 64, 128, 192, 256, { default = 64 })
-  local bn = k.tune("BN", 32, 64, 128, 256, { default = 128 }) -- 192 would cut the scales' 128-blocks
+  local bm = k.tune("BM", 1, 2, 4, 8, 16, 32, 64, 128, 192, 256, 384, 512, { default = 64 })
+  local bn = k.tune("BN", 32, 64, 128, 256, 512, 1024, { default = 128 }) -- 192 would cut the scales' 128-blocks
 
   k.blocks(M:by(bm), N:by(bn), function(m, n)                        -- one block per (m, n)
     local function weights(kk)                                       -- [128, bn]

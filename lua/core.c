@@ -366,19 +366,6 @@ static int protected_call(lua_State *L) {
   return 2;
 }
 
-// load(text, chunk name [, environment]) -> function; raises Lua's own words on a syntax error
-static int load_text(lua_State *L) {
-  size_t size;
-  const char *text = luaL_checklstring(L, 1, &size);
-  lua_settop(L, 3);
-  if (luaL_loadbufferx(L, text, size, luaL_checkstring(L, 2), "t") != LUA_OK) return lua_error(L);
-  if (!lua_isnoneornil(L, 3)) {
-    lua_pushvalue(L, 3);
-    lua_setupvalue(L, -2, 1);
-  }
-  return 1;
-}
-
 static int number_methods(lua_State *L) {
   lua_pushinteger(L, 0);
   lua_createtable(L, 0, 1);
@@ -457,7 +444,7 @@ void tg_lua_open_core(lua_State *L) {
                                        {"region_end", region_end},
                                        {"where", where},
                                        {"pcall", protected_call},
-                                       {"load", load_text},
+                                       {"load", tg_lua_load_checked},
                                        {"log", log_line},
                                        {"number_methods", number_methods},
                                        {"string_methods", string_methods},

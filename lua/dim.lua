@@ -1,10 +1,10 @@
--- Launch-time integers: dims and expressions over them. A Dim is a tree {op, a, b} or {op = "sym", name}; numbers stay Lua numbers, and whatever
--- can be folded is, so that a fixed dim (--fix) costs nothing in the IR.
+-- Launch-time integers: dims and expressions over them. A Dim is a tree {op, a, b} or {op = "sym", name}; numbers stay Lua numbers, and
+-- whatever can be folded is, so that a fixed dim (--fix) costs nothing in the IR.
 local S = ...
 local core, fail, kind, Dim = S.core, S.fail, S.kind, S.Dim
 
 local D = {}
-local function node(op, a, b) return setmetatable({ op = op, a = a, b = b, e = false, resolved = false }, Dim) end
+local function node(op, a, b) return setmetatable({ op = op, a = a, b = b, e = false, resolved = false, trace = S.trace }, Dim) end
 
 local function operand(x, who)
   local k = kind(x)
@@ -63,11 +63,19 @@ function D.make(op, a, b)
   return node(op, a, b)
 end
 
-function D.sym(name, value) return setmetatable({ op = "sym", name = name, value = value or false, b = false, e = false }, Dim) end
+function D.sym(name, value)
+  return setmetatable({ op = "sym", name = name, value = value or false, b = false, e = false, trace = S.trace }, Dim)
+end
+
+-- A dim's expression and its fixed value belong to the kernel being traced when it was made.
+local function check_trace(d)
+  if d.trace ~= S.trace then fail("dim %s belongs to another trace: it was kept from one run of the kernel's function to the next", D.text(d)) end
+end
 
 -- With fixed symbols replaced by their values: a number or a smaller Dim.
 function D.resolve(d)
   if type(d) == "number" then return d end
+  check_trace(d)
   if d.op == "sym" then return d.value or d end
   if not d.resolved then d.resolved = D.make(d.op, D.resolve(d.a), D.resolve(d.b)) end
   return d.resolved
@@ -77,6 +85,7 @@ end
 function D.expr(d)
   local h = S.trace.handle
   if type(d) == "number" then return core.expr_const(h, d) end
+  check_trace(d)
   if not d.e then d.e = d.op == "sym" and core.expr_sym(h, d.name) or core.expr_binary(h, d.op, D.expr(d.a), D.expr(d.b)) end
   return d.e
 end
@@ -110,7 +119,8 @@ local function arithmetic(op, tile_op)
     return D.make(op, a, b)
   end
 end
-Dim.__add, Dim.__sub, Dim.__mul, Dim.__idiv = arithmetic("+", "add"), arithmetic("-", "sub"), arithmetic("*", "mul"), arithmetic("//", "div")
+Dim.__add, Dim.__sub = arithmetic("+", "add"), arithmetic("-", "sub")
+Dim.__mul, Dim.__idiv = arithmetic("*", "mul"), arithmetic("//", "div")
 Dim.__unm = function(a) return D.make("-", 0, a) end
 Dim.__mod = function(a, b)
   if kind(a) == "tile" or kind(b) == "tile" then return S.binary("rem", a, b) end
@@ -122,7 +132,8 @@ Dim.__div = function(a, b)
 end
 local function compared(op)
   return function(a, b)
-    fail("'%s' on %s and %s: dims are known at launch, not at trace time; use k.static for a number, or tiles and tg.where", op, S.describe(a), S.describe(b))
+    fail("'%s' on %s and %s: dims are known at launch, not at trace time; use k.static for a number, or tiles and tg.where", op,
+      S.describe(a), S.describe(b))
   end
 end
 Dim.__lt, Dim.__le, Dim.__eq = compared "<", compared "<=", compared "=="

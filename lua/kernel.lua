@@ -139,9 +139,9 @@ local function dim_expr(d, who)
 end
 
 local allowed_options = {
-  input = { optional = true, packed = true, index = true, offsets = true },
+  input = { packed = true, index = true, offsets = true },
   output = { optional = true },
-  inout = { optional = true },
+  inout = {},
   workspace = { zero = true },
 }
 
@@ -205,7 +205,7 @@ function k.blocks(...)
     local pid = S.emit("pid", {}, { axis = i - 1 })
     if kind(a) == "range" then
       local start = S.scalar("*", pid, a.len)
-      args[i] = S.make_range(a.start == 0 and start or S.scalar("+", start, a.start), a.len, a.stop)
+      args[i] = S.make_range(a.start == 0 and start or S.scalar("+", start, a.start), a.len, a.stop, nil, true)
     else
       args[i] = pid
     end
@@ -217,14 +217,13 @@ end
 
 setmetatable(k, {
   __index = function(_, key) fail("k has no '%s'; there is k.dim, static, option, scalar, input, output, inout, workspace, tune, blocks", tostring(key)) end,
-  __newindex = function() fail("k cannot be changed") end,
 })
+local shown = S.frozen(k, function() fail("k cannot be changed") end)
 
 -- ---- kernels and their traces
 
 local Kernel = {}
 M.Kernel = Kernel
-Kernel.__index = Kernel
 Kernel.__name = "kernel"
 
 function S.kernel(name, fn)
@@ -246,7 +245,7 @@ function M.trace(kernel, signature, settings, statics)
               launches = 0, nops = 0, root = { open = true, what = "kernel", line = kernel.line } }
   t.root.trace = t
   S.trace = t
-  local ok, err = core.pcall(kernel.fn, k)
+  local ok, err = core.pcall(kernel.fn, shown)
   if ok and t.launches == 0 then ok, err = core.pcall(fail, "the kernel has no k.blocks(…)") end
   if ok and #t.open > 0 then ok, err = core.pcall(fail, "the %s opened at line %d was left open", t.open[#t.open].what, t.open[#t.open].line) end
   if ok or rawequal(err, stop) then

@@ -18,7 +18,9 @@ local function a_scalar(x, who)
   end
   if k == "dim" then return x end
   if k == "tile" then
-    if #x.shape ~= 0 then fail("%s must be a single number: a tile of rank 0, not %s; :reshape() drops axes of extent 1", who, S.describe(x)) end
+    if #x.shape ~= 0 then
+      fail("%s must be a single number: a tile of rank 0, not %s; :reshape() drops axes of extent 1", who, S.describe(x))
+    end
     if not S.is_int(x.dtype) or x.dtype == "i1" then fail("%s must be an integer, not %s", who, x.dtype) end
     return x
   end
@@ -52,19 +54,21 @@ local function known_align(x)
   return S.align_of(x)
 end
 
--- align: known multiple of start; nil works it out.
-function S.make_range(start, len, stop, align)
+-- align: start is known to be a multiple of it; nil works it out. live: known to have an element, start < stop.
+function S.make_range(start, len, stop, align, live)
   align = align or S.gcd(known_align(start), len)
   ranges_made = ranges_made + 1
-  return setmetatable({ start = start, len = len, stop = stop, align = align, id = ranges_made, region = S.trace and S.here() or false }, Range)
+  local region = S.trace and S.here() or false
+  return setmetatable({ start = start, len = len, stop = stop, align = align, live = live or false, id = ranges_made, region = region }, Range)
 end
 
 function S.range(start, len, stop, o)
   o = S.options(o, "tg.range", { align = true })
   start = a_scalar(start, "tg.range: start")
   len = S.extent(len, "tg.range: length")
-  stop = stop == nil and S.scalar("+", start, len) or a_scalar(stop, "tg.range: end")
-  return S.make_range(start, len, stop, o.align and S.extent(o.align, "tg.range: align"))
+  local whole = stop == nil
+  stop = whole and S.scalar("+", start, len) or a_scalar(stop, "tg.range: end")
+  return S.make_range(start, len, stop, o.align and S.extent(o.align, "tg.range: align"), whole)
 end
 
 function S.a_range(x, who)
@@ -77,7 +81,8 @@ end
 function S.range_value(r)
   if r.region and not r.region.open then S.check_open(r, "range") end
   return S.cached("range " .. r.id, function()
-    local _, results = S.emit_op("range", { S.scalar_tile(r.start), S.scalar_tile(r.stop) }, { len = r.len, align = math.min(r.align, 1 << 30) })
+    local attrs = { len = r.len, align = math.min(r.align, 1 << 30) }
+    local _, results = S.emit_op("range", { S.scalar_tile(r.start), S.scalar_tile(r.stop) }, attrs)
     results[1].region = S.here()
     return results[1]
   end)
@@ -110,10 +115,19 @@ Range.__idiv = function(r, n)
   elseif n % r.len == 0 and r.align % r.len == 0 then
     len, align = 1, r.align % n == 0 and r.align // n or 1
   else
-    fail("range // %d: a range of %d with starts that are multiples of %d does not lie in whole blocks of %d: the length must divide %d, or length and start be multiples of it",
+    fail("range // %d: a range of %d with starts that are multiples of %d does not lie in whole blocks of %d: "
+      .. "the length must divide %d, or length and start be multiples of it",
          n, r.len, r.align, n, n)
   end
-  local function make() return S.make_range(S.scalar("//", r.start, n), len, S.scalar("cdiv", r.stop, n), align) end
+  local function make()
+    local start, stop = S.scalar("//", r.start, n), nil
+    if r.live or r.align % n == 0 then
+      stop = S.scalar("cdiv", r.stop, n)
+    else -- an empty range within a block lies in none: rounding its end up would give it the one it begins in
+      stop = S.scalar("+", start, S.scalar("cdiv", S.scalar("-", r.stop, r.start), n))
+    end
+    return S.make_range(start, len, stop, align, r.live)
+  end
   if not S.trace or not S.here() then return make() end
   return S.cached(("range %d // %d"):format(r.id, n), make)
 end
@@ -151,7 +165,8 @@ local function returned(who, carried, out, n, word)
     else
       S.a_tile(got, ("%s: value %d of what its function returned:"):format(who, i))
       if got.dtype ~= want.dtype then
-        fail("%s: %s %d changes from %s to %s; convert it with :to(tg.%s)", who, word or "carried value", i, type_text(want), type_text(got), want.dtype)
+        fail("%s: %s %d changes from %s to %s; convert it with :to(tg.%s)", who, word or "carried value", i, type_text(want),
+          type_text(got), want.dtype)
       end
       if not S.same_shape(got.shape, want.shape) then
         fail("%s: %s %d changes its shape from %s to %s", who, word or "carried value", i, type_text(want), type_text(got))
@@ -168,7 +183,9 @@ local function arguments(who, ...)
   if n == 0 or type(body) ~= "function" then fail("%s: the last argument must be a function", who) end
   list[n] = nil
   for i = 1, n - 1 do
-    if kind(list[i]) == "number" then fail("%s: initial value %d is a number without dtype; write tg.full(dtype, %s, shape…)", who, i, tostring(list[i])) end
+    if kind(list[i]) == "number" then
+      fail("%s: initial value %d is a number without dtype; write tg.full(dtype, %s, shape…)", who, i, tostring(list[i]))
+    end
     S.a_tile(list[i], ("%s: initial value %d:"):format(who, i))
   end
   return list, body
@@ -207,7 +224,7 @@ local function loop(r, who, inits, body)
     end
     local i = S.wrap(raw[1])
     i.align = S.gcd(r.align, r.len)
-    args[#args + 1] = S.make_range(i, r.len, r.stop, i.align)
+    args[#args + 1] = S.make_range(i, r.len, r.stop, i.align, true)
     return args
   end, body, function(out, n) return returned("range:" .. who, inits, out, n) end)
   return wrap_results(op, inits)
@@ -241,7 +258,9 @@ end
 -- tg.when(cond, then_body [, else_body]): the bodies may return values, as many and of the same types in both.
 function S.when(c, yes, no_body)
   condition(c, "tg.when: the condition")
-  if type(yes) ~= "function" or (no_body ~= nil and type(no_body) ~= "function") then fail("tg.when(cond, function() … end [, function() … end])") end
+  if type(yes) ~= "function" or (no_body ~= nil and type(no_body) ~= "function") then
+    fail("tg.when(cond, function() … end [, function() … end])")
+  end
   local op = S.emit_op("if", { c })
   local types
   local function finish(out, n)
@@ -260,7 +279,9 @@ end
 function S.loop(...)
   local list = table.pack(...)
   local cond = list[list.n - 1]
-  if list.n < 3 or type(cond) ~= "function" then fail("tg.loop(init…, function(carried…) return cond end, function(carried…) return carried… end)") end
+  if list.n < 3 or type(cond) ~= "function" then
+    fail("tg.loop(init…, function(carried…) return cond end, function(carried…) return carried… end)")
+  end
   local body = list[list.n]
   list[list.n - 1] = body
   local inits = arguments("tg.loop", table.unpack(list, 1, list.n - 1))

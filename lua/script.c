@@ -9,6 +9,23 @@
 #define SCRIPT_BYTES  (16u << 20)
 #define MAX_ARGUMENTS 64
 
+// ---- interrupts
+
+// Between these an interrupt is not waited for: what they surround may run for minutes.
+static void enter(lua_State *L) {
+  tg_lua_signal *s = tg_lua_signal_of(tg_lua_of(L)->ctx);
+  const char *file = "?";
+  int line = 0;
+  tg_lua_where(L, &file, &line);
+  snprintf(s->where, sizeof s->where, "%s:%d", file, line);
+  s->busy = 1;
+  if (!s->interrupted) return;
+  s->busy = 0;
+  luaL_error(L, "interrupted at %s", s->where);
+}
+
+static void leave(lua_State *L) { tg_lua_signal_of(tg_lua_of(L)->ctx)->busy = 0; }
+
 // ---- name = value tables as bindings
 
 // The table's entries as text; everything stays alive on the stack until the caller returns.
@@ -186,7 +203,11 @@ static int kernel_compile(lua_State *L) {
   const char *what = option_string(L, 2, "emit", "asm");
   tg_bindings shape = option_bindings(L, 2, "shape");
   text_box *box = push_text_box(L);
-  tg_lua_check(L, tg_compile(tg_lua_of(L)->ctx, source_at(L, 1), &options, &box->artifact));
+  tg_source *source = source_at(L, 1);
+  enter(L);
+  tg_status status = tg_compile(tg_lua_of(L)->ctx, source, &options, &box->artifact);
+  leave(L);
+  tg_lua_check(L, status);
   const void *data;
   size_t size;
   tg_lua_check(L, tg_artifact_emit(box->artifact, what, shape.n ? &shape : NULL, &data, &size));
@@ -226,7 +247,9 @@ static int kernel_bench(lua_State *L) {
   options.seed = (uint64_t)option_integer(L, 2, "seed", 0);
   char *json = NULL;
   tg_source *source = source_at(L, 1);
+  enter(L);
   tg_status status = tg_bench(tg_lua_of(L)->ctx, source, &options, &json);
+  leave(L);
   return push_document(L, status, json);
 }
 
@@ -243,7 +266,9 @@ static int kernel_tune(lua_State *L) {
   options.seed = (uint64_t)option_integer(L, 2, "seed", 0);
   char *json = NULL;
   tg_source *source = source_at(L, 1);
+  enter(L);
   tg_status status = tg_tune(tg_lua_of(L)->ctx, source, &options, &json);
+  leave(L);
   return push_document(L, status, json);
 }
 
@@ -351,7 +376,9 @@ static void run_call(lua_State *L, call *c) {
     boxes[i] = tg_lua_push_array(L); // made first, so that an array is never without an owner
     lua_setfield(L, -2, c->at[i].name);
   }
+  enter(L);
   tg_status status = tg_run(c->device, c->source, &c->options, c->n, c->at, true);
+  leave(L);
   for (int i = 0; i < c->n; i++) {
     if (boxes[i]) *boxes[i] = c->at[i].array;
   }
@@ -398,7 +425,10 @@ static int device_time(lua_State *L) {
   lua_setmetatable(L, -2);
   tg_lua_check(L, tg_prepare(c->device, c->source, &c->options, c->n, c->at, box));
   double *seconds = lua_newuserdatauv(L, sizeof *seconds * (size_t)runs, 0);
-  tg_lua_check(L, tg_launchable_run(*box, (int)runs, seconds));
+  enter(L);
+  tg_status status = tg_launchable_run(*box, (int)runs, seconds);
+  leave(L);
+  tg_lua_check(L, status);
   tg_launchable_free(*box);
   *box = NULL;
   lua_createtable(L, 0, 3);
@@ -436,7 +466,8 @@ static int open_host(lua_State *L) {
   new_class(L, SOURCE, source_meta, kernel_methods);
   new_class(L, DEVICE, device_meta, device_methods);
   tg_lua_push_module(L, "Kernel"); // kernels that the script makes have the same methods
-  luaL_setfuncs(L, kernel_methods, 0);
+  luaL_newlib(L, kernel_methods);
+  lua_setfield(L, -2, "__index");
   lua_pop(L, 1);
   lua_newtable(L);
   tg_lua_open_arrays(L);
@@ -487,7 +518,11 @@ tg_status tg_script_run(tg_context *ctx, const char *file, int nargs, const char
   tg_lua *lua;
   status = tg_lua_new(ctx, TG_LUA_SCRIPT, &lua);
   if (status == TG_OK) {
+    tg_lua_signal *signal = tg_lua_signal_of(ctx);
+    signal->L = lua->L;
     status = tg_lua_call(lua, lua->L, script_body, &s, TG_FAILED);
+    signal->L = NULL;
+    signal->interrupted = 0;
     tg_lua_free(lua);
   }
   tg_context_allocate(ctx, text, 0);

@@ -1,4 +1,4 @@
-// What the Lua states of a context share: the list of the library's kernels and the DSL's modules, compiled once.
+// What the Lua states of a context share: the list of the library's kernels, the DSL's modules, a state to use again.
 #include <dirent.h>
 #include <errno.h>
 #include <stdio.h>
@@ -9,28 +9,19 @@
 
 #define MODULE_BYTES (1u << 20)
 
-typedef struct module {
-  struct module *next;
-  char name[32];
-  size_t size;
-  char code[]; // as lua_dump gives it; it never leaves this process
-} module;
-
 typedef struct shared {
   bool listed;
   int n;
   const char **names;
-  module *modules;
+  tg_lua *idle; // a kernel's state that no source uses
+  tg_lua_signal signal;
 } shared;
 
 static void release(tg_context *ctx, void *state) {
   shared *s = state;
   for (int i = 0; i < s->n; i++) tg_context_allocate(ctx, (void *)s->names[i], 0);
   tg_context_allocate(ctx, s->names, 0);
-  for (module *m = s->modules, *next; m; m = next) {
-    next = m->next;
-    tg_context_allocate(ctx, m, 0);
-  }
+  tg_lua_free(s->idle);
   tg_context_allocate(ctx, s, 0);
 }
 
@@ -45,6 +36,20 @@ static shared *shared_of(tg_context *ctx) {
   *s = (shared){0};
   tg_context_bind(ctx, s, release);
   return s;
+}
+
+tg_lua_signal *tg_lua_signal_of(tg_context *ctx) {
+  shared *s = shared_of(ctx);
+  return s ? &s->signal : NULL;
+}
+
+const char *tg_script_interrupt(tg_context *ctx) {
+  shared *s = tg_context_binding(ctx);
+  if (!s || !s->signal.L) return "?";
+  s->signal.interrupted = 1;
+  if (s->signal.busy) return s->signal.where;
+  lua_sethook(s->signal.L, tg_lua_look, LUA_MASKCOUNT, 1); // at once, unless a coroutine is running: its own look comes soon
+  return NULL;
 }
 
 // ---- the library
@@ -88,45 +93,42 @@ tg_status tg_library(tg_context *ctx, int *n, const char *const **names) {
   return status;
 }
 
+// ---- kernels' states
+
+tg_status tg_lua_take(tg_context *ctx, tg_lua **out) {
+  shared *s = shared_of(ctx);
+  *out = NULL;
+  if (!s) return TG_NO_MEMORY;
+  if (!s->idle) return tg_lua_new(ctx, TG_LUA_KERNEL, out);
+  *out = s->idle;
+  s->idle = NULL;
+  return TG_OK;
+}
+
+void tg_lua_give_back(tg_lua *lua) {
+  if (!lua) return;
+  shared *s = shared_of(lua->ctx);
+  if (!s || s->idle || lua->failed) { // what an error left half done is nobody's business
+    tg_lua_free(lua);
+    return;
+  }
+  tg_lua_tidy(lua);
+  s->idle = lua;
+}
+
 // ---- modules of the DSL
 
-static int measure(lua_State *L, const void *data, size_t size, void *user) {
-  (void)L, (void)data;
-  *(size_t *)user += size;
-  return 0;
-}
-
-static int append(lua_State *L, const void *data, size_t size, void *user) {
-  module *m = user;
-  (void)L;
-  memcpy(m->code + m->size, data, size);
-  m->size += size;
-  return 0;
-}
-
-// Keeps the function at the top under the name; without memory for it, the next state compiles again.
-static void keep(lua_State *L, shared *s, const char *name) {
-  size_t size = 0;
-  lua_dump(L, measure, &size, 0);
-  module *m = tg_context_allocate(tg_lua_of(L)->ctx, NULL, sizeof *m + size);
-  if (!m) return;
-  *m = (module){.next = s->modules};
-  snprintf(m->name, sizeof m->name, "%s", name);
-  lua_dump(L, append, m, 0);
-  s->modules = m;
-}
-
 void tg_lua_push_file(lua_State *L, const char *name) {
-  tg_context *ctx = tg_lua_of(L)->ctx;
-  shared *s = shared_of(ctx);
-  if (!s) tg_lua_check(L, TG_NO_MEMORY);
   const char *chunk = lua_pushfstring(L, "=[tegula.%s]", name);
-  for (const module *m = s->modules; m; m = m->next) {
-    if (strcmp(m->name, name) != 0) continue;
-    if (luaL_loadbufferx(L, m->code, m->size, chunk, "b") != LUA_OK) lua_error(L);
+  const tg_dsl_module *m = tg_dsl_modules;
+  while (m->name && strcmp(m->name, name) != 0) m++;
+  if (m->name && strcmp(lua_ident, tg_dsl_lua) == 0) {
+    if (luaL_loadbufferx(L, (const char *)m->code, m->size, chunk, "b") != LUA_OK) lua_error(L);
     lua_remove(L, -2);
     return;
   }
+  // Another Lua than that of the build: its compiled form may differ, the text does not.
+  tg_context *ctx = tg_lua_of(L)->ctx;
   const char *path = lua_pushfstring(L, "%s/lua/%s.lua", tg_context_root(ctx), name);
   char *text;
   size_t size;
@@ -134,7 +136,6 @@ void tg_lua_push_file(lua_State *L, const char *name) {
   int status = luaL_loadbufferx(L, text, size, chunk, "t");
   tg_context_allocate(ctx, text, 0);
   if (status != LUA_OK) lua_error(L);
-  keep(L, s, name);
   lua_replace(L, -3); // where the chunk's name was
   lua_pop(L, 1);
 }

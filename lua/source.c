@@ -69,7 +69,7 @@ static tg_status load_file(tg_source *source, const char *path) {
   const char *slash = strrchr(path, '/');
   a.chunk = slash ? slash + 1 : path;
   a.text = text;
-  status = tg_lua_new(ctx, TG_LUA_KERNEL, &source->lua);
+  status = tg_lua_take(ctx, &source->lua);
   if (status == TG_OK) {
     source->owns_lua = true;
     source->L = source->lua->L;
@@ -156,7 +156,8 @@ void tg_source_free(tg_source *source) {
     s = next;
   }
   if (source->owns_lua) {
-    tg_lua_free(source->lua);
+    luaL_unref(source->L, LUA_REGISTRYINDEX, source->kernel);
+    tg_lua_give_back(source->lua);
   } else if (source->lua) {
     luaL_unref(source->lua->L, LUA_REGISTRYINDEX, source->thread);
     luaL_unref(source->lua->L, LUA_REGISTRYINDEX, source->kernel);
@@ -198,9 +199,11 @@ static int trace_body(lua_State *L) {
 
 static tg_status trace(trace_args *a) {
   tg_lua *lua = a->source->lua;
-  lua_gc(lua->L, LUA_GCSTOP); // traces are short-lived and small; collecting between them is cheaper
+  const bool collects = lua_gc(lua->L, LUA_GCISRUNNING); // a script's state does
+  lua_gc(lua->L, LUA_GCSTOP);
   tg_status status = tg_lua_call(lua, a->source->L, trace_body, a, TG_INVALID);
-  lua_gc(lua->L, LUA_GCRESTART);
+  if (collects) lua_gc(lua->L, LUA_GCRESTART);
+  else tg_lua_tidy(lua);
   return status;
 }
 

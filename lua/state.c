@@ -3,14 +3,18 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "lua/binding.h"
 
-#define HOOK_STEP 4096 // VM instructions between looks at the limit
+enum { HOOK_STEP = 1024 }; // VM instructions between looks at the limits
 // A kernel's trace takes some 10^5 VM instructions; 10^8 take about a second and end a loop that would never end.
 #define KERNEL_STEPS 100000000
-#define KERNEL_BYTES ((size_t)256 << 20)
-#define SCRIPT_BYTES ((size_t)1 << 30) // host arrays are not Lua's memory and do not count
+// Instructions that call into C on large texts and tables take longer each. CPU time, so that a laptop may sleep.
+#define KERNEL_SECONDS 5
+#define KERNEL_BYTES   ((size_t)256 << 20)
+#define TIDY_BYTES     ((size_t)16 << 20) // the DSL itself takes half a megabyte, a trace about as much
+#define SCRIPT_BYTES   ((size_t)1 << 30)  // host arrays are not Lua's memory and do not count
 
 tg_lua *tg_lua_of(lua_State *L) { return *(tg_lua **)lua_getextraspace(L); }
 
@@ -74,18 +78,51 @@ static void *allocate(void *user, void *ptr, size_t old, size_t size) {
   return p;
 }
 
-static void count_steps(lua_State *L, lua_Debug *ar) {
+static double seconds(clockid_t clock) {
+  struct timespec t;
+  clock_gettime(clock, &t);
+  return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+static bool out_of_time(tg_lua *lua, double now) {
+  if (now - lua->began <= KERNEL_SECONDS) return false; // the clock that costs little to read first
+  return seconds(CLOCK_THREAD_CPUTIME_ID) - lua->began_cpu > KERNEL_SECONDS;
+}
+
+// Looks come often enough that instructions which take long each are noticed in time.
+static void pace(tg_lua *lua, lua_State *L, double now) {
+  double taken = now - lua->looked;
+  int step = lua->step;
+  if (taken > 1e-3) lua->step = step > 16 ? step / 16 : 1;
+  else if (step < HOOK_STEP && taken < 1e-4) lua->step = step * 2;
+  lua->looked = now;
+  if (lua->step == step) return;
+  lua_sethook(L, tg_lua_look, LUA_MASKCOUNT, lua->step);
+  lua->looked = seconds(CLOCK_MONOTONIC); // setting the hook goes through the whole stack
+}
+
+void tg_lua_look(lua_State *L, lua_Debug *ar) {
   tg_lua *lua = tg_lua_of(L);
+  const char *file = NULL, *what = "steps";
+  int line = 0, amount;
   (void)ar;
-  lua->steps += HOOK_STEP;
-  if (!lua->max_steps || lua->steps <= lua->max_steps) return;
-  const char *file = NULL;
-  int line = 0;
+  if (*lua->interrupted) {
+    tg_lua_where(L, &file, &line);
+    lua_pushfstring(L, "interrupted at %s:%d", file ? file : "?", line);
+    lua_error(L);
+  }
+  if (lua->kind != TG_LUA_KERNEL || lua->stopped) return; // what was stopped unwinds undisturbed: kernels have no pcall
+  double now = seconds(CLOCK_MONOTONIC);
+  lua->steps += lua->step;
+  pace(lua, L, now);
+  if (lua->steps > KERNEL_STEPS) amount = KERNEL_STEPS / 1000000, what = "million steps";
+  else if (out_of_time(lua, now)) amount = KERNEL_SECONDS, what = "seconds";
+  else return;
+  lua->stopped = true;
   tg_lua_where(L, &file, &line);
-  lua_pushfstring(
-      L,
-      "%s:%d: the kernel's Lua code does not come to an end: stopped after %d million steps; loops over data are range:fold or range:each",
-      file ? file : "?", line, (int)(lua->max_steps / 1000000));
+  lua_pushfstring(L,
+                  "%s:%d: the kernel's Lua code does not come to an end: stopped after %d %s; loops over data are range:fold or range:each",
+                  file ? file : "?", line, amount, what);
   lua_error(L);
 }
 
@@ -178,7 +215,14 @@ tg_status tg_lua_new(tg_context *ctx, tg_lua_kind kind, tg_lua **out) {
   *out = NULL;
   tg_lua *lua = tg_context_allocate(ctx, NULL, sizeof *lua);
   if (!lua) return tg_error(ctx, TG_NO_MEMORY, "out of memory");
-  *lua = (tg_lua){.ctx = ctx, .max_bytes = kind == TG_LUA_KERNEL ? KERNEL_BYTES : SCRIPT_BYTES, .module = LUA_NOREF};
+  tg_lua_signal *signal = tg_lua_signal_of(ctx);
+  *lua = (tg_lua){.ctx = ctx, .kind = kind, .step = HOOK_STEP, .module = LUA_NOREF};
+  lua->max_bytes = kind == TG_LUA_KERNEL ? KERNEL_BYTES : SCRIPT_BYTES;
+  if (!signal) {
+    tg_context_allocate(ctx, lua, 0);
+    return TG_NO_MEMORY;
+  }
+  lua->interrupted = &signal->interrupted;
   lua_State *L = lua_newstate(allocate, lua);
   if (!L) {
     tg_context_allocate(ctx, lua, 0);
@@ -187,23 +231,26 @@ tg_status tg_lua_new(tg_context *ctx, tg_lua_kind kind, tg_lua **out) {
   lua->L = L;
   *(tg_lua **)lua_getextraspace(L) = lua;
   setup s = {lua, kind};
+  lua_gc(L, LUA_GCSTOP); // setting up leaves little garbage, and traces are short-lived and small
   tg_status status = tg_lua_call(lua, L, set_up, &s, TG_INVALID);
   if (status != TG_OK) {
     tg_lua_free(lua);
     return status;
   }
-  if (kind == TG_LUA_KERNEL) {
-    lua->max_steps = KERNEL_STEPS;
-    lua_sethook(L, count_steps, LUA_MASKCOUNT, HOOK_STEP);
-  }
+  if (kind == TG_LUA_SCRIPT) lua_gc(L, LUA_GCRESTART);
+  lua_sethook(L, tg_lua_look, LUA_MASKCOUNT, lua->step); // coroutines inherit it
   *out = lua;
   return TG_OK;
+}
+
+void tg_lua_tidy(tg_lua *lua) {
+  if (lua->used > TIDY_BYTES) lua_gc(lua->L, LUA_GCCOLLECT);
 }
 
 void tg_lua_free(tg_lua *lua) {
   if (!lua) return;
   lua_State *L = lua->L;
-  lua->max_steps = 0;
+  lua_sethook(L, NULL, 0, 0);
   lua_close(L);
   tg_context_allocate(lua->ctx, lua, 0);
 }
@@ -220,7 +267,12 @@ tg_status tg_lua_call(tg_lua *lua, lua_State *L, lua_CFunction body, void *arg, 
   if (!lua_checkstack(L, 8)) return tg_error(lua->ctx, TG_NO_MEMORY, "out of memory");
   lua->out_of_limit = false;
   lua->where[0] = 0;
-  if (L == lua->L && top == 0) lua->steps = 0;
+  if (L == lua->L && top == 0) {
+    lua->steps = 0;
+    lua->stopped = false;
+    lua->began = lua->looked = seconds(CLOCK_MONOTONIC);
+    lua->began_cpu = seconds(CLOCK_THREAD_CPUTIME_ID);
+  }
   lua_pushcfunction(L, tg_lua_handler); // light C functions and light userdata take no memory
   lua_pushcfunction(L, body);
   lua_pushlightuserdata(L, arg);
@@ -235,6 +287,7 @@ tg_status tg_lua_call(tg_lua *lua, lua_State *L, lua_CFunction body, void *arg, 
     const char *message = lua_type(L, -1) == LUA_TSTRING ? lua_tostring(L, -1) : NULL;
     status = tg_error(lua->ctx, status, "%s", message ? message : "an error that is not a text was raised");
   }
+  lua->failed |= status != TG_OK;
   lua_settop(L, top);
   return status;
 }

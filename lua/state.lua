@@ -5,6 +5,10 @@
 local core = ...
 
 local S = { core = core, trace = nil, Tile = {}, Range = {}, View = {}, Dim = {} }
+
+-- A table that reads like `contents` and refuses to be written to.
+function S.frozen(contents, refuse) return setmetatable({}, { __index = contents, __newindex = refuse, __metatable = false }) end
+
 local names = { [S.Tile] = "tile", [S.Range] = "range", [S.View] = "view", [S.Dim] = "dim" }
 
 local regions_made = 0
@@ -58,6 +62,7 @@ function S.check_dtype(dtype, who)
   return dtype
 end
 function S.is_float(dtype) return core.dtypes[dtype].float end
+S.finite = { e4m3 = true, e4m3fnuz = true, e2m1 = true, e8m0 = true } -- floats without Inf
 function S.is_int(dtype) return not core.dtypes[dtype].float and dtype ~= "e8m0" end
 
 -- ---- regions

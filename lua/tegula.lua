@@ -38,13 +38,12 @@ end
 
 for name in pairs(core.dtypes) do tg[name] = name end
 
-setmetatable(tg, {
-  __index = function(_, key) S.fail("tegula has no '%s'; docs/dsl.md lists what there is", tostring(key)) end,
-  __newindex = function(_, key) S.fail("tegula's table cannot be changed (key '%s')", tostring(key)) end,
-})
+setmetatable(tg, { __index = function(_, key) S.fail("tegula has no '%s'; docs/dsl.md lists what there is", tostring(key)) end })
+-- What users hold: the state may serve other kernels after this one, so nothing of it can be replaced.
+local shown = S.frozen(tg, function(_, key) S.fail("tegula's table cannot be changed (key '%s')", tostring(key)) end)
 
 -- What the binding itself calls.
 local check = load_module("check", S)
 return { tg = tg, S = S, trace = kernels.trace, Kernel = kernels.Kernel, check = check,
-         sandbox = load_module("sandbox", core, S, tg, check), script = load_module("script", core, S, tg, check),
+         sandbox = load_module("sandbox", core, S, shown, check), script = load_module("script", core, tg, shown, check),
          json = function(text) return load_module("json")(text) end }

@@ -226,7 +226,7 @@ function S.binary(op, a, b)
     if kind(x) == "tile" and arithmetic_cures[x.dtype] then fail("%s: %s is a storage format; compute in f32: :to(tg.f32)", who, x.dtype) end
   end
   local r = elementwise(op, who, { a, b })
-  if #r.shape == 0 and (op == "add" or op == "sub" or op == "mul") then
+  if #r.shape == 0 and S.is_int(r.dtype) and (op == "add" or op == "sub" or op == "mul") then
     r.align = op == "mul" and align_of(a) * align_of(b) or gcd(align_of(a), align_of(b))
   end
   return r
@@ -336,18 +336,24 @@ function S.where(c, a, b)
 end
 
 -- Floats without Inf: a cast that narrows to them says what becomes of values beyond the largest.
-local finite = { e4m3 = true, e4m3fnuz = true, e2m1 = true }
+local finite = S.finite
 methods["to"] = function(t, dtype, mode)
   a_tile(t, ":to")
   S.check_dtype(dtype, ":to")
   if mode ~= nil and mode ~= "sat" and mode ~= "ieee" then fail(':to: the mode is "sat" or "ieee", not %s', S.describe(mode)) end
   if t.dtype == dtype then return t end
-  if finite[dtype] and S.is_float(t.dtype) and not mode then
+  local widens = t.dtype == "i1" or t.dtype == "e2m1" and dtype ~= "e8m0" -- all that these hold has its place there
+  if finite[dtype] and not widens and not mode then
     fail(':to(tg.%s): say what becomes of values beyond the largest: "sat" gives the largest, "ieee" NaN', dtype)
   end
-  if mode and not finite[dtype] and dtype ~= "e5m2" then fail(':to(tg.%s): "%s" is for floats without Inf', dtype, mode) end
+  if mode and not finite[dtype] then
+    fail(':to(tg.%s): "%s" is for floats without Inf (e4m3, e4m3fnuz, e2m1, e8m0); to saturate, clamp with :min and :max first', dtype, mode)
+  end
   local r = cast(t, dtype, mode)
-  r.axes, r.align = t.axes, t.align
+  r.axes = t.axes
+  if t.align and S.is_int(dtype) then -- a narrower integer wraps: a power of two still divides what is left
+    r.align = core.dtypes[dtype].bits < core.dtypes[t.dtype].bits and t.align & -t.align or t.align
+  end
   return r
 end
 function methods.bitcast(t, dtype)
@@ -439,7 +445,7 @@ local function options(o, who, allowed)
       local list = {}
       for name in pairs(allowed) do list[#list + 1] = name end
       table.sort(list)
-      fail("%s: unknown option '%s'; there is %s", who, tostring(key), table.concat(list, ", "))
+      fail("%s: unknown option '%s'; there is %s", who, tostring(key), #list > 0 and table.concat(list, ", ") or "none")
     end
   end
   return o

@@ -234,6 +234,15 @@ local function load(v, list)
 end
 
 -- The tile to store: literals take dtype and shape, smaller tiles broadcast.
+-- How a value of one shape gets the other: only what keeps every element at its place, or plainly the transpose.
+local function shape_cure(from, to)
+  if #from == 2 and #to == 2 and from[1] == to[2] and from[2] == to[1] then return "; write .T" end
+  local a, b = {}, {}
+  for _, n in ipairs(from) do a[#a + 1] = n > 1 and n or nil end
+  for _, n in ipairs(to) do b[#b + 1] = n > 1 and n or nil end
+  return S.same_shape(a, b) and ("; write :reshape(%s)"):format(table.concat(to, ", ")) or ""
+end
+
 local function stored(v, tile, shape, who)
   if kind(tile) == "number" or kind(tile) == "boolean" then return S.literal(tile, v.dtype, shape, who) end
   if kind(tile) == "dim" then tile = S.dim_tile(tile) end
@@ -241,7 +250,7 @@ local function stored(v, tile, shape, who)
   if tile.dtype ~= v.dtype then
     local widens = S.is_int(tile.dtype) and S.is_int(v.dtype) and tile.dtype ~= "i1"
     fail("%s: '%s' is %s, the value %s; convert it with :to(tg.%s%s)", who, v.name, v.dtype, tile.dtype, v.dtype,
-         (v.dtype == "e4m3" or v.dtype == "e4m3fnuz" or v.dtype == "e2m1") and not widens and ', "sat"' or "")
+         S.finite[v.dtype] and not widens and ', "sat"' or "")
   end
   if S.same_shape(tile.shape, shape) then return tile end
   if #tile.shape <= #shape then
@@ -249,8 +258,7 @@ local function stored(v, tile, shape, who)
     for i = 1, #tile.shape do fits = fits and (tile.shape[i] == 1 or tile.shape[i] == shape[i + shift]) end
     if fits then return S.broadcast_to(tile, shape) end
   end
-  local cure = S.elements(tile.shape) == S.elements(shape) and ("; write :reshape(%s)"):format(table.concat(shape, ", ")) or ""
-  fail("%s: the index selects %s, the value is %s%s", who, v.dtype .. S.shape_text(shape), S.describe(tile), cure)
+  fail("%s: the index selects %s, the value is %s%s", who, v.dtype .. S.shape_text(shape), S.describe(tile), shape_cure(tile.shape, shape))
 end
 
 local function masked(mask, shape, who)

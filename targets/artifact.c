@@ -39,7 +39,6 @@ static void fill(tg_artifact *artifact, tg_kernel *kernel, const tg_compile_opti
   artifact->nvariants = family->lowering->variants ? family->lowering->variants(kernel, machine) : 1;
   artifact->shown = take_variant(artifact, knobs);
   tg_check_knobs(ctx, kernel, family, machine, knobs);
-  artifact->in_process = options->in_process;
   artifact->no_cache = options->no_cache;
   tg_job *job = &artifact->job;
   job->ir = tg_print(&artifact->arena, kernel, &job->ir_size);
@@ -133,7 +132,7 @@ static void compile_form(tg_artifact *artifact, const char *want, int variant, t
   tg_job job = artifact->job;
   job.want = want;
   job.variant = variant;
-  tg_compile_job(artifact->ctx, &job, artifact->in_process, artifact->no_cache, &artifact->arena, out);
+  tg_compile_job(artifact->ctx, &job, artifact->no_cache, &artifact->arena, out);
 }
 
 const tg_record *tg_artifact_variant(tg_artifact *artifact, int variant, tg_bytes *object) {

@@ -19,24 +19,12 @@ enum {
   EVICT_EVERY = 64, // writes between two looks at the size
 };
 static const int64_t max_bytes = (int64_t)512 << 20;
-static const char magic[8] = "TGCACHE1";
+static const char magic[] = {'T', 'G', 'C', 'A', 'C', 'H', 'E', '1'};
 
-static bool entry_path(tg_context *ctx, const unsigned char key[32], char *path, size_t size, bool make) {
+static bool entry_path(tg_context *ctx, const unsigned char key[32], char *path, size_t size) {
   if (!ctx->config.cache_dir) return false;
   char hex[65];
   for (int i = 0; i < 32; i++) snprintf(hex + 2 * i, 3, "%02x", key[i]);
-  if (make) {
-    for (const char *p = ctx->config.cache_dir + 1; *p; p++) { // parents of the cache directory
-      if (*p != '/') continue;
-      snprintf(path, size, "%.*s", (int)(p - ctx->config.cache_dir), ctx->config.cache_dir);
-      mkdir(path, 0777);
-    }
-    mkdir(ctx->config.cache_dir, 0777);
-    snprintf(path, size, "%s/compile", ctx->config.cache_dir);
-    mkdir(path, 0777);
-    snprintf(path, size, "%s/compile/%.2s", ctx->config.cache_dir, hex);
-    mkdir(path, 0777);
-  }
   return snprintf(path, size, "%s/compile/%.2s/%s", ctx->config.cache_dir, hex, hex + 2) < (int)size;
 }
 
@@ -61,7 +49,7 @@ static bool read_all(int fd, char *data, size_t size) {
 bool tg_cache_get(tg_context *ctx, const unsigned char key[32], tg_arena *arena, tg_bytes *payload) {
   char path[4096];
   struct stat info;
-  if (!entry_path(ctx, key, path, sizeof path, false) || stat(path, &info) != 0) return false;
+  if (!entry_path(ctx, key, path, sizeof path) || stat(path, &info) != 0) return false;
   if (!S_ISREG(info.st_mode) || info.st_size < HEAD || info.st_size > MAX_ENTRY) return false;
   size_t size = (size_t)info.st_size;
   char *data = tg_arena_alloc(arena, size + 1); // before the file is open: this may throw
@@ -106,7 +94,8 @@ static bool write_entry(const char *path, const unsigned char key[32], tg_bytes 
 
 void tg_cache_put(tg_context *ctx, tg_cache_state *state, const unsigned char key[32], tg_bytes payload) {
   char path[4096];
-  if (payload.size > MAX_ENTRY - HEAD || !entry_path(ctx, key, path, sizeof path, true)) return;
+  if (payload.size > MAX_ENTRY - HEAD || !entry_path(ctx, key, path, sizeof path)) return;
+  tg_make_parents(path);
   if (!write_entry(path, key, payload)) {
     if (!state->warned)
       tg_log(ctx, TG_LOG_WARNING, "the compile cache in %s cannot be written (%m); working without", ctx->config.cache_dir);

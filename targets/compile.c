@@ -1,4 +1,5 @@
-// The compile boundary: a job goes through the cache, then to the helper process or, on request, to the compiler in this process.
+// The compile boundary: a job goes through the cache, then to the helper process or, in a program that embeds LLVM, to the
+// compiler in this process.
 #include <stdlib.h>
 #include <sys/stat.h>
 
@@ -40,21 +41,56 @@ static void add_bindings(tg_sha256 *hash, tg_bindings bindings) {
   for (int i = 0; i < bindings.n; i++) add_text(hash, bindings.at[i].name), add_text(hash, bindings.at[i].value);
 }
 
-// The program that compiles stands for its version: a rebuilt one never meets what its predecessor left.
-static void add_program(tg_sha256 *hash, const char *path) {
+// A file's size and time stand for its version: what was rebuilt or upgraded never meets what its predecessor left.
+static void add_file(tg_sha256 *hash, const char *path) {
   struct stat info = {0};
   if (path && stat(path, &info) != 0) info = (struct stat){0};
   const int64_t identity[] = {info.st_size, info.st_mtim.tv_sec, info.st_mtim.tv_nsec};
   tg_sha256_add(hash, identity, sizeof identity);
 }
 
-static void make_key(tg_context *ctx, const tg_job *job, const char *program, unsigned char key[32]) {
+// LLVM as the loader finds it: LD_LIBRARY_PATH goes before the place where the build found it.
+static void add_llvm(tg_sha256 *hash) {
+  const char *name = strrchr(TG_LLVM_LIBRARY, '/');
+  char path[4096];
+  for (const char *p = getenv("LD_LIBRARY_PATH"); name && p && *p;) {
+    size_t n = strcspn(p, ":;");
+    struct stat info;
+    int length = snprintf(path, sizeof path, "%.*s%s", (int)n, p, name);
+    if (n && length < (int)sizeof path && stat(path, &info) == 0) {
+      add_file(hash, path);
+      return;
+    }
+    p += n + (p[n] != 0);
+  }
+  add_file(hash, TG_LLVM_LIBRARY);
+}
+
+// What makes code from text: this program's version, the compiling program, LLVM, a vendor's assembler (family NULL: none is used).
+static void add_compiler(tg_context *ctx, tg_sha256 *hash, const tg_family *family, tg_arena *arena) {
+  add_text(hash, "tegula " TG_VERSION " llvm " TG_LLVM_VERSION);
+  add_file(hash, compiler_of(ctx)->here ? "/proc/self/exe" : ctx->config.worker);
+  add_llvm(hash);
+  if (family && family->tool) add_file(hash, family->tool(arena));
+}
+
+uint64_t tg_compiler_identity(tg_context *ctx, const tg_family *family, tg_arena *arena) {
+  tg_sha256 hash;
+  unsigned char bytes[32];
+  uint64_t identity;
+  tg_sha256_init(&hash);
+  add_compiler(ctx, &hash, family, arena);
+  tg_sha256_end(&hash, bytes);
+  memcpy(&identity, bytes, sizeof identity);
+  return identity;
+}
+
+static void make_key(tg_context *ctx, const tg_job *job, tg_arena *arena, unsigned char key[32]) {
   const tg_family *family;
   const tg_machine *machine = tg_target_find(ctx, job->target, &family);
   tg_sha256 hash;
   tg_sha256_init(&hash);
-  add_text(&hash, "tegula " TG_VERSION " llvm " TG_LLVM_VERSION);
-  add_program(&hash, program);
+  add_compiler(ctx, &hash, strcmp(job->want, "obj") == 0 ? family : NULL, arena);
   add_text(&hash, job->target);
   add_text(&hash, machine->name);
   add_text(&hash, machine->arch ? machine->arch : tg_machine_host_signature(ctx));
@@ -99,16 +135,13 @@ static const char *describe(tg_arena *arena, const tg_job *job) {
   return tg_arena_printf(arena, "%s for %s (%s)", name, job->target, job->want);
 }
 
-void tg_compile_job(tg_context *ctx, const tg_job *job, bool in_process, bool no_cache, tg_arena *arena, tg_product *out) {
+void tg_compile_job(tg_context *ctx, const tg_job *job, bool no_cache, tg_arena *arena, tg_product *out) {
   compiler *c = compiler_of(ctx);
-  if (in_process && !c->here)
-    tg_throw(ctx, TG_INVALID, "in_process: this program does not link LLVM: link tegula_llvm and call tg_embed_llvm first");
-  in_process = c->here != NULL;
   unsigned char key[32];
-  make_key(ctx, job, in_process ? "/proc/self/exe" : ctx->config.worker, key);
+  make_key(ctx, job, arena, key);
   const bool look = !no_cache && !ctx->config.dump_dir; // a dump shows what the passes do: they must run
   if (look && from_cache(ctx, key, arena, out)) return;
-  if (in_process) {
+  if (c->here) {
     c->here(ctx, job, arena, out);
     if (!no_cache) tg_cache_put(ctx, &c->cache, key, tg_wire_encode_product(arena, out));
     return;

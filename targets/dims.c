@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "targets/record.h"
+#include "targets/run.h"
 
 bool tg_dims_lookup(void *user, const char *name, int64_t *value) {
   const tg_dims *dims = user;
@@ -191,11 +192,23 @@ int64_t tg_binding_int(tg_context *ctx, const tg_binding *binding, const char *o
   return value;
 }
 
+// A letter that an option sets is no symbol of the traced kernel: it has to agree.
+static bool is_set(struct solver *s, const tg_binding *letter) {
+  const char *value = tg_bindings_find(&s->record->config, letter->name);
+  if (!value) return false;
+  char *end;
+  if (tg_binding_int(s->ctx, letter, "--shape") != strtoll(value, &end, 10) || *end)
+    tg_throw(s->ctx, TG_INVALID, "--shape %s=%s contradicts the setting %s=%s of kernel '%s': change it with --set", letter->name,
+             letter->value, letter->name, value, s->record->kernel);
+  return true;
+}
+
 static void apply_shape(struct solver *s, const tg_bindings *shape) {
   for (int i = 0; i < shape->n; i++) {
     const char *name = shape->at[i].name;
     int known = 0;
     while (known < s->record->nsymbols && strcmp(s->record->symbols[known], name) != 0) known++;
+    if (known == s->record->nsymbols && is_set(s, &shape->at[i])) continue;
     if (known == s->record->nsymbols) {
       tg_text text = {.arena = s->record->arena};
       for (int j = 0; j < s->record->nsymbols; j++) tg_text_add(&text, "%s%s", j ? ", " : "", s->record->symbols[j]);

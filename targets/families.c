@@ -1,11 +1,13 @@
 // Families: one row each, and the way from a target's name to its machine.
 #include "targets/machines.h"
+#include "targets/nvptx/ptxas.h"
 
 static const char *const cpu_archs[] = {"native", "generic", "avx2", "avx512", "avx512bf16", NULL};
-static const tg_family cpu = {"cpu", "the host's own processor, through LLVM", "llvm", &tg_lowering_loops, cpu_archs};
+static const tg_family cpu = {"cpu", "the host's own processor, through LLVM", "llvm", &tg_lowering_loops, cpu_archs, NULL};
 
 static const char *const nvptx_archs[] = {"sm_80", NULL};
-static const tg_family nvptx = {"nvptx", "NVIDIA GPUs: PTX through LLVM, cubin through ptxas", "llvm", &tg_lowering_simt, nvptx_archs};
+static const tg_family nvptx = {"nvptx",      "NVIDIA GPUs: PTX through LLVM, cubin through ptxas", "llvm", &tg_lowering_simt, nvptx_archs,
+                                tg_ptxas_find};
 
 const tg_family *const tg_families[] = {&cpu, &nvptx, NULL};
 

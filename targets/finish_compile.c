@@ -1,6 +1,4 @@
 // The whole compile in one process: IR text to the wanted form, with the launch record.
-#include <time.h>
-
 #include "targets/finish.h"
 #include "targets/machines.h"
 #include "targets/run.h"
@@ -12,12 +10,6 @@ typedef struct compile {
   tg_product *out;
   tg_kernel *tile, *lane; // freed by the caller, whatever happens
 } compile;
-
-static double cpu_seconds(void) {
-  struct timespec t;
-  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
-  return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
 
 static const tg_finisher *finisher_of(const tg_family *family) {
   for (const tg_finisher *f = tg_finishers; f->family; f++) {
@@ -95,13 +87,13 @@ static void compile_body(void *arg) {
 }
 
 void tg_compile_here(tg_context *ctx, const tg_job *job, tg_arena *arena, tg_product *out) {
-  const double start = cpu_seconds();
+  const double start = tg_processor_seconds();
   compile c = {.ctx = ctx, .job = job, .arena = arena, .out = out};
   const tg_status status = tg_protect(ctx, compile_body, &c);
   if (c.lane) tg_kernel_free(c.lane);
   if (c.tile) tg_kernel_free(c.tile);
   if (status) tg_rethrow(ctx);
-  out->seconds = cpu_seconds() - start;
+  out->seconds = tg_processor_seconds() - start;
 }
 
 static void embed_body(void *ctx) { tg_compile_with(ctx, tg_compile_here); }

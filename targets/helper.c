@@ -11,6 +11,7 @@
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -49,7 +50,17 @@ _Noreturn static void become_helper(const tg_config *config, int fd, int errors)
   _exit(127);
 }
 
+// The helper would say so to nobody.
+static void check_dump(tg_context *ctx) {
+  const char *directory = ctx->config.dump_dir;
+  if (!directory) return;
+  mkdir(directory, 0777);
+  if (access(directory, W_OK | X_OK) == 0) return;
+  tg_log(ctx, TG_LOG_WARNING, "%s: cannot write the dumps: %s", directory, strerror(errno));
+}
+
 static void start(tg_context *ctx, tg_helper *helper) {
+  check_dump(ctx);
   const char *program = ctx->config.worker;
   if (!program || access(program, X_OK) != 0) {
     tg_throw(ctx, TG_FAILED, "the compile helper %s cannot be run (%s); name it in the environment variable TEGULA_WORKER",
@@ -96,12 +107,6 @@ void tg_helper_stop(tg_context *ctx, tg_helper *helper) {
 
 // ---- a job
 
-static double now(void) {
-  struct timespec t;
-  clock_gettime(CLOCK_MONOTONIC, &t);
-  return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
 // The limit counts CPU time since the helper started, so it moves with every job. The hard limit stays: only root could raise it again.
 static void limit_cpu(tg_helper *helper, int seconds) {
   clockid_t clock;
@@ -145,7 +150,10 @@ static const char *keep_job(tg_context *ctx, tg_bytes job, const unsigned char k
   int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
   bool kept = fd >= 0 && tg_wire_send(fd, job, 0) == TG_WIRE_OK;
   if (fd >= 0) close(fd);
-  if (!kept) return tg_arena_printf(arena, "the job could not be kept in %s", path);
+  if (!kept) {
+    if (fd >= 0) unlink(path);
+    return tg_arena_printf(arena, "the job could not be kept in %s", path);
+  }
   return tg_arena_printf(arena, "to see it again: %s < %s | wc -c", ctx->config.worker, path);
 }
 
@@ -161,7 +169,7 @@ tg_bytes tg_helper_call(tg_context *ctx, tg_helper *helper, tg_bytes job, const 
     if (helper->pid && helper->owner != getpid()) stop(helper); // a fork of the process that started it
     if (!helper->pid) start(ctx, helper);
     limit_cpu(helper, seconds);
-    double deadline = now() + seconds;
+    double deadline = tg_seconds() + seconds;
     tg_bytes reply = {0};
     tg_wire_status status = send_quietly(helper->fd, job, deadline);
     if (status == TG_WIRE_OK) status = tg_wire_receive(helper->fd, deadline, arena, &reply);

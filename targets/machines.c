@@ -5,7 +5,6 @@
 #include <lua.h>
 #include <math.h>
 #include <stdlib.h>
-#include <unistd.h>
 #if defined(__x86_64__)
 #include <cpuid.h>
 #endif
@@ -185,16 +184,29 @@ static int evaluate(lua_State *L) { // light userdata: struct add_call; leaves t
 }
 
 static void check_unknown(struct add_call *call) {
-  static const char *const fields[] = {"name", "target", "arch", "features", "doc", "figures"};
+  static const char *const fields[] = {"name", "target", "like", "arch", "features", "doc", "figures"};
   lua_State *L = call->L;
   lua_pushnil(L);
   while (lua_next(L, -2)) {
     const char *key = lua_type(L, -2) == LUA_TSTRING ? lua_tostring(L, -2) : "(not a name)";
     bool known = false;
     for (size_t i = 0; i < sizeof fields / sizeof *fields; i++) known |= strcmp(fields[i], key) == 0;
-    if (!known) bad(call, key, "does not exist; there are name, target, arch, features, doc and figures");
+    if (!known) bad(call, key, "does not exist; there are name, target, like, arch, features, doc and figures");
     lua_pop(L, 1);
   }
+}
+
+// A description that is `like` a built-in one takes from that one what it does not state itself. (Not from a user's own: the compile helper
+// is told one description a job.)
+static bool take_base(struct add_call *call) {
+  const char *like = text_field(call, "like", false);
+  if (!*like) return false;
+  for (int i = 0; i < tg_machine_row_count; i++) {
+    if (strcmp(tg_machine_rows[i].machine.name, like) != 0) continue;
+    *call->row = tg_machine_rows[i];
+    return true;
+  }
+  bad(call, "like", "names no built-in machine; `tegula machines` lists them");
 }
 
 static void check_name(struct add_call *call, const char *name) {
@@ -221,17 +233,20 @@ static void add_body(void *arg) {
   check_unknown(call);
   call->row = TG_NEW(&call->ctx->arena, tg_machine_row);
   tg_machine *machine = &call->row->machine;
+  bool based = take_base(call);
   machine->name = text_field(call, "name", true);
   machine->target = text_field(call, "target", true);
-  machine->arch = text_field(call, "arch", true);
-  machine->features = text_field(call, "features", false);
+  const char *arch = text_field(call, "arch", !based), *features = text_field(call, "features", false);
+  if (*arch || !based) machine->arch = arch;
+  if (*features || !based) machine->features = features;
   machine->doc = text_field(call, "doc", true);
   check_name(call, machine->name);
   if (!tg_target_known(machine->target)) bad(call, "target", "is none of the targets that `tegula targets` lists");
   figures_field(call);
 }
 
-void tg_machine_add(tg_context *ctx, const char *text, size_t size, const char *file) {
+// Evaluates a description's text (in an empty Lua state with limits), checks it and adds it; `file` is for messages. Throws.
+static void add_description(tg_context *ctx, const char *text, size_t size, const char *file) {
   if (size > MAX_FILE) tg_throw(ctx, TG_INVALID, "machine description %s: %zu bytes are too many (at most %d)", file, size, MAX_FILE);
   struct add_call call = {.ctx = ctx, .text = text, .file = file, .size = size, .budget.limit = MAX_LUA_BYTES};
   call.L = lua_newstate(limited, &call.budget);
@@ -257,7 +272,7 @@ void tg_machine_ensure(tg_context *ctx, const char *text) {
   for (int i = 0; i < state->n; i++) {
     if (state->texts[i] && strcmp(state->texts[i], text) == 0) return;
   }
-  tg_machine_add(ctx, text, strlen(text), "machine description");
+  add_description(ctx, text, strlen(text), "machine description");
 }
 
 struct load_call {
@@ -271,7 +286,7 @@ static void load_body(void *arg) {
   char *text = tg_arena_alloc(&call->ctx->arena, MAX_FILE + 2);
   size_t size = fread(text, 1, MAX_FILE + 1, call->stream);
   if (ferror(call->stream)) tg_throw(call->ctx, TG_INVALID, "cannot read the machine description %s: %m", call->file);
-  tg_machine_add(call->ctx, text, size, call->file);
+  add_description(call->ctx, text, size, call->file);
 }
 
 static void open_body(void *arg) {
@@ -299,39 +314,6 @@ static const char *host_level(void) {
   return "cpu-generic";
 }
 
-// Bytes of the data or unified cache of a level as sysfs tells, for C libraries whose sysconf does not know.
-static double sysfs_cache(int level) {
-  for (int index = 0; index < 8; index++) {
-    char path[128], type[32] = "";
-    int found = 0;
-    unsigned long kilobytes = 0;
-    snprintf(path, sizeof path, "/sys/devices/system/cpu/cpu0/cache/index%d/level", index);
-    FILE *file = fopen(path, "re");
-    if (!file) return 0;
-    if (fscanf(file, "%d", &found) != 1) found = 0;
-    fclose(file);
-    snprintf(path, sizeof path, "/sys/devices/system/cpu/cpu0/cache/index%d/type", index);
-    if ((file = fopen(path, "re"))) {
-      if (fscanf(file, "%31s", type) != 1) type[0] = 0;
-      fclose(file);
-    }
-    if (found != level || strcmp(type, "Instruction") == 0) continue;
-    snprintf(path, sizeof path, "/sys/devices/system/cpu/cpu0/cache/index%d/size", index);
-    if ((file = fopen(path, "re"))) {
-      if (fscanf(file, "%luK", &kilobytes) != 1) kilobytes = 0;
-      fclose(file);
-    }
-    return 1024.0 * (double)kilobytes;
-  }
-  return 0;
-}
-
-static void measured(tg_machine_row *row, tg_figure_id figure, double *field, double value, const char *source) {
-  if (value <= 0) return; // unknown here: the level's figure stays
-  *field = value;
-  row->sources[figure] = source;
-}
-
 const tg_machine *tg_machine_host(tg_context *ctx) {
   tg_machine_state *state = tg_machine_list(ctx);
   if (state->host_known) return &state->host.machine;
@@ -343,10 +325,6 @@ const tg_machine *tg_machine_host(tg_context *ctx) {
   machine->target = "cpu";
   machine->arch = NULL; // LLVM's own name for this processor, asked for by the finisher
   machine->doc = "this machine";
-  double l1 = (double)sysconf(_SC_LEVEL1_DCACHE_SIZE), l2 = (double)sysconf(_SC_LEVEL2_CACHE_SIZE);
-  measured(&state->host, TG_FIGURE_l1_bytes, &machine->l1_bytes, l1 > 0 ? l1 : sysfs_cache(1), "this machine's own word");
-  measured(&state->host, TG_FIGURE_l2_bytes, &machine->l2_bytes, l2 > 0 ? l2 : sysfs_cache(2), "this machine's own word");
-  measured(&state->host, TG_FIGURE_cores, &machine->cores, (double)sysconf(_SC_NPROCESSORS_ONLN), "processors online");
   state->host_known = true;
   return machine;
 }
@@ -354,7 +332,7 @@ const tg_machine *tg_machine_host(tg_context *ctx) {
 const char *tg_machine_host_signature(tg_context *ctx) {
   const tg_machine *host = tg_machine_host(ctx);
   tg_text text = {.arena = &ctx->arena};
-  tg_text_add(&text, "%s l1 %.0f l2 %.0f cores %.0f", host->name, host->l1_bytes, host->l2_bytes, host->cores);
+  tg_text_add(&text, "%s", host->name);
 #if defined(__x86_64__)
   static const unsigned leaves[][2] = {{0, 0}, {1, 0}, {7, 0}, {7, 1}, {0x80000001, 0}};
   for (size_t i = 0; i < sizeof leaves / sizeof *leaves; i++) {

@@ -3,6 +3,7 @@
 -- A description returns
 --   { name = "a100", target = "nvptx:sm_80", arch = "sm_80", features = "", doc = "…",
 --     figures = { warp = { 32, source = "the document that states it" }, … } }
+-- or, with like = "another", what differs from that one: arch, features and figures that it does not state are the other's.
 -- targets/machines.c makes the same checks on a user's own file at run time.
 local directory <const>, output <const> = arg[1], arg[2]
 
@@ -24,7 +25,7 @@ for name in ("\n" .. read(directory .. "/figures.def")):gmatch("\nFIGURE%(([%w_]
   known[name] = true
 end
 
-local texts <const> = { name = true, target = true, arch = true, features = false, doc = true } -- true = must be there
+local texts <const> = { name = true, target = true, like = false, arch = true, features = false, doc = true } -- true = must be there
 
 local function check(path, m)
   if type(m) ~= "table" then fail("%s: returns %s, not a table", path, type(m)) end
@@ -32,7 +33,7 @@ local function check(path, m)
     if texts[key] == nil and key ~= "figures" then fail("%s: unknown field '%s'", path, tostring(key)) end
   end
   for key, needed in pairs(texts) do
-    if m[key] == nil and needed then fail("%s: field '%s' is missing", path, key) end
+    if m[key] == nil and needed and not (key == "arch" and m.like) then fail("%s: field '%s' is missing", path, key) end
     if m[key] ~= nil and type(m[key]) ~= "string" then fail("%s: field '%s' is a %s, not a string", path, key, type(m[key])) end
   end
   if not m.name:match("^[%w][%w_.-]*$") then fail("%s: field 'name': '%s' is not letters, digits, '-', '_' and '.'", path, m.name) end
@@ -56,7 +57,7 @@ local function quote(text)
 end
 
 -- The build names the files: plain Lua cannot list a directory.
-local machines <const>, owner <const> = {}, {}
+local machines <const>, owner <const>, named <const> = {}, {}, {}
 for i = 3, #arg do
   local path = arg[i]
   local chunk, complaint = load(read(path), "@" .. path, "t", {})
@@ -65,10 +66,18 @@ for i = 3, #arg do
   if not ok then fail("%s", m) end
   check(path, m)
   if owner[m.name] then fail("%s: the name '%s' is taken by %s", path, m.name, owner[m.name]) end
-  owner[m.name] = path
+  owner[m.name], named[m.name] = path, m
   machines[#machines + 1] = m
 end
 if #machines == 0 then fail("no machine descriptions named") end
+for _, m in ipairs(machines) do
+  local base = m.like and named[m.like]
+  if m.like and (not base or base.like) then fail("%s: field 'like': '%s' is no description that stands on its own", owner[m.name], m.like) end
+  if base then
+    m.arch, m.features = m.arch or base.arch, m.features or base.features
+    for name, figure in pairs(base.figures) do m.figures[name] = m.figures[name] or figure end
+  end
+end
 table.sort(machines, function(a, b) return a.name < b.name end)
 
 local out <const> = { "// Written by targets/machines.gen.lua from targets/machines/*.lua.\n#include \"targets/machines.h\"\n\n",

@@ -28,8 +28,6 @@ typedef struct tg_machine_state { // of one context: the built-in descriptions a
   bool host_known;
 } tg_machine_state;
 tg_machine_state *tg_machine_list(tg_context *ctx);
-// Evaluates a description's text (in an empty Lua state with limits), checks it and adds it; `file` is for messages. Throws.
-void tg_machine_add(tg_context *ctx, const char *text, size_t size, const char *file);
 // The text behind a user's own machine, NULL for a built-in one; and its counterpart in the helper, which adds the text unless it has it.
 const char *tg_machine_text(tg_context *ctx, const tg_machine *machine);
 void tg_machine_ensure(tg_context *ctx, const char *text);

@@ -11,36 +11,11 @@ static const char *const arg_kinds[] = {"pointer", "scalar"};
 
 // ---- writing
 
-void tg_json_string(tg_text *text, const char *value) {
-  tg_text_append(text, "\"", 1);
-  for (const unsigned char *p = (const unsigned char *)value; *p; p++) {
-    if (*p == '"' || *p == '\\') {
-      tg_text_add(text, "\\%c", *p);
-    } else if (*p < 0x20) {
-      tg_text_add(text, "\\u%04x", *p);
-    } else {
-      tg_text_append(text, (const char *)p, 1);
-    }
-  }
-  tg_text_append(text, "\"", 1);
-}
-
-void tg_json_key(tg_text *text, const char *key) {
-  char last = text->size ? text->data[text->size - 1] : '{';
-  if (last != '{' && last != '[') tg_text_append(text, ",", 1);
-  tg_json_string(text, key);
-  tg_text_append(text, ":", 1);
-}
-
-static void comma(tg_text *text, int i) {
-  if (i) tg_text_append(text, ",", 1);
-}
-
 static void put_exprs(tg_text *text, const char *key, int n, const tg_expr *const *e) {
   tg_json_key(text, key);
   tg_text_append(text, "[", 1);
   for (int i = 0; i < n; i++) {
-    comma(text, i);
+    tg_json_comma(text);
     tg_json_string(text, tg_e_text(text->arena, e[i]));
   }
   tg_text_append(text, "]", 1);
@@ -50,7 +25,7 @@ static void put_bindings(tg_text *text, const char *key, tg_bindings bindings) {
   tg_json_key(text, key);
   tg_text_append(text, "[", 1);
   for (int i = 0; i < bindings.n; i++) {
-    comma(text, i);
+    tg_json_comma(text);
     tg_text_append(text, "[", 1);
     tg_json_string(text, bindings.at[i].name);
     tg_text_append(text, ",", 1);
@@ -60,32 +35,12 @@ static void put_bindings(tg_text *text, const char *key, tg_bindings bindings) {
   tg_text_append(text, "]", 1);
 }
 
-static void put_strings(tg_text *text, const char *key, int n, const char *const *strings) {
-  tg_json_key(text, key);
-  tg_text_append(text, "[", 1);
-  for (int i = 0; i < n; i++) {
-    comma(text, i);
-    tg_json_string(text, strings[i]);
-  }
-  tg_text_append(text, "]", 1);
-}
-
-static void put_text(tg_text *text, const char *key, const char *value) {
-  tg_json_key(text, key);
-  tg_json_string(text, value);
-}
-
-static void put_int(tg_text *text, const char *key, int64_t value) {
-  tg_json_key(text, key);
-  tg_text_add(text, "%lld", (long long)value);
-}
-
 static void put_param(tg_text *text, const tg_record_param *param) {
   tg_text_append(text, "{", 1);
-  put_text(text, "name", param->name);
-  put_text(text, "kind", param_kinds[param->kind]);
-  put_text(text, "dtype", tg_dtype_name(param->dtype));
-  put_int(text, "flags", param->flags);
+  tg_json_put_string(text, "name", param->name);
+  tg_json_put_string(text, "kind", param_kinds[param->kind]);
+  tg_json_put_string(text, "dtype", tg_dtype_name(param->dtype));
+  tg_json_put_int(text, "flags", param->flags);
   put_exprs(text, "dims", param->rank, param->dims);
   if (param->flags & TG_PARAM_PACKED) put_exprs(text, "packed", 2, param->packed);
   if (param->below) put_exprs(text, "below", 1, &param->below);
@@ -94,22 +49,22 @@ static void put_param(tg_text *text, const tg_record_param *param) {
 
 static void put_launch(tg_text *text, const tg_record_launch *launch) {
   tg_text_append(text, "{", 1);
-  put_text(text, "entry", launch->entry);
+  tg_json_put_string(text, "entry", launch->entry);
   put_exprs(text, "grid", launch->naxes, launch->grid);
-  for (int i = 0; i < 3; i++) put_int(text, (const char *[]){"bx", "by", "bz"}[i], launch->block[i]);
-  for (int i = 0; i < 3; i++) put_int(text, (const char *[]){"cx", "cy", "cz"}[i], launch->cluster[i]);
-  put_int(text, "shared", launch->shared_bytes);
-  put_int(text, "static_shared", launch->static_shared_bytes);
+  for (int i = 0; i < 3; i++) tg_json_put_int(text, (const char *[]){"bx", "by", "bz"}[i], launch->block[i]);
+  for (int i = 0; i < 3; i++) tg_json_put_int(text, (const char *[]){"cx", "cy", "cz"}[i], launch->cluster[i]);
+  tg_json_put_int(text, "shared", launch->shared_bytes);
+  tg_json_put_int(text, "static_shared", launch->static_shared_bytes);
   tg_json_key(text, "args");
   tg_text_append(text, "[", 1);
   for (int i = 0; i < launch->nargs; i++) {
     const tg_record_arg *arg = &launch->args[i];
-    comma(text, i);
+    tg_json_comma(text);
     tg_text_append(text, "{", 1);
-    put_text(text, "name", arg->name);
-    put_text(text, "kind", arg_kinds[arg->kind]);
-    put_text(text, "dtype", tg_dtype_name(arg->dtype));
-    if (arg->value) put_text(text, "value", tg_e_text(text->arena, arg->value));
+    tg_json_put_string(text, "name", arg->name);
+    tg_json_put_string(text, "kind", arg_kinds[arg->kind]);
+    tg_json_put_string(text, "dtype", tg_dtype_name(arg->dtype));
+    if (arg->value) tg_json_put_string(text, "value", tg_e_text(text->arena, arg->value));
     tg_text_append(text, "}", 1);
   }
   tg_text_append(text, "]}", 2);
@@ -118,26 +73,26 @@ static void put_launch(tg_text *text, const tg_record_launch *launch) {
 char *tg_record_to_json(tg_arena *arena, const tg_record *record, size_t *size) {
   tg_text text = {.arena = arena};
   tg_text_append(&text, "{", 1);
-  put_text(&text, "kernel", record->kernel);
-  put_text(&text, "target", record->target);
+  tg_json_put_string(&text, "kernel", record->kernel);
+  tg_json_put_string(&text, "target", record->target);
   put_bindings(&text, "config", record->config);
   put_bindings(&text, "statics", record->statics);
-  put_strings(&text, "symbols", record->nsymbols, record->symbols);
-  put_strings(&text, "preconditions", record->npreconditions, record->preconditions);
-  put_int(&text, "scratch", record->scratch_bytes);
-  put_int(&text, "registers", record->registers);
-  put_int(&text, "spilled", record->spilled_bytes);
+  tg_json_put_strings(&text, "symbols", record->nsymbols, record->symbols);
+  tg_json_put_strings(&text, "preconditions", record->npreconditions, record->preconditions);
+  tg_json_put_int(&text, "scratch", record->scratch_bytes);
+  tg_json_put_int(&text, "registers", record->registers);
+  tg_json_put_int(&text, "spilled", record->spilled_bytes);
   tg_json_key(&text, "params");
   tg_text_append(&text, "[", 1);
   for (int i = 0; i < record->nparams; i++) {
-    comma(&text, i);
+    tg_json_comma(&text);
     put_param(&text, &record->params[i]);
   }
   tg_text_append(&text, "]", 1);
   tg_json_key(&text, "launches");
   tg_text_append(&text, "[", 1);
   for (int i = 0; i < record->nlaunches; i++) {
-    comma(&text, i);
+    tg_json_comma(&text);
     put_launch(&text, &record->launches[i]);
   }
   tg_text_append(&text, "]}", 2);

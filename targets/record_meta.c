@@ -1,6 +1,4 @@
 // The document of `compile --emit meta`: the launch record for readers outside, evaluated when a shape is given.
-#include <stdlib.h>
-
 #include "targets/json.h"
 #include "targets/record.h"
 
@@ -10,19 +8,6 @@ struct meta {
   const tg_dims *dims; // NULL: expressions stay text
   tg_text text;
 };
-
-// Settings are text; those that are integers become JSON numbers.
-static void put_value(tg_text *text, const char *value) {
-  char *end;
-  long long number = strtoll(value, &end, 10);
-  char canonical[32];
-  snprintf(canonical, sizeof canonical, "%lld", number);
-  if (*value && !*end && strcmp(canonical, value) == 0) {
-    tg_text_add(text, "%s", value);
-  } else {
-    tg_json_string(text, value);
-  }
-}
 
 // Statics and fixed dims are part of the compile: readers see their values.
 static const tg_expr *resolve(struct meta *m, const tg_expr *e) {
@@ -69,13 +54,12 @@ static void put_workspaces(struct meta *m) {
   for (int i = 0; i < m->record->nparams; i++) {
     const tg_record_param *param = &m->record->params[i];
     if (param->kind != TG_WORKSPACE) continue;
-    tg_text_add(&m->text, m->text.data[m->text.size - 1] == '[' ? "{" : ",{");
-    tg_json_key(&m->text, "name");
-    tg_json_string(&m->text, param->name);
+    tg_json_comma(&m->text);
+    tg_text_add(&m->text, "{");
+    tg_json_put_string(&m->text, "name", param->name);
     tg_json_key(&m->text, "bytes");
     put_expr(m, bytes_expr(m->text.arena, param), param->name);
-    tg_json_key(&m->text, "init");
-    tg_json_string(&m->text, param->flags & TG_PARAM_ZERO ? "zero" : "none");
+    tg_json_put_string(&m->text, "init", param->flags & TG_PARAM_ZERO ? "zero" : "none");
     tg_text_add(&m->text, "}");
   }
   tg_text_add(&m->text, "]");
@@ -83,13 +67,11 @@ static void put_workspaces(struct meta *m) {
 
 static void put_arg(struct meta *m, const tg_record_arg *arg) {
   const tg_record_param *param = tg_record_param_find(m->record, arg->name);
-  tg_text_add(&m->text, m->text.data[m->text.size - 1] == '[' ? "{" : ",{");
-  tg_json_key(&m->text, "name");
-  tg_json_string(&m->text, arg->name);
-  tg_json_key(&m->text, "kind");
-  tg_json_string(&m->text, arg->kind == TG_ARG_POINTER ? "pointer" : "scalar");
-  tg_json_key(&m->text, "dtype");
-  tg_json_string(&m->text, tg_dtype_name(arg->kind == TG_ARG_POINTER && param ? param->dtype : arg->dtype));
+  tg_json_comma(&m->text);
+  tg_text_add(&m->text, "{");
+  tg_json_put_string(&m->text, "name", arg->name);
+  tg_json_put_string(&m->text, "kind", arg->kind == TG_ARG_POINTER ? "pointer" : "scalar");
+  tg_json_put_string(&m->text, "dtype", tg_dtype_name(arg->kind == TG_ARG_POINTER && param ? param->dtype : arg->dtype));
   if (arg->value) {
     tg_json_key(&m->text, "value");
     put_expr(m, arg->value, arg->name);
@@ -103,23 +85,21 @@ static void put_grid(struct meta *m, const tg_record_launch *launch) {
   for (int i = 0; i < 3; i++) {
     const tg_expr *axis = i < launch->naxes ? launch->grid[i] : tg_e_const(m->text.arena, 1);
     if (i == 2 && launch->naxes == 4) axis = tg_e_bin(m->text.arena, TG_EXPR_MUL, axis, launch->grid[3]); // three axes are all a reader has
-    if (i) tg_text_add(&m->text, ",");
+    tg_json_comma(&m->text);
     put_expr(m, axis, "a grid axis");
   }
   tg_text_add(&m->text, "]");
 }
 
 static void put_launch(struct meta *m, const tg_record_launch *launch) {
-  tg_text_add(&m->text, m->text.data[m->text.size - 1] == '[' ? "{" : ",{");
-  tg_json_key(&m->text, "entry");
-  tg_json_string(&m->text, launch->entry);
+  tg_json_comma(&m->text);
+  tg_text_add(&m->text, "{");
+  tg_json_put_string(&m->text, "entry", launch->entry);
   put_grid(m, launch);
   put_triple(&m->text, "block", launch->block);
   put_triple(&m->text, "cluster", launch->cluster);
-  tg_json_key(&m->text, "shared_bytes");
-  tg_text_add(&m->text, "%lld", (long long)launch->shared_bytes);
-  tg_json_key(&m->text, "static_shared_bytes");
-  tg_text_add(&m->text, "%lld", (long long)launch->static_shared_bytes);
+  tg_json_put_int(&m->text, "shared_bytes", launch->shared_bytes);
+  tg_json_put_int(&m->text, "static_shared_bytes", launch->static_shared_bytes);
   tg_json_key(&m->text, "args");
   tg_text_add(&m->text, "[");
   for (int i = 0; i < launch->nargs; i++) put_arg(m, &launch->args[i]);
@@ -134,36 +114,20 @@ char *tg_record_meta(tg_arena *arena, const tg_record *record, const tg_bindings
     m.dims = &dims;
   }
   tg_text_add(&m.text, "{");
-  tg_json_key(&m.text, "kernel");
-  tg_json_string(&m.text, record->kernel);
-  tg_json_key(&m.text, "target");
-  tg_json_string(&m.text, record->target);
-  tg_json_key(&m.text, "config");
-  tg_text_add(&m.text, "{");
-  for (int i = 0; i < record->config.n; i++) {
-    tg_json_key(&m.text, record->config.at[i].name);
-    put_value(&m.text, record->config.at[i].value);
-  }
-  tg_text_add(&m.text, "}");
-  tg_json_key(&m.text, "preconditions");
-  tg_text_add(&m.text, "[");
-  for (int i = 0; i < record->npreconditions; i++) {
-    if (i) tg_text_add(&m.text, ",");
-    tg_json_string(&m.text, record->preconditions[i]);
-  }
-  tg_text_add(&m.text, "]");
+  tg_json_put_string(&m.text, "kernel", record->kernel);
+  tg_json_put_string(&m.text, "target", record->target);
+  tg_json_put_bindings(&m.text, "config", record->config);
+  tg_json_put_strings(&m.text, "preconditions", record->npreconditions, record->preconditions);
   put_workspaces(&m);
   tg_json_key(&m.text, "launches");
   tg_text_add(&m.text, "[");
   for (int i = 0; i < record->nlaunches; i++) put_launch(&m, &record->launches[i]);
   tg_text_add(&m.text, "]");
   if (record->registers >= 0) {
-    tg_json_key(&m.text, "registers");
-    tg_text_add(&m.text, "%d", record->registers);
+    tg_json_put_int(&m.text, "registers", record->registers);
   }
   if (record->spilled_bytes >= 0) {
-    tg_json_key(&m.text, "spilled_bytes");
-    tg_text_add(&m.text, "%d", record->spilled_bytes);
+    tg_json_put_int(&m.text, "spilled_bytes", record->spilled_bytes);
   }
   tg_text_add(&m.text, "}");
   *size = m.text.size;

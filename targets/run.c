@@ -30,7 +30,6 @@ struct tg_launchable {
 };
 
 const tg_record *tg_launchable_record(const tg_launchable *launchable) { return launchable->record; }
-const tg_dims *tg_launchable_dims(const tg_launchable *launchable) { return &launchable->dims; }
 const char *tg_launchable_config_source(const tg_launchable *launchable) { return launchable->config_source; }
 double tg_launchable_compile_seconds(const tg_launchable *launchable) { return launchable->compile_seconds; }
 
@@ -70,10 +69,12 @@ static const char *parameter_list(const struct call *call) {
 static void check_scalar(struct call *call, const tg_record_param *param, const tg_argument *arg) {
   if (arg->array)
     tg_throw(call->ctx, TG_INVALID, "%s is a scalar of kernel '%s': give a number, not an array", param->name, call->signature->kernel);
-  if (!tg_dtype_is_float(param->dtype) && !(arg->number == rint(arg->number) && fabs(arg->number) <= 0x1p62)) {
-    tg_throw(call->ctx, TG_INVALID, "%s = %.17g, but kernel '%s' declares %s", param->name, arg->number, call->signature->kernel,
-             tg_dtype_name(param->dtype));
-  }
+  if (tg_dtype_is_float(param->dtype)) return;
+  // From 2^53 on a double may stand for the number that was meant and for its neighbours.
+  const double least = param->dtype == TG_I32 ? INT32_MIN : -0x1p53 + 1, most = param->dtype == TG_I32 ? INT32_MAX : 0x1p53 - 1;
+  if (arg->number == rint(arg->number) && arg->number >= least && arg->number <= most) return;
+  tg_throw(call->ctx, TG_INVALID, "%s = %.17g, but kernel '%s' declares %s: give a whole number from %.0f to %.0f", param->name,
+           arg->number, call->signature->kernel, tg_dtype_name(param->dtype), least, most);
 }
 
 // Every argument names a parameter, once; every input is there.
@@ -181,8 +182,8 @@ static tg_bindings choose_config(struct call *call) {
   if (tunes(call)) return call->options->settings;
   tg_bindings shape = dims_as_bindings(call);
   char *json = NULL;
-  tg_check_status(call->ctx, tg_config_lookup(call->ctx, call->source, call->device->name, &shape, &call->split.kernel, call->options->threads, &json,
-                                              &call->l->config_source));
+  tg_check_status(call->ctx, tg_config_lookup(call->ctx, call->source, call->device->name, &shape, &call->split.kernel,
+                                              call->options->threads, &json, &call->l->config_source));
   struct merge_call merge = {.call = call, .config = json ? cJSON_Parse(json) : NULL};
   tg_string_free(call->ctx, json);
   tg_status status = tg_protect(call->ctx, merge_body, &merge);

@@ -17,7 +17,6 @@ void tg_check_knobs(tg_context *ctx, const tg_kernel *kernel, const tg_family *f
 // Looks up a name in a list; NULL = absent.
 const char *tg_bindings_find(const tg_bindings *bindings, const char *name);
 void tg_check_status(tg_context *ctx, tg_status status); // rethrows what a public function reported
-double tg_seconds(void);                                 // CLOCK_MONOTONIC
 
 // Compiles a variant on first use; throws. The first whose preconditions hold for dims and tensors (NULL: aligned) is the one to launch.
 const tg_record *tg_artifact_variant(tg_artifact *artifact, int variant, tg_bytes *object);
@@ -29,7 +28,6 @@ void tg_check_indices(tg_context *ctx, tg_arena *arena, const tg_record *record,
 
 // Of a prepared launch, borrowed. `source`: "set", "database" or "default"; seconds: compiling, the cache included.
 const tg_record *tg_launchable_record(const tg_launchable *launchable);
-const tg_dims *tg_launchable_dims(const tg_launchable *launchable);
 const char *tg_launchable_config_source(const tg_launchable *launchable);
 double tg_launchable_compile_seconds(const tg_launchable *launchable);
 

@@ -1,6 +1,4 @@
 // Settings of a call: which belong to the kernel, which to the lowering, and whether they are allowed.
-#include <time.h>
-
 #include "targets/run.h"
 
 const char *tg_bindings_find(const tg_bindings *bindings, const char *name) {
@@ -14,12 +12,6 @@ void tg_check_status(tg_context *ctx, tg_status status) {
   if (status == TG_OK) return;
   ctx->status = status;
   tg_rethrow(ctx);
-}
-
-double tg_seconds(void) {
-  struct timespec t;
-  clock_gettime(CLOCK_MONOTONIC, &t);
-  return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
 static bool declares(const tg_kernel *kernel, const char *name) {
@@ -66,7 +58,7 @@ _Noreturn static void unknown(tg_context *ctx, const tg_kernel *kernel, const ch
 static void check_value(tg_context *ctx, const tg_knob *knob, const tg_binding *binding) {
   int64_t value = tg_binding_int(ctx, binding, "--set");
   tg_text text = {.arena = &ctx->arena};
-  for (int i = 0; i < knob->nvalues; i++) {
+  for (int i = 0; i < knob->nvalues + knob->nmore; i++) {
     if (knob->values[i] == value) return;
     tg_text_add(&text, "%s%lld", i ? ", " : "", (long long)knob->values[i]);
   }

@@ -11,6 +11,8 @@ typedef struct tg_family {
   const char *emitter;    // "llvm"
   const tg_lowering *lowering;
   const char *const *archs; // accepted after "name:", NULL-terminated; archs[0] = default
+  // Path of the program of others that makes "obj", NULL where it is not found; NULL: LLVM and lld do it all.
+  const char *(*tool)(tg_arena *arena);
 } tg_family;
 extern const tg_family *const tg_families[]; // NULL-terminated
 
@@ -26,7 +28,7 @@ extern const tg_finisher tg_finishers[]; // ends with family NULL
 // "cpu", "cpu:avx2", "nvptx:sm_80", "a100": the machine and its family. Throws TG_INVALID listing what exists.
 const tg_machine *tg_target_find(tg_context *ctx, const char *target, const tg_family **family);
 bool tg_target_known(const char *target); // "cpu" or "cpu:avx2", by family and arch alone
-// The host's own description: best instruction set it has, caches, cores. No LLVM needed.
+// The host's own description: the best level that it has. No LLVM needed.
 const tg_machine *tg_machine_host(tg_context *ctx);
 
 // ---- the serialisable boundary (targets/compile.c)
@@ -48,17 +50,21 @@ typedef struct tg_product { // reply
 } tg_product;
 // Parses, runs the tile passes, lowers, emits: the whole compile, in this process. Lives in the helper and in programs that link LLVM.
 void tg_compile_here(tg_context *ctx, const tg_job *job, tg_arena *arena, tg_product *out);
-// The same through the cache, then the warm helper process (spawned on first use, time and memory limits, restarted after a crash).
-void tg_compile_job(tg_context *ctx, const tg_job *job, bool in_process, bool no_cache, tg_arena *arena, tg_product *out);
+// The same through the cache, then by the function of tg_compile_with if there is one, else by the warm helper process (spawned on first
+// use, time and memory limits, restarted after a crash).
+void tg_compile_job(tg_context *ctx, const tg_job *job, bool no_cache, tg_arena *arena, tg_product *out);
 // From now on the context compiles by this function, in this process; the core itself links no compiler. Throws TG_NO_MEMORY.
 typedef void tg_compile_fn(tg_context *ctx, const tg_job *job, tg_arena *arena, tg_product *out);
 void tg_compile_with(tg_context *ctx, tg_compile_fn *compile);
+// Of what compiles for the family here, as the cache's keys have it: another number after a rebuild or an upgrade. family: NULL = host
+// alone.
+uint64_t tg_compiler_identity(tg_context *ctx, const tg_family *family, tg_arena *arena);
 
 struct tg_artifact {
   tg_context *ctx;
   tg_arena arena;
   tg_job job; // ir, target, settings, statics; `want` and `variant` vary
-  bool in_process, no_cache;
+  bool no_cache;
   int nvariants;
   int shown;   // variant that tg_artifact_emit shows: the last, which serves every call, unless `--set variant=N` names another
   bool pinned; // it does: launches take it too
@@ -75,7 +81,7 @@ struct tg_artifact {
 // fired.
 typedef struct tg_cpu_hooks {
   void *user;
-  void (*print)(void *user, const char *text, int n, const double *values);
+  void (*print)(void *user, const char *text, const char *types, const uint64_t *slots); // of debug_print; slots: see tg_print_value
 } tg_cpu_hooks;
 typedef const char *tg_cpu_entry(const uint64_t *args, const int64_t *grid, int64_t first, int64_t last, void *scratch,
                                  const tg_cpu_hooks *hooks);
@@ -86,8 +92,8 @@ struct tg_device {
   tg_context *ctx;
   const tg_driver *driver;
   const char *name; // "cpu"
-  const char
-      *target; // what to compile for; NULL: the device takes tile IR itself (its `object` is .tile text, its launches have no entries)
+  // What to compile for; NULL: the device takes tile IR itself (its `object` is .tile text, its launches have no entries).
+  const char *target;
   void *state;
 };
 struct tg_driver {

@@ -3,7 +3,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
-#include <time.h>
 #include <unistd.h>
 
 // ---- frames
@@ -12,9 +11,7 @@ static tg_wire_status wait_for(int fd, short events, double deadline) {
   for (;;) {
     int timeout = -1;
     if (deadline > 0) {
-      struct timespec now;
-      clock_gettime(CLOCK_MONOTONIC, &now);
-      const double left = deadline - ((double)now.tv_sec + 1e-9 * (double)now.tv_nsec);
+      const double left = deadline - tg_seconds();
       if (left <= 0) return TG_WIRE_TIMEOUT;
       timeout = left > 3600 ? 3600 * 1000 : (int)(left * 1000) + 1;
     }

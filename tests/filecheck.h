@@ -113,7 +113,8 @@ static inline void filecheck_compare(const char *name, const char *source, size_
     nforbidden = 0;
   }
   while (ok && nforbidden && filecheck_next_line(&at, end, &got)) {
-    for (int i = 0; i < nforbidden; i++) CHECKF(!filecheck_contains(got, forbidden[i]), "%s: CHECK-NOT: %s\n%s", name, forbidden[i], output);
+    for (int i = 0; i < nforbidden; i++)
+      CHECKF(!filecheck_contains(got, forbidden[i]), "%s: CHECK-NOT: %s\n%s", name, forbidden[i], output);
   }
   for (int i = 0; i < nforbidden; i++) free(forbidden[i]);
   CHECKF(checks > 0, "%s checks nothing", name);

@@ -30,8 +30,8 @@ typedef struct oracle_random {
 uint64_t oracle_next(oracle_random *random);
 double oracle_uniform(oracle_random *random); // [0, 1)
 double oracle_normal(oracle_random *random);
-void oracle_fill(oracle_format format, oracle_random *random, int64_t n, double scale,
-                 void *data);                                            // normal, rounded to the format; never NaN
+// Normal, rounded to the format; never NaN.
+void oracle_fill(oracle_format format, oracle_random *random, int64_t n, double scale, void *data);
 void oracle_fill_codes(oracle_random *random, int64_t n, uint8_t *data); // e4m3, every finite code alike
 void oracle_fill_scales(oracle_random *random, int64_t n, float *data);  // positive, 2^-4 ... 2^2
 #endif

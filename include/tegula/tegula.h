@@ -18,7 +18,7 @@
 extern "C" {
 #endif
 
-#define TG_VERSION "0.1.0"
+#define TG_VERSION  "0.1.0"
 #define TG_MAX_RANK 4 /* of tiles and views */
 
 /* ---- status, context --------------------------------------------------------------------------------------------- */
@@ -54,8 +54,8 @@ void tg_log(tg_context *ctx, tg_log_level level, const char *format, ...) __attr
 /* Records a failure on the context and returns `status`; for bindings that find errors of their own. */
 tg_status tg_error(tg_context *ctx, tg_status status, const char *format, ...) __attribute__((format(printf, 3, 4)));
 
-/* For language bindings: where kernels/ and lua/ lie, the context's allocator (realloc-like, NULL when out of memory, size 0 frees), and one
- * pointer of the binding's own, which `release` gets when the context goes. */
+/* For language bindings: where kernels/ and lua/ lie, the context's allocator (realloc-like, NULL when out of memory, size 0 frees), and
+ * one pointer of the binding's own, which `release` gets when the context goes. */
 const char *tg_context_root(const tg_context *ctx);
 void *tg_context_allocate(tg_context *ctx, void *ptr, size_t size);
 void tg_context_bind(tg_context *ctx, void *state, void (*release)(tg_context *ctx, void *state));
@@ -63,7 +63,7 @@ void *tg_context_binding(const tg_context *ctx); /* NULL before the first bind *
 
 /* ---- dtypes ------------------------------------------------------------------------------------------------------ */
 
-typedef int tg_dtype; /* a row of ir/dtypes.def; -1 = none */
+typedef int tg_dtype;                     /* a row of ir/dtypes.def; -1 = none */
 tg_dtype tg_dtype_find(const char *name); /* -1 if unknown */
 int tg_dtype_count(void);
 const char *tg_dtype_name(tg_dtype dtype);
@@ -120,7 +120,17 @@ const tg_op_info *tg_opcode_info(int opcode);
 
 /* ---- launch-time expressions: + - * ceildiv floordiv min max over dims and statics -------------------------------- */
 
-typedef enum tg_expr_op { TG_EXPR_CONST, TG_EXPR_SYM, TG_EXPR_ADD, TG_EXPR_SUB, TG_EXPR_MUL, TG_EXPR_CEILDIV, TG_EXPR_FLOORDIV, TG_EXPR_MIN, TG_EXPR_MAX } tg_expr_op;
+typedef enum tg_expr_op {
+  TG_EXPR_CONST,
+  TG_EXPR_SYM,
+  TG_EXPR_ADD,
+  TG_EXPR_SUB,
+  TG_EXPR_MUL,
+  TG_EXPR_CEILDIV,
+  TG_EXPR_FLOORDIV,
+  TG_EXPR_MIN,
+  TG_EXPR_MAX
+} tg_expr_op;
 tg_status tg_expr_const(tg_kernel *kernel, int64_t value, const tg_expr **out);
 tg_status tg_expr_sym(tg_kernel *kernel, const char *name, const tg_expr **out); /* a declared dim or static */
 tg_status tg_expr_binary(tg_kernel *kernel, tg_expr_op op, const tg_expr *a, const tg_expr *b, const tg_expr **out); /* folds constants */
@@ -133,9 +143,9 @@ size_t tg_expr_print(const tg_expr *e, char *buffer, size_t size);
 typedef enum tg_param_kind { TG_INPUT, TG_OUTPUT, TG_INOUT, TG_WORKSPACE, TG_SCALAR_PARAM } tg_param_kind;
 enum {
   TG_PARAM_OPTIONAL = 1,
-  TG_PARAM_ZERO = 2,   /* workspace zeroed before the first launch */
-  TG_PARAM_PACKED = 4, /* weights in the layout of pack_weights: see `packed` */
-  TG_PARAM_INDEX = 8,  /* integer input whose elements are 0 ... below-1 */
+  TG_PARAM_ZERO = 2,    /* workspace zeroed before the first launch */
+  TG_PARAM_PACKED = 4,  /* weights in the layout of pack_weights: see `packed` */
+  TG_PARAM_INDEX = 8,   /* integer input whose elements are 0 ... below-1 */
   TG_PARAM_OFFSETS = 16 /* integer input of one axis whose elements never decrease and are 0 ... below */
 };
 
@@ -147,7 +157,7 @@ typedef struct tg_param {
   unsigned flags;
   const tg_expr *dims[TG_MAX_RANK];
   const tg_expr *packed[2]; /* TG_PARAM_PACKED: the logical N and K, read from the buffer's header */
-  const tg_expr *below;     /* TG_PARAM_INDEX, TG_PARAM_OFFSETS: kernels stay in bounds on any content; tg_run_options.check_indices looks */
+  const tg_expr *below; /* TG_PARAM_INDEX, TG_PARAM_OFFSETS: kernels stay in bounds on any content; tg_run_options.check_indices looks */
   tg_loc loc;
 } tg_param;
 
@@ -157,7 +167,7 @@ typedef struct tg_setting {
   const char *name;
   tg_setting_kind kind;
   const char *value, *fallback;
-  int nallowed;               /* 0 = any (options only) */
+  int nallowed; /* 0 = any (options only) */
   const char *const *allowed;
 } tg_setting;
 
@@ -178,7 +188,8 @@ int tg_kernel_symbols(const tg_kernel *kernel, const char *const **names); /* di
 tg_status tg_launch_begin(tg_kernel *kernel, int naxes, const tg_expr *const *grid, tg_loc loc);
 tg_status tg_launch_end(tg_kernel *kernel, tg_loc loc);
 /* Appends an op to the open region; result types are inferred and checked. *out is borrowed from the kernel. */
-tg_status tg_emit(tg_kernel *kernel, int opcode, int n, tg_value *const *operands, int nattrs, const tg_attr *attrs, tg_loc loc, tg_op **out);
+tg_status tg_emit(tg_kernel *kernel, int opcode, int n, tg_value *const *operands, int nattrs, const tg_attr *attrs, tg_loc loc,
+                  tg_op **out);
 int tg_op_results(const tg_op *op, tg_value *const **out);
 /* Regions of for, if, while: begin, emit the body, end with the yielded values (this appends `yield`). */
 tg_status tg_region_begin(tg_kernel *kernel, tg_op *op, int index, int *nargs, tg_value *const **args);
@@ -214,6 +225,10 @@ tg_status tg_source_trace(tg_source *source, const tg_bindings *settings, const 
 tg_status tg_library(tg_context *ctx, int *n, const char *const **names);
 /* Runs a Lua script with `tegula` loaded; arguments as in `arg`. */
 tg_status tg_script_run(tg_context *ctx, const char *file, int nargs, const char *const *args);
+/* Ends the script that tg_script_run is running in this context; may be called in a signal handler of the thread that runs it. NULL: the
+ * script ends at its next Lua instruction, with TG_FAILED and "interrupted at FILE:LINE". Else the script waits for a call that cannot be
+ * ended (a run, a tuning) at this FILE:LINE, borrowed, and it is for the caller to end the process; "?" when no script runs. */
+const char *tg_script_interrupt(tg_context *ctx);
 
 /* ---- targets, machines, compiling ----------------------------------------------------------------------------------- */
 
@@ -232,19 +247,18 @@ typedef struct tg_machine_info {
     const char *unit, *source;
   } *figures;
 } tg_machine_info;
-int tg_machines(tg_context *ctx, const tg_machine_info **out);        /* borrowed */
-tg_status tg_machine_load(tg_context *ctx, const char *file);         /* adds a user's own description */
+int tg_machines(tg_context *ctx, const tg_machine_info **out); /* borrowed */
+tg_status tg_machine_load(tg_context *ctx, const char *file);  /* adds a user's own description */
 
 typedef struct tg_artifact tg_artifact; /* bytes + launch record + report */
 typedef struct tg_compile_options {
-  const char *target;        /* "cpu", "cpu:avx2", "nvptx:sm_80", a machine's name */
-  tg_bindings settings;      /* options, meta-parameters, and the lowering's own parameters */
-  tg_bindings statics;       /* --fix and statics: part of the kernel's identity */
-  bool in_process;           /* no helper process: an error unless tg_embed_llvm was called */
+  const char *target;   /* "cpu", "cpu:avx2", "nvptx:sm_80", a machine's name */
+  tg_bindings settings; /* options, meta-parameters, and the lowering's own parameters */
+  tg_bindings statics;  /* --fix and statics: part of the kernel's identity */
   bool no_cache;
 } tg_compile_options;
-/* In the library tegula_llvm alone: the context compiles in this process from now on, which saves the helper and its limits: what LLVM cannot select
- * ends the program. For those who embed. */
+/* In the library tegula_llvm alone: the context compiles in this process from now on, which saves the helper and its limits: what LLVM
+ * cannot select ends the program. For those who embed. */
 tg_status tg_embed_llvm(tg_context *ctx);
 tg_status tg_compile(tg_context *ctx, tg_source *source, const tg_compile_options *options, tg_artifact **out);
 /* The same for IR that is already traced. */
@@ -267,8 +281,8 @@ void tg_array_free(tg_context *ctx, tg_array *array);
 /* `dtype` says how to read raw bit patterns (|u1, <u2, void descriptors); -1 takes the file's own numeric type. */
 tg_status tg_npy_read(tg_context *ctx, const char *file, tg_dtype dtype, tg_array **out);
 tg_status tg_npy_write(tg_context *ctx, const char *file, const tg_array *array); /* whole or not at all */
-double tg_array_get(const tg_array *array, int64_t flat);            /* element as a double; i64 beyond 2^53 rounds */
-void tg_array_set(tg_array *array, int64_t flat, double value);      /* to nearest even, saturating where there is no Inf */
+double tg_array_get(const tg_array *array, int64_t flat);                         /* element as a double; i64 beyond 2^53 rounds */
+void tg_array_set(tg_array *array, int64_t flat, double value);                   /* to nearest even, saturating where there is no Inf */
 
 /* ---- devices and execution ----------------------------------------------------------------------------------------------- */
 
@@ -285,8 +299,8 @@ void tg_device_close(tg_device *device);
 
 typedef struct tg_argument {
   const char *name;
-  tg_array *array;  /* tensors: read for inputs, written for outputs; NULL = optional output dropped */
-  double number;    /* scalars */
+  tg_array *array; /* tensors: read for inputs, written for outputs; NULL = optional output dropped */
+  double number;   /* scalars; of an integer dtype a whole number that it holds, below 2^53 in magnitude */
 } tg_argument;
 
 typedef struct tg_run_options {
@@ -302,9 +316,11 @@ tg_status tg_run(tg_device *device, tg_source *source, const tg_run_options *opt
 
 /* A kernel compiled, bound to buffers on the device, ready to be launched many times. */
 typedef struct tg_launchable tg_launchable;
-tg_status tg_prepare(tg_device *device, tg_source *source, const tg_run_options *options, int nargs, const tg_argument *args, tg_launchable **out);
-tg_status tg_launchable_run(tg_launchable *launchable, int repeat, double *seconds); /* wall seconds of each run when not NULL: `repeat` of them */
-tg_status tg_launchable_fetch(tg_launchable *launchable);                                /* copies outputs back into the arguments' arrays */
+tg_status tg_prepare(tg_device *device, tg_source *source, const tg_run_options *options, int nargs, const tg_argument *args,
+                     tg_launchable **out);
+/* seconds: wall seconds of each run when not NULL, `repeat` of them. */
+tg_status tg_launchable_run(tg_launchable *launchable, int repeat, double *seconds);
+tg_status tg_launchable_fetch(tg_launchable *launchable); /* copies outputs back into the arguments' arrays */
 void tg_launchable_free(tg_launchable *launchable);
 
 /* ---- bench, tune, check: results are JSON documents in the schemas of docs/cli.md ------------------------------------------- */
@@ -328,12 +344,22 @@ typedef struct tg_tune_options {
 } tg_tune_options;
 tg_status tg_tune(tg_context *ctx, tg_source *source, const tg_tune_options *options, char **json);
 
-/* Config for a kernel under the options among `settings` (NULL = defaults), device and shape from the databases, as a JSON object of meta-parameters
- * and knobs, for so many host threads (0 = all): *source_name is "database", or "default" with an empty object. Caller frees *settings_json with tg_string_free. */
-tg_status tg_config_lookup(tg_context *ctx, tg_source *source, const char *device, const tg_bindings *shape, const tg_bindings *settings, int threads,
-                           char **settings_json, const char **source_name);
+/* Config for a kernel under the options among `settings` (NULL = defaults), device and shape from the databases, as a JSON object of
+ * meta-parameters and knobs, for so many host threads (0 = all): *source_name is "database", or "default" with an empty object. Caller
+ * frees *settings_json with tg_string_free. */
+tg_status tg_config_lookup(tg_context *ctx, tg_source *source, const char *device, const tg_bindings *shape, const tg_bindings *settings,
+                           int threads, char **settings_json, const char **source_name);
 
-tg_status tg_check(tg_context *ctx, const char *device, const char *target, void (*report)(void *user, const char *line, bool ok), void *user);
+/* Conformance: `device` runs every library kernel over awkward shapes and is compared with the interpreter, or every library kernel is
+ * compiled for `target` (one of the two, the other NULL). `report` (may be NULL) gets a line for each case, borrowed during the call.
+ * TG_FAILED when any case failed; TG_INVALID when the device or target does not exist. */
+typedef enum tg_verdict {
+  TG_VERDICT_OK,
+  TG_VERDICT_SKIP, /* the target has no room for this value of a meta-parameter and says so: neither right nor wrong */
+  TG_VERDICT_FAIL
+} tg_verdict;
+tg_status tg_check(tg_context *ctx, const char *device, const char *target,
+                   void (*report)(void *user, const char *line, tg_verdict verdict), void *user);
 void tg_string_free(tg_context *ctx, char *string);
 
 #ifdef __cplusplus

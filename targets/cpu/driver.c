@@ -248,11 +248,16 @@ typedef struct sweep { // one launch over its blocks
   _Atomic(const char *) trap;
 } sweep;
 
-static void print(void *user, const char *text, int n, const double *values) {
+static void print(void *user, const char *text, const char *types, const uint64_t *slots) {
   sweep *s = user;
-  char line[1024];
-  int used = snprintf(line, sizeof line, "%s", text);
-  for (int i = 0; i < n && used < (int)sizeof line; i++) used += snprintf(line + used, sizeof line - (size_t)used, " %.9g", values[i]);
+  char line[2048];
+  size_t used = (size_t)snprintf(line, sizeof line, "%s", text);
+  if (used >= sizeof line) used = sizeof line - 1;
+  const char *end = types + strlen(types);
+  for (tg_type type; types < end && tg_type_parse(&types, end, &type); types += types < end ? 2 : 0) { // ", "
+    used = tg_print_value(line, used, sizeof line, type, slots);
+    slots += tg_printed_slots(type);
+  }
 #pragma omp critical(tegula_print)
   tg_log(s->ctx, TG_LOG_INFO, "%s", line);
 }

@@ -151,10 +151,22 @@ static tg_bytes link_object(tg_context *ctx, const tg_kernel *lane, tg_bytes obj
 
 // ---- the whole
 
+typedef struct taken {
+  tg_arena *arena;
+  const char *message, *copy;
+} taken;
+
+static void take_body(void *arg) {
+  taken *t = arg;
+  t->copy = tg_arena_strdup(t->arena, t->message);
+}
+
 static const char *take_message(tg_arena *arena, char *message) {
-  const char *copy = tg_arena_strdup(arena, message);
+  taken t = {.arena = arena, .message = message};
+  const tg_status status = tg_protect(arena->ctx, take_body, &t);
   LLVMDisposeMessage(message);
-  return copy;
+  if (status) tg_rethrow(arena->ctx);
+  return t.copy;
 }
 
 tg_bytes tg_finish_cpu(tg_kernel *lane, const tg_machine *machine, const char *want, tg_arena *arena, tg_record *record) {

@@ -1,18 +1,10 @@
 return {
   name = "cpu-avx512bf16",
   target = "cpu:avx512bf16",
-  arch = "x86-64-v4",
+  like = "cpu-avx512",
   features = "+avx512bf16,+avx512vnni",
   doc = "x86-64-v4 with AVX512_BF16 (Intel Cooper Lake and Sapphire Rapids, AMD Zen 4 onwards)",
   figures = {
-    vector_bits = { 512, source = "System V ABI, AMD64 supplement: level x86-64-v4 has AVX512F" },
-    vector_registers = { 32, source = "Intel 64 and IA-32 Architectures Software Developer's Manual, volume 1: ZMM0-ZMM31" },
-    micro_rows = { 14, source = "32 registers hold 14 x 32 accumulators of f32 (28), a row of B (2) and broadcasts of A (2)" },
-    micro_lanes = { 32, source = "32 registers hold 14 x 32 accumulators of f32 (28), a row of B (2) and broadcasts of A (2)" },
-    fma = { 1, source = "System V ABI, AMD64 supplement: level x86-64-v3 has FMA" },
-    f16c = { 1, source = "System V ABI, AMD64 supplement: level x86-64-v3 has F16C" },
     bf16_dot = { 1, source = "Intel Architecture Instruction Set Extensions Programming Reference: VDPBF16PS, CPUID.(7,1):EAX[5]" },
-    l1_bytes = { 32768, source = "Intel 64 and IA-32 Architectures Optimization Reference Manual: 32 KiB on Skylake Server, no less since" },
-    l2_bytes = { 1048576, source = "Intel 64 and IA-32 Architectures Optimization Reference Manual: 1 MiB on Skylake Server, no less since" },
   },
 }

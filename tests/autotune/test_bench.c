@@ -153,9 +153,10 @@ static void expect_config(tg_source *source, tg_bindings shape, tg_bindings sett
 static void test_threads(tg_source *source, tg_bindings shape, const char *bm) {
   char command[400];
   const char *other = strcmp(bm, "256") ? "256" : "192";
-  snprintf(command, sizeof command,
-           "tail -n 1 %s/tuning.jsonl | sed 's/\"BM\":%s/\"BM\":%s/; s/\"threads\":1,/\"threads\":7,/; s/\"seconds\":/&1/' >> %s/tuning.jsonl",
-           directory, bm, other, directory);
+  snprintf(
+      command, sizeof command,
+      "tail -n 1 %s/tuning.jsonl | sed 's/\"BM\":%s/\"BM\":%s/; s/\"threads\":1,/\"threads\":7,/; s/\"seconds\":/&1/' >> %s/tuning.jsonl",
+      directory, bm, other, directory);
   CHECK(system(command) == 0);
   expect_for(source, shape, (tg_bindings){0}, 7, "BM", other);
   expect_for(source, shape, (tg_bindings){0}, 1, "BM", bm);
@@ -180,7 +181,7 @@ static void test_tune(void) {
   CHECK_STR(string(json, "strategy"), "exhaustive");
   CHECK(number(json, "seed") == 0 && number(cJSON_GetObjectItemCaseSensitive(json, "shape"), "K") == 144);
   const cJSON *evaluated = cJSON_GetObjectItemCaseSensitive(json, "evaluated"), *item;
-  CHECKF(cJSON_GetArraySize(evaluated) == 10, "%d", cJSON_GetArraySize(evaluated)); // the values of BM
+  CHECKF(cJSON_GetArraySize(evaluated) == 12, "%d", cJSON_GetArraySize(evaluated)); // the values of BM
   cJSON_ArrayForEach(item, evaluated) {
     CHECKF(cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(item, "ok")), "%s", cJSON_PrintUnformatted(item));
     CHECK(number(item, "seconds") > 0 && number(cJSON_GetObjectItemCaseSensitive(item, "config"), "BN") == 32);
@@ -208,7 +209,7 @@ static void test_gate_in(tg_arena *arena, const char *kernel, tg_bindings shape,
   tg_source *source;
   tg_subject subject;
   tg_inputs inputs;
-  tg_device *device;
+  tg_device *device = NULL;
   tg_reference reference;
   CHECK(tg_source_load(ctx, kernel, &source) == TG_OK && tg_device_open(ctx, "interp", &device) == TG_OK);
   tg_subject_make(ctx, arena, source, &(tg_request){.device = "interp", .shape = shape}, &subject);
@@ -245,12 +246,39 @@ static void test_gate(tg_arena *arena) {
   test_gate_in(arena, "quantize_rows", list(at, "MK", (const char *const[]){"3", "200"}), "S", 5, 1.001);
 }
 
+// With blocks of 64 rows, 1023 rows end in a block whose first row is 960: where such blocks start is sampled, not only the last row.
+static void test_gate_samples(tg_arena *arena) {
+  tg_source *source;
+  tg_subject subject;
+  tg_inputs inputs;
+  tg_device *device = NULL;
+  tg_reference reference;
+  tg_binding at[8];
+  tg_bindings shape = list(at, "MNK", (const char *const[]){"1023", "32", "4096"});
+  CHECK(tg_source_load(ctx, "gemm_f32", &source) == TG_OK && tg_device_open(ctx, "interp", &device) == TG_OK);
+  tg_subject_make(ctx, arena, source, &(tg_request){.device = "interp", .shape = shape}, &subject);
+  tg_inputs_make(ctx, arena, &subject, device, 5, &inputs);
+  tg_reference_map(ctx, arena, tg_reference_make(ctx, arena, &subject, &inputs, 5), &inputs, &reference);
+  const uint32_t *values = reference.at[0].values;
+  int covered = 0;
+  for (int row = 0; row < 1023; row++) covered += values[row * 32] != 0xffffffffu;
+  CHECKF(covered < 700, "%d rows are covered: not a sample", covered);
+  for (int rows = 1; rows <= 512; rows = rows & (rows - 1) ? rows / 3 * 4 : rows == 1 ? 2 : rows / 2 * 3) {
+    int first = 1022 / rows * rows;
+    CHECKF(values[first * 32] != 0xffffffffu, "row %d, where blocks of %d rows start last, is not covered", first, rows);
+  }
+  tg_reference_unmap(&reference);
+  tg_inputs_free(ctx, &inputs);
+  tg_device_close(device);
+  tg_source_free(source);
+}
+
 // The same seed gives the same inputs; values are what the dtypes can compute with.
 static void test_inputs(tg_arena *arena) {
   tg_source *source;
   tg_subject subject;
   tg_inputs first, second, other;
-  tg_device *device;
+  tg_device *device = NULL;
   tg_binding at[8];
   CHECK(tg_source_load(ctx, "gemm_fp8", &source) == TG_OK && tg_device_open(ctx, "interp", &device) == TG_OK);
   tg_request request = {.device = "interp", .shape = list(at, "MNK", (const char *const[]){"64", "128", "256"})};
@@ -291,6 +319,7 @@ int main(int argc, char **argv) {
   test_mistakes();
   test_inputs(&arena);
   test_gate(&arena);
+  test_gate_samples(&arena);
   test_tune();
   tg_arena_free(&arena);
   tg_context_free(ctx);

@@ -2,8 +2,10 @@
 // memory, fail to compile and compute wrong numbers. Each costs itself alone; a run that is killed resumes.
 #include <fcntl.h>
 #include <math.h>
+#include <poll.h>
 #include <signal.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -16,6 +18,8 @@ typedef struct fake {
   tg_context *ctx;
   int x, y;
   const char *log; // names every config that is prepared
+  int times[64];   // that x = 9 was prepared, by y
+  int runs;        // since it was prepared
 } fake;
 
 static int value_of(tg_bindings config, const char *name) { return atoi(tg_binding_get(config, name)); }
@@ -38,6 +42,8 @@ static double fake_prepare(void *state, tg_bindings config) {
   fake *f = state;
   f->x = value_of(config, "x");
   f->y = value_of(config, "y");
+  f->runs = 0;
+  if (f->x == 9) f->times[f->y]++;
   if (f->log) {
     int fd = open(f->log, O_WRONLY | O_APPEND | O_CREAT, 0666);
     char line[32];
@@ -49,14 +55,42 @@ static double fake_prepare(void *state, tg_bindings config) {
   return 0.25;
 }
 
+// Some candidates leave a process behind that would live on; it holds a pipe open and says so by one byte.
+static void leave_child(const fake *f) {
+  char path[160];
+  snprintf(path, sizeof path, "%s/children", f->ctx->config.cache_dir);
+  int fd = open(path, O_WRONLY);
+  CHECK(fd >= 0 && write(fd, "c", 1) == 1);
+  pid_t child = fork();
+  if (!child) {
+    if (f->y % 2) close(TG_MEASURE_FD); // with it open, the end of the measuring process does not close the connection
+    alarm(20);                          // whatever fails, it does not stay
+    for (;;) pause();
+  }
+  CHECK(child > 0);
+  close(fd);
+}
+
 static void fake_run(void *state, int repeat, double *seconds) {
   fake *f = state;
+  if (f->x == 8 && f->y >= 10) {
+    leave_child(f);
+    if (f->y <= 11) signal(SIGSEGV, SIG_DFL), raise(SIGSEGV);
+    if (f->y <= 13) _exit(9);
+    if (f->y <= 15)
+      for (;;) pause();
+  }
   if (f->x == 3 && f->y == 1) signal(SIGSEGV, SIG_DFL), raise(SIGSEGV);
   if (f->x == 3 && f->y == 2) _exit(5);
   if (f->x == 5 && f->y == 1)
     for (;;) pause();
   if (f->x == 6) raise(SIGKILL); // as the kernel does when memory runs out
   if (f->log) usleep(3000);
+  if (f->x == 9) { // fast in the search, slow when measured again; of y < 5 that takes all the time there is
+    if (f->times[f->y] > 1 && f->y < 5 && !f->runs++) usleep(600000);
+    for (int i = 0; i < repeat; i++) seconds[i] = f->times[f->y] > 1 ? 15.4e-3 : 1e-5 * (1 + 0.01 * f->y);
+    return;
+  }
   for (int i = 0; i < repeat; i++) seconds[i] = 1e-3 * (1 + abs(f->x - 4) + 0.3 * f->y);
 }
 
@@ -179,6 +213,56 @@ static void test_trials_and_seeds(tg_context *ctx, tg_arena *arena) {
   CHECK(!memcmp(order[0], order[1], sizeof order[0]));
 }
 
+// Load that comes up among the finalists: what is recorded is no slower than anything in the document, whether the time runs out while the
+// first of them is measured (y < 5) or all that there is room for turn slow (y >= 5).
+static void test_slow_finals(tg_context *ctx, tg_arena *arena) {
+  for (int first = 0; first <= 5; first += 5) {
+    tg_plan plan = plan_of(ctx, arena, "exhaustive");
+    plan.database = NULL;
+    plan.setup.reference_fd = -1;
+    plan.budget = first ? 0 : 0.5;
+    plan.patience = 5;
+    int n = first ? 30 : 5;
+    const char **ys = TG_NEWN(arena, const char *, n);
+    for (int i = 0; i < n; i++) ys[i] = tg_arena_printf(arena, "%d", first + i);
+    tg_axis axes[] = {{"x", 1, (const char *const[]){"9"}, 0}, {"y", n, ys, 0}};
+    plan.space = tg_space_make(ctx, arena, 2, axes, NULL, NULL);
+    tg_outcome out;
+    tg_plan_run(&plan, arena, &out);
+    CHECKF(out.n == n && out.best >= 0, "%d evaluated of %d", out.n, n);
+    double best = out.at[out.best].trial.seconds;
+    for (int i = 0; i < out.n; i++)
+      CHECKF(best <= 1.02 * out.at[i].trial.seconds, "y from %d: best %g, but config %d has %g", first, best, i, out.at[i].trial.seconds);
+    CHECKF(best < 2e-5, "y from %d: best %g", first, best);
+  }
+}
+
+// A run that neither measured the config in force nor beats its record leaves it in force: its own record is not a final one.
+static void test_standing(tg_context *ctx, tg_arena *arena) {
+  const struct {
+    int standing;
+    double to_beat;
+    bool final;
+  } cases[] = {{-1, 0, true}, {-1, 1e-9, false}, {-1, 1, true}, {0, 1e-9, true}};
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    tg_plan plan = plan_of(ctx, arena, "random");
+    plan.trials = 2;
+    plan.standing = cases[i].standing; // a failing config, when there is one
+    plan.to_beat = cases[i].to_beat;
+    plan.seeds = &plan.standing;
+    plan.nseeds = plan.standing >= 0;
+    unlink(database);
+    tg_outcome out;
+    tg_plan_run(&plan, arena, &out);
+    tg_db db;
+    tg_db_init(&db, ctx);
+    tg_db_read(&db, ctx, database);
+    CHECK(db.n > 0);
+    if (db.n) CHECKF(db.at[db.n - 1].final == cases[i].final, "case %d", (int)i);
+    tg_db_free(&db);
+  }
+}
+
 static void setup_refused(void *arg) {
   tg_plan *plan = arg;
   tg_outcome out;
@@ -194,6 +278,35 @@ static void test_start_failures(tg_context *ctx, tg_arena *arena) {
   plan.argv = missing;
   CHECK(tg_protect(ctx, setup_refused, &plan) == TG_FAILED);
   CHECKF(strstr(tg_error_message(ctx), "/nonexistent/tegula-worker"), "%s", tg_error_message(ctx));
+}
+
+// However a measuring process ends, what it started ends with it.
+static void test_children(tg_context *ctx, tg_arena *arena) {
+  static const char *const reasons[] = {"signal 11", "signal 11", "status 9", "status 9", "no result within", "no result within", "", ""};
+  char path[160], byte;
+  snprintf(path, sizeof path, "%s/children", directory);
+  CHECK(mkfifo(path, 0600) == 0);
+  for (int y = 10; y <= 17; y++) {
+    tg_plan plan = plan_of(ctx, arena, "random");
+    tg_binding config[] = {{"x", "8"}, {"y", tg_arena_printf(arena, "%d", y)}};
+    tg_pace pace = {.settle = 0.01, .limit = 0.5};
+    tg_trial trial;
+    tg_measurer m;
+    plan.setup.reference_fd = -1;
+    tg_measurer_init(&m, ctx, self, &plan.setup);
+    int fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+    CHECK(fd >= 0);
+    tg_measurer_run(&m, (tg_bindings){2, config}, &pace, &trial);
+    CHECK(trial.ok == (y >= 16));
+    CHECKF(strstr(trial.reason, reasons[y - 10]), "y=%d: %s", y, trial.reason);
+    tg_measurer_stop(&m);
+    int bytes = 0;
+    ssize_t n = -1;
+    while (poll(&(struct pollfd){.fd = fd, .events = POLLIN}, 1, 5000) == 1 && (n = read(fd, &byte, 1)) == 1) bytes++;
+    CHECKF(bytes > 0, "y=%d: no child was left", y);
+    CHECKF(n == 0, "y=%d: a child outlived its measuring process", y);
+    close(fd);
+  }
 }
 
 static int count_lines(const char *file) {
@@ -264,7 +377,10 @@ int main(int argc, char **argv) {
   tg_arena_init(&arena, ctx);
   test_every_fate(ctx, &arena);
   test_trials_and_seeds(ctx, &arena);
+  test_slow_finals(ctx, &arena);
+  test_standing(ctx, &arena);
   test_start_failures(ctx, &arena);
+  test_children(ctx, &arena);
   test_resume(ctx, &arena);
   tg_arena_free(&arena);
   tg_context_free(ctx);

@@ -95,7 +95,8 @@ static void test_lists(void) {
     cJSON_ArrayForEach(item, document) check_keys(item, lists[i], list_keys);
     cJSON_Delete(document);
   }
-  const char *const kernels[] = {"gemm_f32", "gemm_bf16", "gemm_fp8", "pack_weights", "quantize_rows", "quantize_blocks", "rmsnorm", "swiglu", "swiglu_quantize", NULL};
+  const char *const kernels[] = {"gemm_f32",        "gemm_bf16", "gemm_fp8", "pack_weights",    "quantize_rows",
+                                 "quantize_blocks", "rmsnorm",   "swiglu",   "swiglu_quantize", NULL};
   CHECK(call("kernels") == 0);
   for (int i = 0; kernels[i]; i++) CHECKF(strstr(out, kernels[i]), "no kernel %s", kernels[i]);
 }
@@ -128,7 +129,9 @@ static void check_product(tg_context *ctx, const tg_array *a, const tg_array *b,
 }
 
 static void test_exec(tg_context *ctx) {
-  tg_array *a = save(ctx, "a.npy", "f32", 2, 17, 29), *b = save(ctx, "b.npy", "f32", 2, 23, 29), *odd = save(ctx, "odd.npy", "f32", 2, 23, 28);
+  tg_array *a = save(ctx, "a.npy", "f32", 2, 17, 29), *b = save(ctx, "b.npy", "f32", 2, 23, 29),
+           *odd = save(ctx, "odd.npy", "f32", 2, 23, 28);
+  tg_array *x = save(ctx, "x.npy", "bf16", 2, 3, 8), *w = save(ctx, "w.npy", "bf16", 1, 8, 1);
   const char *const devices[] = {"interp", "cpu", NULL};
   for (int i = 0; devices[i]; i++) {
     char args[256];
@@ -144,8 +147,41 @@ static void test_exec(tg_context *ctx) {
   check_refused("exec gemm_f32 A=a.npy --out C=never.npy", "parameter B is missing");
   check_refused("exec gemm_f32 A=a.npy B=b.npy", "--out");
   check_refused("exec gemm_f32 A=a.npy B=b.npy --out C=c.npy --device gpu9", "gpu9");
+  check_refused("exec gemm_f32 A=a.npy A=a.npy B=b.npy --out C=never.npy", "A is given twice");
+  check_refused("exec rmsnorm X=x.npy W=w.npy eps=1 eps=2 --out O=never.npy", "eps is given twice");
   check_refused("exec gemm_f32 A=a.npy B=b.npy --out C=no/such/place.npy", "no/such/place.npy");
   tg_array_free(ctx, a), tg_array_free(ctx, b), tg_array_free(ctx, odd);
+  tg_array_free(ctx, x), tg_array_free(ctx, w);
+}
+
+// A letter of a shape that an option sets is one of --shape's, and must not contradict the option.
+static void test_option_letters(void) {
+  char path[128];
+  snprintf(path, sizeof path, "%s/letter.lua", directory);
+  FILE *f = fopen(path, "w");
+  CHECK(f != NULL);
+  if (!f) return;
+  fputs("local tg <const> = require 'tegula'\n"
+        "return tg.kernel('letter', function(k)\n"
+        "  local D, M = k.option('D', 64, 32, 64), k.dim 'M'\n"
+        "  local A, C = k.input('A', tg.f32, M, D), k.output('C', tg.f32, M, D)\n"
+        "  k.blocks(M:by(4), function(m) C[{m, tg.range(0, D)}] = A[{m, tg.range(0, D)}] end)\n"
+        "end)\n",
+        f);
+  fclose(f);
+  cJSON_Delete(check_json("compile letter.lua --target cpu --shape M=4,D=64 --emit meta"));
+  cJSON_Delete(check_json("compile letter.lua --target cpu --set D=32 --shape D=32,M=4 --emit meta"));
+  cJSON_Delete(check_json("bench letter.lua --shape M=4,D=64 --threads 1 --runs 1 --json"));
+  cJSON_Delete(check_json("bench letter.lua --shape M=04,D=064 --threads 1 --runs 1 --json")); // the number counts, not how it is written
+  check_refused("compile letter.lua --target cpu --shape M=4,D=32 --emit meta", "D=32 contradicts");
+  check_refused("bench letter.lua --shape M=4,D=32", "D=32 contradicts");
+  check_refused("compile letter.lua --target cpu --shape M=4,E=32 --emit meta", "no dim 'E'");
+  tg_context *ctx;
+  if (tg_context_new(NULL, &ctx)) return;
+  tg_array_free(ctx, save(ctx, "l.npy", "f32", 2, 5, 64));
+  tg_context_free(ctx);
+  CHECKF(call("exec letter.lua A=l.npy --shape M=5,D=64 --out C=m.npy") == 0, "%s", err);
+  check_refused("exec letter.lua A=l.npy --shape D=32 --out C=never.npy", "D=32 contradicts");
 }
 
 static void test_compile(void) {
@@ -184,7 +220,9 @@ static void test_compile(void) {
 }
 
 static void test_bench_and_tune(void) {
-  const char *const bench_keys[] = {"kernel", "device", "target", "shape", "config", "config_source", "threads", "runs", "seconds", "flops", "bytes", "gflops", "gbs", "peak_gflops", "stream_gbs", "packed", "pack_seconds", "compile_seconds", NULL};
+  const char *const bench_keys[] = {"kernel",     "device",  "target",       "shape",           "config", "config_source", "threads",
+                                    "runs",       "seconds", "flops",        "bytes",           "gflops", "gbs",           "peak_gflops",
+                                    "stream_gbs", "packed",  "pack_seconds", "compile_seconds", NULL};
   const char *args = "bench gemm_f32 --shape M=17,N=64,K=64 --threads 1 --json";
   cJSON *bench = check_json(args);
   check_keys(bench, args, bench_keys);
@@ -202,6 +240,31 @@ static void test_bench_and_tune(void) {
   cJSON_Delete(again);
 }
 
+// What a kernel prints comes by the log; an assert that does not hold ends the command with 1 and names its line. X begins with -0.75.
+static void test_debug_ops(tg_context *ctx) {
+  static const char kernel[] =
+      "local tg <const> = require \"tegula\"\nreturn tg.kernel(\"told\", function(k)\n"
+      "  local N, most = k.dim \"N\", k.option(\"most\", 1)\n  local X, Y = k.input(\"X\", tg.f32, N), k.output(\"Y\", tg.f32, N)\n"
+      "  k.blocks(N:by(4), function(n)\n    local x = X[{ n }]\n    tg.print(\"x\", x, n:first())\n"
+      "    tg.assert(x:lt(most), \"small\")\n    Y[{ n }] = x\n  end)\nend)\n";
+  char path[128];
+  snprintf(path, sizeof path, "%s/told.lua", directory);
+  FILE *f = fopen(path, "w");
+  fputs(kernel, f);
+  fclose(f);
+  tg_array_free(ctx, save(ctx, "told.npy", "f32", 1, 3, 0));
+  const char *const devices[] = {"cpu", "interp"};
+  for (int i = 0; i < 2; i++) {
+    char args[128];
+    snprintf(args, sizeof args, "exec told.lua --device %s X=told.npy --out Y=y.npy", devices[i]);
+    CHECKF(call(args) == 0, "%s", err);
+    CHECKF(strstr(err, "x f32[4] -0.75 0.125 -0.625 0 i64 0\n"), "%s", err);
+    strcat(args, " --set most=0");
+    CHECKF(call(args) == 1, "%s", err);
+    CHECKF(strstr(err, "tegula: error: ") && strstr(err, "told.lua:8: ") && strstr(err, "\"small\" does not hold"), "%s", err);
+  }
+}
+
 int main(void) {
   strcpy(directory, "/tmp/tegula-cli-XXXXXX");
   if (!mkdtemp(directory)) return 1;
@@ -215,6 +278,8 @@ int main(void) {
   test_help();
   test_lists();
   test_exec(ctx);
+  test_debug_ops(ctx);
+  test_option_letters();
   test_compile();
   test_bench_and_tune();
   tg_context_free(ctx);

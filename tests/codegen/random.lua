@@ -173,6 +173,31 @@ return tg.kernel("random", function(k)
     return tame(a[pick { "rsum", "rsum", "rmin", "rmax", "rminnum", "rmaxnum" }](a, axis))
   end
 
+  local function scan(pool)
+    local a = pick(pool)
+    if #a.shape == 0 then return a end
+    local kinds = { "and", "or", "xor" }
+    if a.dtype ~= "i1" then
+      if not arithmetic[a.dtype] then a = tame(to(a, "f32")) end
+      kinds = floats[a.dtype] and { "max", "min", "maxnum", "minnum", "sum" } or { "sum", "prod", "min", "max", "and", "or", "xor" }
+      if a.dtype == "bf16" or a.dtype == "f16" then kinds[#kinds] = nil end -- sums are rounded where they are stored
+    end
+    return tame(a:scan(below(#a.shape) + 1, { kind = pick(kinds), exclusive = chance(50), reverse = chance(50) }))
+  end
+
+  local function order(pool)
+    local a = pick(pool)
+    if #a.shape == 0 then return a end
+    if not arithmetic[a.dtype] then a = to(a, a.dtype == "i1" and "i32" or "f32") end
+    local axis = below(#a.shape) + 1
+    local n = a.shape[axis]
+    if n & (n - 1) ~= 0 or chance(30) then return a:argmax(axis) end
+    local b = like(pool, a)
+    local keys, carried = a:sort(axis, b:broadcast(a.shape), { descending = chance(50) })
+    pool[#pool + 1] = tame(keys)
+    return carried
+  end
+
   local function product(pool)
     local a, b = pick(pool), pick(pool)
     local function matrix(t)
@@ -286,7 +311,8 @@ return tg.kernel("random", function(k)
     return a
   end
 
-  local ops = { binary, binary, binary, unary, convert, convert, bits, choose, reshape, transpose, widen, halves, reduce, reduce, product, load, load, fold, when }
+  local ops = { binary, binary, binary, unary, convert, convert, bits, choose, reshape, transpose, widen, halves, reduce, reduce, scan, order, product,
+    load, load, fold, when }
   function grow(pool, count, depth)
     for _ = 1, count do
       local op = pick(ops)

@@ -22,7 +22,8 @@ static const sample samples[] = {
     {"attention", "BM=1", 3, 17, 0, 1e-4}, {"attention", "BM=4", 6, 16, 0, 1e-4},  {"dots", "", 37, 70, 83, 1e-4},
     {"dots", "BM=2", 3, 45, 40, 1e-4},     {"dots", "BM=48", 100, 200, 300, 1e-4}, {"dots", "BN=8", 16, 8, 16, 1e-4},
     {"scaled", "", 33, 130, 200, 1e-4},    {"scaled", "BM=4", 5, 70, 144, 1e-4},   {"scaled", "BN=32", 16, 64, 64, 1e-4},
-    {"pairs", "", 5, 32, 0, 1e-5},         {"pairs", "", 2, 20, 0, 1e-5},
+    {"pairs", "", 5, 32, 0, 1e-5},         {"pairs", "", 2, 20, 0, 1e-5},          {"codes", "", 7, 147, 203, 1e-4},
+    {"codes", "BM=1", 2, 64, 256, 1e-4},   {"codes", "BM=2", 3, 33, 40, 1e-4},
 };
 
 static tg_context *ctx;

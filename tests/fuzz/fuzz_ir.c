@@ -1,5 +1,5 @@
-// libFuzzer: any bytes as .tile or .lane text. What parses and verifies must print to text that parses to the same text, and must stay a valid
-// kernel through every pass.
+// libFuzzer: any bytes as .tile or .lane text. What parses and verifies must print to text that parses to the same text, and must stay a
+// valid kernel through every pass.
 #include <stdint.h>
 #include <stdlib.h>
 

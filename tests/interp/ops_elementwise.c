@@ -7,6 +7,7 @@ enum { MOST = 16 };
 static void store_as(const char *dtype, int i, double v, void *data) {
   if (!strcmp(dtype, "f32")) ((float *)data)[i] = (float)v;
   else if (!strcmp(dtype, "f64")) ((double *)data)[i] = v;
+  else if (!strcmp(dtype, "f16")) ((_Float16 *)data)[i] = (_Float16)v;
   else if (!strcmp(dtype, "i1")) ((uint8_t *)data)[i] = v != 0;
   else if (!strcmp(dtype, "i8")) ((int8_t *)data)[i] = (int8_t)v;
   else if (!strcmp(dtype, "i32")) ((int32_t *)data)[i] = (int32_t)v;
@@ -22,6 +23,7 @@ static void store_as(const char *dtype, int i, double v, void *data) {
 static double load_as(const char *dtype, int i, const void *data) {
   if (!strcmp(dtype, "f32")) return ((const float *)data)[i];
   if (!strcmp(dtype, "f64")) return ((const double *)data)[i];
+  if (!strcmp(dtype, "f16")) return (double)((const _Float16 *)data)[i];
   if (!strcmp(dtype, "i1")) return ((const uint8_t *)data)[i];
   if (!strcmp(dtype, "i8")) return ((const int8_t *)data)[i];
   if (!strcmp(dtype, "i32")) return ((const int32_t *)data)[i];
@@ -112,6 +114,11 @@ static void arithmetic(void) {
   B2("div", "i8", 2, V(-128, -127), V(-1, 2), V(-128, -64));
   op("fma", "f32", "f32", 3, V(2, 1 + 0x1p-12, inf), V(3, 1 + 0x1p-12, 0), V(4, -(1 + 0x1p-11), 1), V(10, 0x1p-24, nan_), 0);
   op("fma", "f64", "f64", 1, V(2), V(3), V(4), V(10), 0);
+  // the product lies in the middle of two numbers, the sum beside it, in an f32 in the middle again
+  op("fma", "f16", "f16", 4, V(1.5, -1.5, 1.5, 3), V(1 + 0x1p-10, 1 + 0x1p-10, 1 + 0x1p-10, inf), V(-0x1p-24, 0x1p-24, 0x1p-24, 1),
+     V(1.5 + 0x1p-10, -(1.5 + 0x1p-10), 1.5 + 0x1p-9, inf), 0);
+  op("fma", "bf16", "bf16", 5, V(1.5, 1.5, 1, 0x1p-100, 0x1p127), V(1.0078125, 1.0078125, 0x1p-8, 0x1p-20, 2),
+     V(-0x1p-40, 0x1p-40, 1.0078125, 0x1p-133, -0x1p127), V(1.5078125, 1.515625, 1.015625, 0x1p-120, 0x1p127), 0);
 }
 
 static void extremes(void) {

@@ -88,6 +88,12 @@ static void bounds(void) {
   snprintf(body, sizeof body, "%s%%v = load %%x, %%r : f32[4]\nstore %%y, %%q, %%v", shifted);
   RUN_BLOCKS(body, y);
   Y(3, 4, 5, NAN, NAN, NAN, NAN, NAN, NAN, NAN);
+  // a range of one index that lies beyond the end, from the last block on
+  RUN_BLOCKS("%six = const {type = i64, value = 6} : i64\n%t = add %s, %six : i64\n%q = range %t, %n {len = 1, align = 1} : range<1>\n"
+             "%v = load %x, %q {fill = 0x1p+3} : f32[1]\nstore %y, %q, %v",
+             y);
+  Y(NAN, NAN, NAN, NAN, NAN, NAN, 7, NAN, NAN, NAN);
+  CHECK(y[10] == 77);
   // masks
   RUN_BLOCKS("%v = load %x, %r : f32[4]\n%c = scalar {name = \"s\", type = f32} : f32\n%d = broadcast %c {shape = [4]} : f32[4]\n%k = gt "
              "%v, %d : i1[4]\n"
@@ -100,6 +106,54 @@ static void bounds(void) {
   const tg_interp_options only = {.nblocks = 1, .blocks = second, .only_launch = -1};
   CHECK(run_blocks("%v = load %x, %r : f32[4]\nstore %y, %r, %v", ten, y, &only) == TG_OK);
   Y(NAN, NAN, NAN, NAN, 5, 6, 7, 8, NAN, NAN);
+}
+
+// A reduction whose lanes run across the axis that ends: columns 3 of a 4 x 4 tile of a 4 x 3 tensor are 0, in the middle of a vector too.
+static void edge_within_vector(void) {
+  int32_t x[12], r[8];
+  for (int i = 0; i < 12; i++) x[i] = 1 << i;
+  const char *text = "kernel t tile {\ninput X : i32[4, 3]\noutput R : i32[1, 8]\nlaunch (1) {\n"
+                     "%x = param {name = \"X\", type = view<i32,2>} : view<i32,2>\n"
+                     "%r = param {name = \"R\", type = view<i32,2>} : view<i32,2>\n"
+                     "%z = const {type = i64, value = 0} : i64\n%one = const {type = i64, value = 1} : i64\n"
+                     "%four = const {type = i64, value = 4} : i64\n%eight = const {type = i64, value = 8} : i64\n"
+                     "%g = range %z, %four {len = 4, align = 4} : range<4>\n%v = load %x, %g, %g : i32[4x4]\n"
+                     "%w = reshape %v {shape = [2, 8]} : i32[2x8]\n%s = reduce %w {kind = \"sum\", axis = 0} : i32[1x8]\n"
+                     "%a = range %z, %one {len = 1, align = 1} : range<1>\n%b = range %z, %eight {len = 8, align = 8} : range<8>\n"
+                     "store %r, %a, %b, %s\n}\n}\n";
+  io tensors[2] = {{"X", "i32", 2, {4, 3}, x, false, NULL}, {"R", "i32", 2, {1, 8}, r, true, NULL}};
+  if (!has_run(run_text(2, tensors, text), text)) return;
+  const int32_t want[8] = {1 + 64, 2 + 128, 4 + 256, 0, 8 + 512, 16 + 1024, 32 + 2048, 0};
+  for (int i = 0; i < 8; i++) CHECKF(r[i] == want[i], "element %d: %d, want %d", i, r[i], want[i]);
+}
+
+// What a loop writes is read anew on every trip, masked or not.
+static void rewritten(void) {
+  float y[11];
+  const char *loop = "%zero = const {type = i64, value = 0} : i64\n%one = const {type = f32[4], value = 0x1p+0} : f32[4]\n"
+                     "store %y, %r, %one\nfor %zero, %four {step = 1} (%i : i64) {\n";
+  char body[1024];
+  snprintf(body, sizeof body, "%s%%v = load %%y, %%r : f32[4]\n%%d = add %%v, %%v : f32[4]\nstore %%y, %%r, %%d\nyield\n}", loop);
+  RUN_BLOCKS(body, y);
+  Y(16, 16, 16, 16, 16, 16, 16, 16, 16, 16);
+  // twice on a trip
+  snprintf(body, sizeof body,
+           "%s%%v = load %%y, %%r : f32[4]\n%%d = add %%v, %%one : f32[4]\nstore %%y, %%r, %%d\n%%w = load %%y, %%r : f32[4]\n"
+           "%%e = mul %%w, %%w : f32[4]\nstore %%y, %%r, %%e\nyield\n}",
+           loop);
+  RUN_BLOCKS(body, y);
+  Y(458329, 458329, 458329, 458329, 458329, 458329, 458329, 458329, 458329, 458329);
+  // the same where every extent is known, so that no address changes from trip to trip
+  int32_t r[8];
+  const char *text = "kernel t tile {\noutput R : i32[8]\nlaunch (1) {\n%r = param {name = \"R\", type = view<i32,1>} : view<i32,1>\n"
+                     "%z = const {type = i64, value = 0} : i64\n%eight = const {type = i64, value = 8} : i64\n"
+                     "%four = const {type = i64, value = 4} : i64\n%one = const {type = i32[8], value = 1} : i32[8]\n"
+                     "%g = range %z, %eight {len = 8, align = 8} : range<8>\nstore %r, %g, %one\n"
+                     "for %z, %four {step = 1} (%i : i64) {\n%v = load %r, %g : i32[8]\n%d = add %v, %v : i32[8]\n"
+                     "store %r, %g, %d\nyield\n}\n}\n}\n";
+  io tensors[1] = {{"R", "i32", 1, {8}, r, true, NULL}};
+  if (!has_run(run_text(1, tensors, text), text)) return;
+  for (int i = 0; i < 8; i++) CHECKF(r[i] == 16, "element %d: %d, want 16", i, r[i]);
 }
 
 static void views(void) {
@@ -358,6 +412,8 @@ static void endless(void) {
 int ops_memory(const char *name, const char *const *refusals) {
   ops_open(name, refusals);
   bounds();
+  edge_within_vector();
+  rewritten();
   views();
   vectors();
   if (on_interpreter()) races();

@@ -6,7 +6,7 @@
 #include "interp/ops.h"
 #include "oracle.h"
 
-enum { MOST_VALUES = 64, ROWS = 29, COLUMNS = 23 };
+enum { MOST_VALUES = 64, ROWS = 29, COLUMNS = 23, BLOCKS = 4, OWN = 16 }; // OWN: elements of the workspace that are a block's
 
 typedef struct made {
   char name[16];
@@ -173,6 +173,70 @@ static inline void make_reduce(generator *g) {
   keep(g, &m);
 }
 
+static inline void make_scan(generator *g) {
+  static const char *const kinds[] = {"sum", "prod", "min", "max", "and", "or", "xor"};
+  const made a = any_value(g);
+  if (!a.rank) return;
+  char room[64];
+  const made m = fresh(g, a.rank, a.dim);
+  emit(g, "%s = scan %s {kind = \"%s\", axis = %d%s%s} : %s\n", m.name, a.name, kinds[dice(g, 7)], dice(g, a.rank),
+       dice(g, 2) ? ", exclusive = 1" : "", dice(g, 2) ? ", reverse = 1" : "", shape_text(&m, room));
+  keep(g, &m);
+}
+
+// The low bits of a as keys, so that many are equal, with a and something else for company.
+static inline void make_order(generator *g) {
+  const made a = any_value(g);
+  if (!a.rank) return;
+  char room[64];
+  const int axis = dice(g, a.rank), n = g->names++;
+  shape_text(&a, room);
+  emit(g, "%%few%d = const {type = %s, value = 7} : %s\n%%low%d = and %s, %%few%d : %s\n", n, room, room, n, a.name, n, room);
+  made m = fresh(g, a.rank, a.dim);
+  if ((a.dim[axis] & (a.dim[axis] - 1)) || dice(g, 3) == 0) {
+    m.dim[axis] = 1;
+    emit(g, "%s = argmax %%low%d {axis = %d} : %s\n", m.name, n, axis, shape_text(&m, room));
+    keep(g, &m);
+    return;
+  }
+  const made b = like(g, &a), keys = fresh(g, a.rank, a.dim), c = fresh(g, a.rank, a.dim);
+  emit(g, "%s, %s, %s = sort %%low%d, %s, %s {axis = %d%s} : %s, %s, %s\n", keys.name, m.name, c.name, n, a.name, b.name, axis,
+       dice(g, 2) ? ", descending = 1" : "", room, room, room);
+  keep(g, &keys), keep(g, &m), keep(g, &c);
+}
+
+// On the block's own part of a workspace, so that the old values do not depend on the order of blocks: through a range that begins or ends
+// outside, or through a vector of indices, some equal and some outside; with a mask or without. Then loads what is there now.
+static inline void make_atomic(generator *g) {
+  static const char *const kinds[] = {"add", "min", "max", "and", "or", "xor", "exch"};
+  const made a = any_value(g);
+  if (a.rank != 1 || a.dim[0] > OWN) return;
+  char room[64];
+  const int n = g->names++, len = a.dim[0];
+  const bool vector = dice(g, 2), mask = dice(g, 3) == 0;
+  shape_text(&a, room);
+  emit(g, "%%am%d = const {type = i64, value = %d} : i64\n%%ao%d = mul %%p, %%am%d : i64\n%%a1%d = const {type = i64, value = 1} : i64\n",
+       n, OWN, n, n, n);
+  emit(g, "%%av%d = view %%w, %%ao%d, %%am%d, %%a1%d {type = view<i32,1>} : view<i32,1>\n", n, n, n, n);
+  emit(g, "%%as%d = const {type = i64, value = %d} : i64\n%%ar%d = range %%as%d, %%am%d {len = %d, align = 1} : range<%d>\n", n,
+       dice(g, OWN) - 3, n, n, n, len, len);
+  if (vector) {
+    const made b = like(g, &a);
+    emit(g, "%%ab%d = const {type = %s, value = 15} : %s\n%%ai%d = and %s, %%ab%d : %s\n%%ac%d = const {type = %s, value = -2} : %s\n", n,
+         room, room, n, b.name, n, room, n, room, room);
+    emit(g, "%%aj%d = add %%ai%d, %%ac%d : %s\n", n, n, n, room);
+  }
+  if (mask) emit(g, "%%ak%d = ne %s, %s : i1%s\n", n, a.name, like(g, &a).name, room + 3);
+  const made old = fresh(g, 1, a.dim), now = fresh(g, 1, a.dim);
+  emit(g, "%s = atomic %%av%d, %%a%c%d, %s", old.name, n, vector ? 'j' : 'r', n, a.name);
+  if (mask) emit(g, ", %%ak%d", n);
+  emit(g, " {kind = \"%s\"%s%s} : %s\n", kinds[dice(g, 7)], dice(g, 2) ? ", order = \"acq_rel\", scope = \"system\"" : "",
+       mask ? ", mask = 1" : "", room);
+  emit(g, "%s = load %%av%d, %%ar%d : %s\n", now.name, n, n, room);
+  if (dice(g, 4)) keep(g, &old);
+  keep(g, &now);
+}
+
 static inline void make_wider(generator *g) {
   const made a = any_value(g);
   if (!a.rank || count_of(&a) > 128) return;
@@ -285,7 +349,7 @@ static inline void make_if(generator *g) {
 }
 
 static inline void make_op(generator *g) {
-  switch (dice(g, g->depth < 2 ? 17 : 14)) {
+  switch (dice(g, g->depth < 2 ? 20 : 17)) {
   case 0:
   case 1: make_load(g); break;
   case 2:
@@ -300,8 +364,11 @@ static inline void make_op(generator *g) {
   case 11: make_wider(g); break;
   case 12: make_join_split(g); break;
   case 13: make_dot(g); break;
-  case 14:
-  case 15: make_for(g); break;
+  case 14: make_scan(g); break;
+  case 15: make_order(g); break;
+  case 16: make_atomic(g); break;
+  case 17:
+  case 18: make_for(g); break;
   default: make_if(g);
   }
 }
@@ -323,11 +390,11 @@ static inline made digest(generator *g) {
 
 // The whole kernel; *rows, *columns are Y's extents.
 static inline void make_kernel(generator *g, int *rows, int *columns) {
-  const int blocks = 1 + dice(g, 4);
+  const int blocks = 1 + dice(g, BLOCKS);
   g->used = 0, g->nvalues = 0, g->names = 0, g->depth = 0;
   emit(g,
        "launch (%d) {\n%%x = param {name = \"X\", type = view<i32,2>} : view<i32,2>\n%%y = param {name = \"Y\", type = view<i32,2>} : "
-       "view<i32,2>\n",
+       "view<i32,2>\n%%w = param {name = \"W\", type = view<i32,1>} : view<i32,1>\n",
        blocks);
   emit(g, "%%p = pid {axis = 0} : i64\n%%rows = const {type = i64, value = %d} : i64\n", ROWS);
   make_load(g), make_load(g);
@@ -366,7 +433,8 @@ static inline void random_tiles(tg_device *on, uint64_t seed, int count) {
     int rows, columns;
     make_kernel(&g, &rows, &columns);
     for (int i = 0; i < ROWS * COLUMNS; i++) x[i] = (int32_t)(oracle_next(&g.random) >> (dice(&g, 2) ? 60 : 30));
-    snprintf(text, sizeof text, "kernel t tile {\ninput X : i32[%d, %d]\noutput Y : i32[%d, %d]\n%s", ROWS, COLUMNS, rows, columns, g.text);
+    snprintf(text, sizeof text, "kernel t tile {\ninput X : i32[%d, %d]\noutput Y : i32[%d, %d]\nworkspace W : i32[%d] zero\n%s", ROWS,
+             COLUMNS, rows, columns, BLOCKS * OWN, g.text);
     io tensors[2] = {{"X", "i32", 2, {ROWS, COLUMNS}, x, false, NULL}, {"Y", "i32", 2, {rows, columns}, want, true, NULL}};
     const size_t bytes = sizeof *want * (size_t)rows * (size_t)columns;
     device = NULL;

@@ -1,7 +1,7 @@
 // tests/ir/files/*.tile and *.lane: text through passes, against what their comments say.
 //
-// RUN names passes, separated by commas: the output is the kernel's text after them. `RUN: parse` runs none. `RUN: error` expects that the text
-// does not parse or verify: the output is the message.
+// RUN names passes, separated by commas: the output is the kernel's text after them. `RUN: parse` runs none. `RUN: error` expects that the
+// text does not parse or verify: the output is the message.
 #include "filecheck.h"
 
 #include "ir/ir.h"
@@ -39,7 +39,7 @@ static char *produce(const char *run, const char *source, size_t length, const c
 // The kernel after each pass, in numbered files.
 static void check_dump(void) {
   char dir[] = "/tmp/tegula-dump-XXXXXX", path[256], line[64] = "";
-  tg_context *ctx;
+  tg_context *ctx = NULL;
   static const char text[] = "kernel k tile { launch (1) { %x = const {type = i32, value = 1} : i32 } }";
   static const char *const names[] = {"000-k-cse.tile", "001-k-dce.tile", "002-note.txt"};
   job j = {.passes = "cse,dce"};
@@ -55,7 +55,8 @@ static void check_dump(void) {
   }
   CHECK(remove(dir) == 0); // nothing else was written
   j.passes = "cse,unroll";
-  CHECK(tg_protect(ctx, run_passes, &j) == TG_INVALID && strstr(tg_error_message(ctx), "no pass 'unroll'; there are canonicalise, cse, dce, licm"));
+  CHECK(tg_protect(ctx, run_passes, &j) == TG_INVALID &&
+        strstr(tg_error_message(ctx), "no pass 'unroll'; there are canonicalise, cse, dce, licm"));
   CHECK(remove(dir) != 0); // cse was not run
   tg_kernel_free(j.kernel);
   tg_context_free(ctx);
@@ -64,7 +65,8 @@ static void check_dump(void) {
 int main(void) {
   tg_context *ctx;
   if (tg_context_new(&(tg_config){.dump_dir = NULL}, &ctx)) return 1;
-  int n = filecheck_directory(TESTS_DIR "/ir/files", ".tile", produce, ctx) + filecheck_directory(TESTS_DIR "/ir/files", ".lane", produce, ctx);
+  int n =
+      filecheck_directory(TESTS_DIR "/ir/files", ".tile", produce, ctx) + filecheck_directory(TESTS_DIR "/ir/files", ".lane", produce, ctx);
   printf("%d inputs\n", n);
   CHECK(n > 15);
   check_dump();

@@ -48,7 +48,8 @@ static void check_file(tg_context *ctx, const char *name, unsigned level) {
   }
   for (int i = 0; i < TG_NOPCODES; i++) {
     const tg_op_row *row = &tg_op_rows()[i];
-    if (row->traits & level && !(row->traits & TG_ELEMENTWISE && level == TG_AT_LANE)) CHECKF(mentions(t1, row->info.name), "%s lacks %s", name, row->info.name);
+    if (row->traits & level && !(row->traits & TG_ELEMENTWISE && level == TG_AT_LANE))
+      CHECKF(mentions(t1, row->info.name), "%s lacks %s", name, row->info.name);
   }
   tg_kernel_free(a);
   free(source);
@@ -57,7 +58,8 @@ static void check_file(tg_context *ctx, const char *name, unsigned level) {
 // What the printed form promises beyond being readable: see "Text" in ir/README.md.
 static void check_details(tg_context *ctx) {
   const char *text = "kernel k tile { dim M output C : f32[M] launch (M) { "
-                     "%x = const {type = f32, value = 0.1} : f32 %y = const {type = f32, value = 3} : f32 %z = const {type = bf16[2], value = -1.5} : bf16[2]\n"
+                     "%x = const {type = f32, value = 0.1} : f32 %y = const {type = f32, value = 3} : f32 %z = const {type = bf16[2], "
+                     "value = -1.5} : bf16[2]\n"
                      "%n = const {type = f64, value = -nan} : f64 %d = const {type = f64, value = 0.1} : f64 } }";
   const char *want = "kernel k tile {\n  dim M\n  output C : f32[M]\n  launch (M) {\n"
                      "    %0 = const {type = f32, value = 0x1.99999ap-4} : f32\n"

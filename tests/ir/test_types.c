@@ -8,35 +8,36 @@ typedef struct row {
   const char *want; // part of the message; NULL = accepted
 } row;
 
-static const char tile_prelude[] = "kernel k tile {\n"
-                                   "  dim M, K\n  static E = 4\n"
-                                   "  input A : f32[M, K]\n  input Q : e4m3[M, K]\n  output C : f32[M, K]\n  output L : i32[M]\n  scalar eps : f32\n"
-                                   "  launch (M, K) {\n"
-                                   "    %A = param {name = \"A\", type = view<f32,2>} : view<f32,2>\n"
-                                   "    %C = param {name = \"C\", type = view<f32,2>} : view<f32,2>\n"
-                                   "    %L = param {name = \"L\", type = view<i32,1>} : view<i32,1>\n"
-                                   "    %p = pid {axis = 0} : i64\n"
-                                   "    %n = expr {e = expr(M)} : i64\n"
-                                   "    %r4 = range %p, %n {len = 4, align = 1} : range<4>\n"
-                                   "    %r8 = range %p, %n {len = 8, align = 1} : range<8>\n"
-                                   "    %s = const {type = f32, value = 1} : f32\n"
-                                   "    %a = const {type = f32[4x8], value = 1} : f32[4x8]\n"
-                                   "    %b = const {type = f32[8x4], value = 1} : f32[8x4]\n"
-                                   "    %z = const {type = f32[4x4], value = 0} : f32[4x4]\n"
-                                   "    %h = const {type = bf16[4x8], value = 1} : bf16[4x8]\n"
-                                   "    %d = const {type = f64[4x8], value = 1} : f64[4x8]\n"
-                                   "    %q = const {type = e4m3[4x8], value = 1} : e4m3[4x8]\n"
-                                   "    %q5 = const {type = e5m2[8x4], value = 1} : e5m2[8x4]\n"
-                                   "    %f4 = const {type = e2m1[4x8], value = 1} : e2m1[4x8]\n"
-                                   "    %e8 = const {type = e8m0[4x8], value = 1} : e8m0[4x8]\n"
-                                   "    %i = iota {type = i32[4]} : i32[4]\n"
-                                   "    %j = const {type = i32, value = 1} : i32\n"
-                                   "    %i8 = const {type = i8[4x8], value = 1} : i8[4x8]\n"
-                                   "    %i8t = const {type = i8[8x4], value = 1} : i8[8x4]\n"
-                                   "    %zi = const {type = i32[4x4], value = 0} : i32[4x4]\n"
-                                   "    %c = const {type = i1[4x8], value = 1} : i1[4x8]\n"
-                                   "    %t = const {type = i1, value = 1} : i1\n"
-                                   "    %v = const {type = f32[1x4x1x2], value = 0} : f32[1x4x1x2]\n";
+static const char tile_prelude[] =
+    "kernel k tile {\n"
+    "  dim M, K\n  static E = 4\n"
+    "  input A : f32[M, K]\n  input Q : e4m3[M, K]\n  output C : f32[M, K]\n  output L : i32[M]\n  scalar eps : f32\n"
+    "  launch (M, K) {\n"
+    "    %A = param {name = \"A\", type = view<f32,2>} : view<f32,2>\n"
+    "    %C = param {name = \"C\", type = view<f32,2>} : view<f32,2>\n"
+    "    %L = param {name = \"L\", type = view<i32,1>} : view<i32,1>\n"
+    "    %p = pid {axis = 0} : i64\n"
+    "    %n = expr {e = expr(M)} : i64\n"
+    "    %r4 = range %p, %n {len = 4, align = 1} : range<4>\n"
+    "    %r8 = range %p, %n {len = 8, align = 1} : range<8>\n"
+    "    %s = const {type = f32, value = 1} : f32\n"
+    "    %a = const {type = f32[4x8], value = 1} : f32[4x8]\n"
+    "    %b = const {type = f32[8x4], value = 1} : f32[8x4]\n"
+    "    %z = const {type = f32[4x4], value = 0} : f32[4x4]\n"
+    "    %h = const {type = bf16[4x8], value = 1} : bf16[4x8]\n"
+    "    %d = const {type = f64[4x8], value = 1} : f64[4x8]\n"
+    "    %q = const {type = e4m3[4x8], value = 1} : e4m3[4x8]\n"
+    "    %q5 = const {type = e5m2[8x4], value = 1} : e5m2[8x4]\n"
+    "    %f4 = const {type = e2m1[4x8], value = 1} : e2m1[4x8]\n"
+    "    %e8 = const {type = e8m0[4x8], value = 1} : e8m0[4x8]\n"
+    "    %i = iota {type = i32[4]} : i32[4]\n"
+    "    %j = const {type = i32, value = 1} : i32\n"
+    "    %i8 = const {type = i8[4x8], value = 1} : i8[4x8]\n"
+    "    %i8t = const {type = i8[8x4], value = 1} : i8[8x4]\n"
+    "    %zi = const {type = i32[4x4], value = 0} : i32[4x4]\n"
+    "    %c = const {type = i1[4x8], value = 1} : i1[4x8]\n"
+    "    %t = const {type = i1, value = 1} : i1\n"
+    "    %v = const {type = f32[1x4x1x2], value = 0} : f32[1x4x1x2]\n";
 
 static const row tile_rows[] = {
     // operands and attributes at large
@@ -77,9 +78,11 @@ static const row tile_rows[] = {
     // cast
     {"%x = cast %a {to = \"f8\"} : f32[4x8]", "cast: \"f8\" is not a dtype"},
     {"%x = cast %a {to = \"i1\"} : i1[4x8]", "cast: there is no cast to i1; compare with 0, x:ne(0)"},
-    {"%x = cast %a {to = \"e4m3\"} : e4m3[4x8]", "cast: e4m3 has no infinity: say what becomes of values beyond its largest, :to(e4m3, \"sat\") or :to(e4m3, \"ieee\")"},
+    {"%x = cast %a {to = \"e4m3\"} : e4m3[4x8]",
+     "cast: e4m3 has no infinity: say what becomes of values beyond its largest, :to(e4m3, \"sat\") or :to(e4m3, \"ieee\")"},
     {"%x = cast %a {to = \"e4m3\", mode = \"wrap\"} : e4m3[4x8]", "cast: mode is \"wrap\"; it can be sat, ieee"},
-    {"%x = cast %a {to = \"bf16\", mode = \"sat\"} : bf16[4x8]", "cast: mode is for floats without infinity (e4m3, e4m3fnuz, e2m1, e8m0), not for bf16"},
+    {"%x = cast %a {to = \"bf16\", mode = \"sat\"} : bf16[4x8]",
+     "cast: mode is for floats without infinity (e4m3, e4m3fnuz, e2m1, e8m0), not for bf16"},
     {"%x = cast %q {to = \"e4m3fnuz\"} : e4m3fnuz[4x8]", "cast: e4m3fnuz has no infinity"},
     {"%x = cast %f4 {to = \"e4m3\"} : e4m3[4x8]", NULL},
     {"%x = cast %q {to = \"e4m3\"} : e4m3[4x8]", NULL},
@@ -93,7 +96,8 @@ static const row tile_rows[] = {
     {"%x = const {type = i1, value = 2} : i1", "const: 2 does not fit i1"},
     {"%x = const {type = i32, value = 1.5} : i32", "const: value is a float but the dtype is i32"},
     {"%x = const {type = range<4>, value = 1} : range<4>", "const: type is range<4>; it must be a tile's"},
-    {"%x = const {type = f32[4096x8192], value = 0} : f32[4096x8192]", "const: a tile of f32[4096x8192] is too large; 16777216 elements are the most"},
+    {"%x = const {type = f32[4096x8192], value = 0} : f32[4096x8192]",
+     "const: a tile of f32[4096x8192] is too large; 16777216 elements are the most"},
     {"%x = const {type = i8, value = -128} : i8", NULL},
     {"%x = iota {type = f32[4]} : f32[4]", "iota: type is f32[4]; it must be i32 or i64 of rank 1"},
     {"%x = iota {type = i32[2x2]} : i32[2x2]", "it must be i32 or i64 of rank 1"},
@@ -101,7 +105,8 @@ static const row tile_rows[] = {
     {"%x = scalar {name = \"eps\", type = f32[4]} : f32[4]", "scalar: type is f32[4]; a scalar parameter has rank 0"},
     {"%x = param {name = \"A\", type = f32} : f32", "param: type is f32; a tensor parameter is a view"},
     // shape
-    {"%x = broadcast %a {shape = [4, 16]} : f32[4x16]", "broadcast: f32[4x8] does not broadcast to f32[4x16]: axes are matched from the last, and must be equal or 1"},
+    {"%x = broadcast %a {shape = [4, 16]} : f32[4x16]",
+     "broadcast: f32[4x8] does not broadcast to f32[4x16]: axes are matched from the last, and must be equal or 1"},
     {"%x = broadcast %a {shape = [8]} : f32[8]", "does not broadcast"},
     {"%x = broadcast %s {shape = [1, 2, 3, 4, 5]} : f32", "broadcast: the shape has 5 axes; a tile has at most 4"},
     {"%x = broadcast %s {shape = [0]} : f32", "broadcast: extent 0 of axis 1 is out of range"},
@@ -119,7 +124,8 @@ static const row tile_rows[] = {
     {"%x, %y = split %a : f32[4], f32[4]", "split: the last axis of f32[4x8] must have extent 2"},
     {"%x, %y = split %v : f32[1x4x1], f32[1x4x1]", NULL},
     // reductions
-    {"%x = reduce %a {kind = \"mean\", axis = 0} : f32[1x8]", "reduce: kind is \"mean\"; it can be sum, prod, min, max, minnum, maxnum, and, or, xor"},
+    {"%x = reduce %a {kind = \"mean\", axis = 0} : f32[1x8]",
+     "reduce: kind is \"mean\"; it can be sum, prod, min, max, minnum, maxnum, and, or, xor"},
     {"%x = reduce %a {kind = \"and\", axis = 0} : f32[1x8]", "reduce: \"and\" does not work on f32; cast it with :to(i32)"},
     {"%x = reduce %c {kind = \"sum\", axis = 0} : i1[1x8]", "reduce: \"sum\" does not work on i1; cast it with :to(i32)"},
     {"%x = reduce %q {kind = \"max\", axis = 0} : e4m3[1x8]", "reduce: \"max\" does not work on e4m3; cast it with :to(f32)"},
@@ -127,12 +133,14 @@ static const row tile_rows[] = {
     {"%x = reduce %c {kind = \"or\", axis = 1} : i1[4x1]", NULL},
     {"%x = scan %a {kind = \"sum\", axis = 0, reverse = 2} : f32[4x8]", "scan: reverse is 2; it can be 0 or 1"},
     {"%x = argmax %c {axis = 0} : i32[1x8]", "argmax: operand 1 is a boolean"},
-    {"%x = const {type = f32[12], value = 0} : f32[12] %y = sort %x {axis = 0} : f32[12]", "sort: the extent 12 along the axis is not a power of two; pad the keys"},
+    {"%x = const {type = f32[12], value = 0} : f32[12] %y = sort %x {axis = 0} : f32[12]",
+     "sort: the extent 12 along the axis is not a power of two; pad the keys"},
     {"%x, %y = sort %a, %b {axis = 0} : f32[4x8], f32[8x4]", "sort: the keys are f32[4x8] but operand 2 is f32[8x4]; shapes must be equal"},
     // dot
     {"%x = dot %a, %a, %z : f32[4x4]", "dot: inner extents 8 and 4 differ in f32[4x8] and f32[4x8]; transpose the second operand (.T)"},
     {"%x = dot %b, %b, %z : f32[4x4]", "dot: inner extents 4 and 8 differ in f32[8x4] and f32[8x4]; transpose the second operand (.T)"},
-    {"%w = reshape %a {shape = [2, 16]} : f32[2x16] %x = dot %w, %b, %z : f32[2x4]", "dot: inner extents 16 and 8 differ in f32[2x16] and f32[8x4]; the first operand is [M,K], the second [K,N]"},
+    {"%w = reshape %a {shape = [2, 16]} : f32[2x16] %x = dot %w, %b, %z : f32[2x4]",
+     "dot: inner extents 16 and 8 differ in f32[2x16] and f32[8x4]; the first operand is [M,K], the second [K,N]"},
     {"%x = dot %a, %s, %z : f32[4x4]", "dot: operand 2 is f32; it must have two axes"},
     {"%x = dot %a, %b, %a : f32[4x4]", "dot: the accumulator is f32[4x8] but f32[4x8] and f32[8x4] make [4x4]"},
     {"%x = dot %h, %b, %z : f32[4x4]", "dot: operands are bf16[4x8] and f32[8x4]; cast one of them with :to(bf16)"},
@@ -145,9 +153,12 @@ static const row tile_rows[] = {
     {"%x = dot %a, %b, %zi : i32[4x4]", "dot: the accumulator is i32[4x4]; f32 operands accumulate in f32"},
     {"%w = transpose %d {perm = [1, 0]} : f64[8x4] %x = dot %d, %w, %z : f32[4x4]", "f64 operands accumulate in f64"},
     {"%w = reshape %s {shape = [1, 1]} : f32[1x1] %x = dot_scaled %q, %q5, %z, %w, %w : f32[4x4]", NULL},
-    {"%w = const {type = f32[3x1], value = 0} : f32[3x1] %x = dot_scaled %q, %q5, %z, %w, %w : f32[4x4]", "dot_scaled: the scale of the first operand is f32[3x1]; its extents must divide [4x8] (rows, K)"},
-    {"%w = const {type = f32[1x1], value = 0} : f32[1x1] %x = dot_scaled %q, %q5, %z, %w, %b : f32[4x4]", "dot_scaled: the scale of the second operand is f32[8x4]; its extents must divide [4x8] (columns, K)"},
-    {"%w = const {type = e8m0[1x1], value = 1} : e8m0[1x1] %x = dot_scaled %q, %q5, %z, %w, %w : f32[4x4]", "dot_scaled: the scale of the first operand is e8m0[1x1]; cast it with :to(f32)"},
+    {"%w = const {type = f32[3x1], value = 0} : f32[3x1] %x = dot_scaled %q, %q5, %z, %w, %w : f32[4x4]",
+     "dot_scaled: the scale of the first operand is f32[3x1]; its extents must divide [4x8] (rows, K)"},
+    {"%w = const {type = f32[1x1], value = 0} : f32[1x1] %x = dot_scaled %q, %q5, %z, %w, %b : f32[4x4]",
+     "dot_scaled: the scale of the second operand is f32[8x4]; its extents must divide [4x8] (columns, K)"},
+    {"%w = const {type = e8m0[1x1], value = 1} : e8m0[1x1] %x = dot_scaled %q, %q5, %z, %w, %w : f32[4x4]",
+     "dot_scaled: the scale of the first operand is e8m0[1x1]; cast it with :to(f32)"},
     {"%x = dot_scaled %i8, %i8t, %z, %s, %s : f32[4x4]", "dot_scaled: operand 1 is i8[4x8]; floats can be multiplied"},
     // memory
     {"%x = load %a, %r4, %r8 : f32[4x8]", "load: operand 1 is f32[4x8]; a tensor or view is indexed"},
@@ -160,6 +171,7 @@ static const row tile_rows[] = {
     {"%x = gather %A, %j, %i : f32[4]", NULL},
     {"%x = load %A, %r4, %r8 {fill = 1, any = 1} : f32[4x8]", "load: fill and any exclude each other"},
     {"%x = load %L, %r4 {fill = 0.5} : i32[4]", "load: fill is a float but the tensor is i32"},
+    {"%x = load %L, %r4 {fill = 2147483648} : i32[4]", "load: 2147483648 does not fit i32"},
     {"%x = load %A, %p, %j : f32", NULL},
     {"store %C, %r4, %r8, %h", "store: the tile is bf16[4x8] but the tensor holds f32; cast it with :to(f32)"},
     {"store %C, %r4, %r8, %b", "store: the tile is f32[8x4] but the place is f32[4x8]; broadcast or reshape the tile"},
@@ -173,10 +185,12 @@ static const row tile_rows[] = {
     {"scatter %L, %r4, %i", "scatter: 0 indices are vectors"},
     {"%x = atomic %L, %r4, %i {kind = \"sub\"} : i32[4]", "atomic: kind is \"sub\"; it can be add, min, max, and, or, xor, exch"},
     {"%x = atomic %C, %r4, %r8, %a {kind = \"and\"} : f32[4x8]", "atomic: \"and\" does not work on f32"},
-    {"%x = atomic %L, %r4, %i {kind = \"add\", scope = \"galaxy\"} : i32[4]", "atomic: scope is \"galaxy\"; it can be block, device, system"},
+    {"%x = atomic %L, %r4, %i {kind = \"add\", scope = \"galaxy\"} : i32[4]",
+     "atomic: scope is \"galaxy\"; it can be block, device, system"},
     {"%x = atomic %C, %r4, %r8, %a {kind = \"add\"} : f32[4x8]", NULL},
     {"%x = view %a, %p, %n, %p {type = view<f32,1>} : view<f32,1>", "view: operand 1 is f32[4x8]; a view is made of a tensor or view"},
-    {"%x = view %A, %p, %n, %p {type = view<f32,2>} : view<f32,2>", "view: 4 operands were given; a view of rank 2 takes base, offset, 2 dims and 2 strides"},
+    {"%x = view %A, %p, %n, %p {type = view<f32,2>} : view<f32,2>",
+     "view: 4 operands were given; a view of rank 2 takes base, offset, 2 dims and 2 strides"},
     {"%x = view %A, %p, %n, %j {type = view<f32,1>} : view<f32,1>", "view: operand 4 is i32, a scalar i64 is needed"},
     {"%x = range %p, %j {len = 4, align = 1} : range<4>", "range: operand 2 is i32, a scalar i64 is needed"},
     {"%x = range %p, %n {len = 0, align = 1} : range<4>", "range: the length 0 is out of range"},
@@ -193,10 +207,14 @@ static const row tile_rows[] = {
     // control, promises
     {"for %p, %j {step = 1} (%k : i64) { yield }", "for: operand 2 is i32, a scalar i64 is needed"},
     {"for %p, %n {step = 0} (%k : i64) { yield }", "for: step 0 is not positive"},
-    {"%x = for %p, %n, %r4 {step = 1} : range<4> (%k : i64, %y : range<4>) { yield %y }", "for: carried value 1 is range<4>; only tiles are carried, carry its start or offset"},
-    {"%x = for %p, %n, %a {step = 1} : f32[4x8] (%k : i64, %y : f32[4x8]) { yield %h }", "for: carried value 1 changes from f32[4x8] to bf16[4x8]; cast it with :to(f32)"},
-    {"%x = for %p, %n, %a {step = 1} : f32[4x8] (%k : i64, %y : f32[4x8]) { yield %b }", "for: carried value 1 changes from f32[4x8] to f32[8x4]; its type must stay the same"},
-    {"%x = for %p, %n, %a {step = 1} : f32[4x8] (%k : i64, %y : f32[4x8]) { yield }", "for: the loop carries 1 value but its body returns 0"},
+    {"%x = for %p, %n, %r4 {step = 1} : range<4> (%k : i64, %y : range<4>) { yield %y }",
+     "for: carried value 1 is range<4>; only tiles are carried, carry its start or offset"},
+    {"%x = for %p, %n, %a {step = 1} : f32[4x8] (%k : i64, %y : f32[4x8]) { yield %h }",
+     "for: carried value 1 changes from f32[4x8] to bf16[4x8]; cast it with :to(f32)"},
+    {"%x = for %p, %n, %a {step = 1} : f32[4x8] (%k : i64, %y : f32[4x8]) { yield %b }",
+     "for: carried value 1 changes from f32[4x8] to f32[8x4]; its type must stay the same"},
+    {"%x = for %p, %n, %a {step = 1} : f32[4x8] (%k : i64, %y : f32[4x8]) { yield }",
+     "for: the loop carries 1 value but its body returns 0"},
     {"for %p, %n {step = 1} (%k : i64) { yield %a }", "for: the loop carries 0 values but its body returns 1"},
     {"for %p, %n {step = 1} (%k : i32) { yield }", "for: the arguments of region 1 are not what its operands ask for"},
     {"for %p, %n {step = 1} (%k : i64) { }", "for: region 1 does not end in a yield"},
@@ -216,10 +234,11 @@ static const row tile_rows[] = {
     {"assert %a {text = \"\"}", "assert: operand 1 is f32[4x8]; an i1 is needed, compare first"},
 };
 
-static const char lane_prelude[] = "kernel k lane {\n  dim M\n  input A : f32[M]\n  launch e (M) block (32, 1, 1) (%A : ptr<global> = A, %m : i64 = M \"M\") {\n"
-                                   "    %s = undef {type = f32} : f32\n    %v = undef {type = f32[8]} : f32[8]\n    %j = undef {type = i32} : i32\n"
-                                   "    %k = undef {type = i1[8]} : i1[8]\n    %b = undef {type = i1} : i1\n    %o = iota {type = i64[8]} : i64[8]\n"
-                                   "    %sh = scratch {space = \"shared\", bytes = 64, align = 16} : ptr<shared>\n";
+static const char lane_prelude[] =
+    "kernel k lane {\n  dim M\n  input A : f32[M]\n  launch e (M) block (32, 1, 1) (%A : ptr<global> = A, %m : i64 = M \"M\") {\n"
+    "    %s = undef {type = f32} : f32\n    %v = undef {type = f32[8]} : f32[8]\n    %j = undef {type = i32} : i32\n"
+    "    %k = undef {type = i1[8]} : i1[8]\n    %b = undef {type = i1} : i1\n    %o = iota {type = i64[8]} : i64[8]\n"
+    "    %sh = scratch {space = \"shared\", bytes = 64, align = 16} : ptr<shared>\n";
 
 static const row lane_rows[] = {
     {"%x = undef {type = f32[2x2]} : f32[2x2]", "undef: result 1 is f32[2x2], which does not exist at lane level"},
@@ -238,7 +257,8 @@ static const row lane_rows[] = {
     {"%x = gatherv %A, %v, %k, %v : f32[8]", "gatherv: operand 2 is f32[8]; i64[8] is needed"},
     {"%x = gatherv %A, %o, %k, %s : f32", "gatherv: operand 4 is f32; a vector is needed"},
     {"scatterv %A, %o, %v, %b", "scatterv: operand 4 is i1; i1[8] is needed"},
-    {"%x = atomicl %A, %v {kind = \"add\", order = \"relaxed\", scope = \"device\"} : f32[8]", "atomicl: operand 2 is f32[8], a scalar i32 or i64 or f32 or f64 is needed"},
+    {"%x = atomicl %A, %v {kind = \"add\", order = \"relaxed\", scope = \"device\"} : f32[8]",
+     "atomicl: operand 2 is f32[8], a scalar i32 or i64 or f32 or f64 is needed"},
     {"prefetch %A {level = 4}", "prefetch: level is 4; it can be 1, 2 or 3"},
     {"%x = splat %v {n = 8} : f32[8]", "splat: operand 1 is f32[8]; a scalar is needed"},
     {"%x = splat %s {n = 0} : f32[8]", "splat: n is 0, which is out of range"},
@@ -267,7 +287,8 @@ static void check_row(tg_context *ctx, const char *prelude, const row *r) {
   tg_kernel *k;
   tg_status status = tg_kernel_parse(ctx, text, (size_t)n, "k", &k);
   const char *message = status ? tg_error_message(ctx) : "accepted";
-  CHECKF(r->want ? status == TG_INVALID && strstr(message, r->want) : status == TG_OK, "%s\n  got:  %s\n  want: %s", r->op, message, r->want ? r->want : "accepted");
+  CHECKF(r->want ? status == TG_INVALID && strstr(message, r->want) : status == TG_OK, "%s\n  got:  %s\n  want: %s", r->op, message,
+         r->want ? r->want : "accepted");
   tg_kernel_free(k);
 }
 

@@ -16,7 +16,8 @@ typedef struct shape {
 } shape;
 
 void conformance_open(const char *device);
-int conformance_close(void); // says what was checked; the exit status of the program
+void conformance_machine(const char *file, const char *name); // the device runs code for that machine, described in the file
+int conformance_close(void);                                  // says what was checked; the exit status of the program
 // One shape of each kernel. `settings` as in --set, "" = the config that the device takes by itself.
 void conform_gemm(const char *kernel, const char *settings, shape s);
 void conform_quantize(const char *kernel, const char *settings, int64_t rows, int64_t columns);
@@ -25,6 +26,7 @@ void conform_swiglu(const char *kernel, const char *settings, int64_t T, int64_t
 void conform_pack(int64_t N, int64_t K);
 // The tables: a few shapes of every kind in seconds; every combination of the awkward sizes in minutes.
 void conform_some(void);
+void conform_pairs(void); // products with the lowering's dot2 = 1
 void conform_all(void);
 
 #endif

@@ -9,12 +9,12 @@ static tg_context *open_context(const char *worker) {
   return tg_context_new(&config, &ctx) == TG_OK ? ctx : NULL;
 }
 
-static size_t object(tg_context *ctx, bool in_process, void *out, size_t size) {
+static size_t object(tg_context *ctx, void *out, size_t size) {
   tg_source *source;
   tg_artifact *artifact = NULL;
   const void *data = NULL;
   size_t n = 0;
-  const tg_compile_options options = {.target = "cpu:avx2", .in_process = in_process, .no_cache = true};
+  const tg_compile_options options = {.target = "cpu:avx2", .no_cache = true};
   tg_status status = tg_source_load(ctx, "rmsnorm", &source);
   if (status == TG_OK) status = tg_compile(ctx, source, &options, &artifact);
   if (status == TG_OK) status = tg_artifact_emit(artifact, "obj", NULL, &data, &n);
@@ -46,12 +46,12 @@ int main(void) {
   tg_context *ctx = open_context("/nowhere/tegula-worker");
   if (!ctx) return 1;
   CHECK(tg_embed_llvm(ctx) == TG_OK);
-  size_t n = object(ctx, true, here, sizeof here);
+  size_t n = object(ctx, here, sizeof here);
   run(ctx);
   tg_context_free(ctx);
   ctx = open_context(BUILD_DIR "/tegula-worker");
   if (!ctx) return 1;
-  CHECK(object(ctx, false, there, sizeof there) == n && memcmp(here, there, n) == 0);
+  CHECK(object(ctx, there, sizeof there) == n && memcmp(here, there, n) == 0);
   tg_context_free(ctx);
   return test_done();
 }

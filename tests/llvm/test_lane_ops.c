@@ -95,6 +95,7 @@ static item meaning(int code, int dtype, item x, item y, item z) {
   if (code == TG_OP_SELECT) return test_op(TG_OP_LT, is_real(dtype), x, y) ? y : z; // the kernel's condition is x < y
   if (!is_real(dtype)) return (item){0, int_op(code, tg_dtypes[dtype].bits, x.i, y.i)};
   if (dtype == TG_F64) return (item){double_op(code, x.f, y.f, z.f), 0};
+  if (dtype != TG_F32 && code == TG_OP_FMA) return (item){(double)tg_fma_narrow((float)x.f, (float)y.f, (float)z.f), 0};
   return (item){(double)float_op(code, (float)x.f, (float)y.f, (float)z.f), 0};
 }
 

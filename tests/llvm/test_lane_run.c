@@ -131,7 +131,7 @@ static const char trapping[] = "kernel trapping lane {\n"
                                "    lstore %4, %6 {align = 16}\n"
                                "    %8 = lload %5 {type = f32[4], align = 64} : f32[4]\n"
                                "    %9 = lload %4 {type = f32, align = 16} : f32\n"
-                               "    debug_print %2, %8, %9 {text = \"seen\"}\n"
+                               "    debug_print %2, %8, %9 {text = \"seen\", types = \"i64, f32[4], f32\"}\n"
                                "    %10 = lt %2, %3 : i1\n"
                                "    trap %10 {text = \"block number too large\"}\n"
                                "    lstore %0, %8 {align = 4}\n"
@@ -139,11 +139,16 @@ static const char trapping[] = "kernel trapping lane {\n"
                                "}\n";
 
 static int prints;
-static void on_print(void *user, const char *text, int n, const double *values) {
+static void on_print(void *user, const char *text, const char *types, const uint64_t *slots) {
   CHECK(user == &prints);
   CHECK_STR(text, "seen");
-  CHECK(n == 6);
-  for (int i = 0; i < n; i++) CHECKF(values[i] == prints, "%d: %g", prints, values[i]);
+  CHECK_STR(types, "i64, f32[4], f32");
+  CHECKF((int64_t)slots[0] == prints, "%d: %lld", prints, (long long)slots[0]);
+  for (int i = 1; i < 6; i++) {
+    double x;
+    memcpy(&x, &slots[i], sizeof x);
+    CHECKF(x == prints, "%d: %g", prints, x);
+  }
   prints++;
 }
 

@@ -35,6 +35,11 @@ static void test_elements(const char *target) {
                              "    %12 = splat %8 {n = 2} : f32[2]\n"
                              "    lstore %11, %12 {align = 8, stream = 1}\n"
                              "    prefetch %11 {level = 2}\n"
+                             "    %14 = const {type = i64, value = 5} : i64\n"
+                             "    %15 = ptradd %11, %14 : ptr<global>\n"
+                             "    %16 = misalign %15 {to = 16} : i64\n"
+                             "    %17 = cast %16 {to = \"f32\"} : f32\n"
+                             "    lstore %1, %17 {align = 4}\n"
                              "    barrier\n"
                              "    %13 = undef {type = f32} : f32\n"
                              "  }\n}\n";
@@ -42,7 +47,8 @@ static void test_elements(const char *target) {
   float c[8] __attribute__((aligned(32))) = {0};
   const uint64_t args[] = {(uint64_t)(uintptr_t)a, (uint64_t)(uintptr_t)c, 2};
   if (!run(target, text, "elements_0", args)) return;
-  static const float want[8] = {40, 0, 30, 3, 10, 10, 30, 30}; // a[3], iota 0, a[2] + iota 0, iota 3, a[0], a[0]
+  static const float want[8] = {13, 0,  30, 3, 10,
+                                10, 30, 30}; // 24 + 5 bytes above a multiple of 16, then a[3], iota 0, a[2] + iota 0, iota 3, a[0], a[0]
   for (int i = 0; i < 8; i++) CHECKF(c[i] == want[i], "%s: element %d is %g", target, i, c[i]);
 }
 
@@ -116,12 +122,11 @@ static void test_atomics(const char *target) {
 // ---- decode: e4m3 codes times a power of two, exact for every code but NaN
 
 static void test_decode(const char *target) {
-  const char text[] =
-           "kernel decodes lane {\n  input A : e4m3[256]\n  output C : f32[256]\n"
-           "  launch decodes_0 (1) block (1, 1, 1) (%0 : ptr<global> = A, %1 : ptr<global> = C) {\n"
-           "    %2 = lload %0 {type = e4m3[256], align = 1} : e4m3[256]\n"
-           "    %3 = decode %2 {type = f32[256]} : f32[256]\n"
-           "    lstore %1, %3 {align = 4}\n  }\n}\n";
+  const char text[] = "kernel decodes lane {\n  input A : e4m3[256]\n  output C : f32[256]\n"
+                      "  launch decodes_0 (1) block (1, 1, 1) (%0 : ptr<global> = A, %1 : ptr<global> = C) {\n"
+                      "    %2 = lload %0 {type = e4m3[256], align = 1} : e4m3[256]\n"
+                      "    %3 = decode %2 {type = f32[256]} : f32[256]\n"
+                      "    lstore %1, %3 {align = 4}\n  }\n}\n";
   unsigned char a[256];
   float c[256];
   for (int i = 0; i < 256; i++) a[i] = (unsigned char)i;
@@ -130,6 +135,21 @@ static void test_decode(const char *target) {
   for (int i = 0; i < 256; i++) {
     const double value = tg_decode(TG_E4M3, (uint64_t)i);
     CHECKF(isnan(value) || ldexp(c[i], 8) == value, "%s: code %02x times 2^-8 is %a", target, i, c[i]);
+  }
+  const char parts[] = "kernel parts lane {\n  input A : e4m3[256]\n  output C : f32[256]\n"
+                       "  launch parts_0 (1) block (1, 1, 1) (%0 : ptr<global> = A, %1 : ptr<global> = C) {\n"
+                       "    %2 = lload %0 {type = e4m3[256], align = 1} : e4m3[256]\n"
+                       "    %3 = const {type = i64, value = 256} : i64\n    %4 = ptradd %1, %3 : ptr<global>\n"
+                       "    %5 = ptradd %4, %3 : ptr<global>\n    %6 = ptradd %5, %3 : ptr<global>\n"
+                       "    %7 = decode %2 {type = f32[64], part = 0} : f32[64]\n    lstore %1, %7 {align = 4}\n"
+                       "    %8 = decode %2 {type = f32[64], part = 1} : f32[64]\n    lstore %4, %8 {align = 4}\n"
+                       "    %9 = decode %2 {type = f32[64], part = 2} : f32[64]\n    lstore %5, %9 {align = 4}\n"
+                       "    %10 = decode %2 {type = f32[64], part = 3} : f32[64]\n    lstore %6, %10 {align = 4}\n  }\n}\n";
+  if (!run(target, parts, "parts_0", args)) return;
+  for (int i = 0; i < 256; i++) {
+    const double value = tg_decode(TG_E4M3, (uint64_t)i);
+    const float got = c[i % 4 * 64 + i / 4];
+    CHECKF(isnan(value) || ldexp(got, 120) == value, "%s: code %02x times 2^-120 is %a", target, i, got);
   }
 }
 

@@ -1,4 +1,5 @@
--- The DSL's surface on the interpreter: every form of docs/dsl.md once, against values written by hand. Views also by their dims and strides.
+-- The DSL's surface on the interpreter: every form of docs/dsl.md once, against values written by hand. Views also by their dims and
+-- strides.
 local tg = require "tegula"
 local f32, i32, i64, i8, i1, bf16, e4m3 = tg.f32, tg.i32, tg.i64, tg.i8, tg.i1, tg.bf16, tg.e4m3
 local device = tg.device "interp"
@@ -64,15 +65,19 @@ end
 apply("arithmetic", f32, f32, { 1, 2, 3 }, function(x) return 10 - x * 2 / 4 + -x end, { 8.5, 7, 5.5 })
 apply("// on floats", f32, f32, { 7, -7 }, function(x) return x // 2 end, { 3, -4 })
 apply("integers", i32, i32, { 7, -7 }, function(x) return x // 2 * 100 + x % 5 end, { 302, -397 })
-apply("bits", i32, i32, { 12, 5 }, function(x) return (x & 6) | (x << 4) ~ ~x >> 1 end, { (12 & 6) | ((12 << 4) ~ (-13 >> 1 | ~(-1 >> 1))), (5 & 6) | ((5 << 4) ~ -3) })
+apply("bits", i32, i32, { 12, 5 }, function(x) return (x & 6) | (x << 4) ~ ~x >> 1 end,
+  { (12 & 6) | ((12 << 4) ~ (-13 >> 1 | ~(-1 >> 1))), (5 & 6) | ((5 << 4) ~ -3) })
 apply("compare", f32, i1, { 1, 2, 3 }, function(x) return x:lt(3) & x:ge(2) | x:eq(1) end, { 1, 1, 0 })
 apply("not", f32, i1, { 1, 2 }, function(x) return ~x:ne(1) end, { 1, 0 })
 apply("where", f32, f32, { -1, 2 }, function(x) return tg.where(x:gt(0), x, 0) end, { 0, 2 })
-apply("unary", f32, f32, { 4, 16 }, function(x) return x:sqrt() + x:rsqrt() + (x - 20):abs() + x:log2() + x:exp2():log2() end, { 24.5, 28.25 })
+apply("unary", f32, f32, { 4, 16 }, function(x) return x:sqrt() + x:rsqrt() + (x - 20):abs() + x:log2() + x:exp2():log2() end,
+  { 24.5, 28.25 })
 apply("min and max", f32, f32, { 0 / 0, 2 }, function(x) return x:maxnum(1):min(5) end, { 1, 2 })
 apply("fma", f32, f32, { 2, 3 }, function(x) return x:fma(x, 1) end, { 5, 10 })
 apply("cast", f32, i32, { 1.75, -1e20 }, function(x) return x:to(i32) end, { 1, -2147483648 })
 apply("saturate", f32, e4m3, { 500, 17.2 }, function(x) return x:to(e4m3, "sat") end, { 448, 18 })
+apply("to e5m2", f32, tg.e5m2, { 61439, 61440, -1e9, 1.1 }, function(x) return x:to(tg.e5m2) end, { 57344, 1 / 0, -1 / 0, 1 })
+apply("to e8m0", f32, tg.e8m0, { 3, 2.9, 1e-3 }, function(x) return x:to(tg.e8m0, "ieee") end, { 4, 2, 2 ^ -10 })
 apply("bitcast", f32, i32, { 1, -2 }, function(x) return x:bitcast(i32) end, { 0x3f800000, -0x40000000 })
 apply("widen", i32, i64, { 1, 2 }, function(x) return x:to(i64) + x end, { 2, 4 })
 apply("isnan", f32, i1, { 0 / 0, 2 }, function(x) return x:isnan() end, { 1, 0 })
@@ -139,6 +144,19 @@ indexed("index, first, last", 3, function(C)
   C[{ R(3) }] = (r:index() * 100 + r:first() * 10 + r:last()):to(f32)
 end, { 449, 549, 649 })
 indexed("range // n", 2, function(C, v) C[{ R(2) }] = v.X[{ tg.range(4, 4, 10) // 2 }] end, { 2, 3 })
+indexed("an empty range // n", 4, function(C, v)
+  C[{ R(4) }] = 7
+  C[{ tg.range(2, 2, v.I[{ 0 }]) // 4 }] = 1 -- from 2 to 2: no element, and so no block
+  C[{ tg.range(6, 2, v.I[{ 2 }]) // 4 }] = 2 -- from 6 to 8
+  C[{ tg.range(10, 2, v.I[{ 2 }]) // 4 }] = 3
+end, { 7, 2, 7, 7 })
+indexed("what a cast wraps is no multiple any more", 6, function(C, v)
+  local start = (v.I[{ 2 }] * 33):assume { divisible = 12 }:to(tg.i8):to(i64) -- 264 becomes 8
+  C[{ R(6) }] = v.X[{ tg.range(start, 6) }]
+end, { 8, 9, 0, 0, 0, 0 })
+indexed("a float is no multiple of its factor", 4, function(C, v)
+  C[{ R(4) }] = v.X[{ tg.range((v.X[{ 1 }] * 0.75 * 4):to(i64), 4) }]
+end, { 3, 4, 5, 6 })
 indexed("range:by", 4, function(C, v)
   C[{ R(4) }] = R(4):by(3):fold(tg.zeros(f32, 3), function(s, r) return s + v.X[{ r, fill = 20 }] end):rsum(1)
 end, { 46, 46, 46, 46 })
@@ -250,7 +268,8 @@ view("reshape", { 4, 6 }, f32, function(X) return X:reshape(2, 3, 4) end, "0 2 3
 view("as f32", { 5, 656 }, e4m3, function(X) return X:slice(2, 512, 16):as(f32) end, "128 5 4 164 1", "view<f32,2>")
 view("as bf16", { 5, 656 }, e4m3, function(X) return X:as(bf16, 528) end, "264 5 64 328 1", "view<bf16,2>")
 view("as e4m3", { 5, 4 }, f32, function(X) return X:as(e4m3, 2) end, "2 5 14 16 1", "view<e4m3,2>")
-view("chain", { 4, 6, 8 }, f32, function(X) return X:slice(1, 1, 2):permute(2, 1, 3):split(3, 4):slice(4, 1, 2) end, "49 6 2 2 2 8 48 4 1", "view<f32,4>")
+view("chain", { 4, 6, 8 }, f32, function(X) return X:slice(1, 1, 2):permute(2, 1, 3):split(3, 4):slice(4, 1, 2) end,
+  "49 6 2 2 2 8 48 4 1", "view<f32,4>")
 
 local function mistake(name, f, says)
   local ok, message = pcall(f)
@@ -258,9 +277,11 @@ local function mistake(name, f, says)
 end
 mistake("merge of what is not contiguous", function() view_of({ 2, 3 }, f32, function(X) return X:permute(2, 1):merge(1) end) end,
         ":merge: axes 1 and 2 of 'X' are not contiguous: stride 1, where 6 is needed")
-mistake("slice beyond", function() view_of({ 4 }, f32, function(X) return X:slice(1, 2, 3) end) end, ":slice: 2 + 3 is beyond the axis of 4")
+mistake("slice beyond", function() view_of({ 4 }, f32, function(X) return X:slice(1, 2, 3) end) end,
+  ":slice: 2 + 3 is beyond the axis of 4")
 mistake("odd split", function() view_of({ 7 }, f32, function(X) return X:split(1, 2) end) end, ":split: 7 is not a multiple of 2")
-mistake("odd offset", function() view_of({ 4, 6 }, e4m3, function(X) return X:as(f32, 2) end) end, ":as: the byte offset 2 is not a multiple of the size of f32")
+mistake("odd offset", function() view_of({ 4, 6 }, e4m3, function(X) return X:as(f32, 2) end) end,
+  ":as: the byte offset 2 is not a multiple of the size of f32")
 mistake("odd rows", function() view_of({ 4, 6 }, e4m3, function(X) return X:as(f32) end) end, ":as: a stride 6 does not come out even")
 mistake("five axes", function() view_of({ 2, 2, 2, 2 }, f32, function(X) return X:broadcast(1, 3) end) end, "a view has at most 4 axes")
 
@@ -295,18 +316,30 @@ do
   mistake("unknown argument", function() device:run(gemm, { A = t, D = t }) end, "the kernel has no parameter 'D'; it has A, B, C")
   mistake("missing argument", function() device:run(gemm, { A = t }) end, "argument B is missing")
   mistake("not a tensor", function() device:run(gemm, { A = t, B = 3 }) end, "argument B must be a tensor")
-  mistake("unknown option", function() device:run(gemm, { A = t, B = t }, { thread = 2 }) end, "unknown option 'thread'; there is set, shape, threads")
+  mistake("unknown option", function() device:run(gemm, { A = t, B = t }, { thread = 2 }) end,
+    "unknown option 'thread'; there is set, shape, threads")
+  local numbers = tg.kernel("numbers", function(k)
+    local C, n, i = k.output("C", i64, 2), k.scalar("n", i64), k.scalar("i", i32)
+    k.blocks(1, function() for at, x in ipairs { n, i } do C[{ at - 1 }] = x:to(i64) end end)
+  end)
+  same("scalars", device:run(numbers, { n = 1 - 2 ^ 53, i = -2 ^ 31 }).C, { 1 - 2 ^ 53, -2 ^ 31 })
+  mistake("scalar beyond 2^53", function() device:run(numbers, { n = 2 ^ 53, i = 0 }) end, "declares i64: give a whole number from -9007199254740991 to")
+  mistake("scalar beyond i32", function() device:run(numbers, { n = 0, i = 2 ^ 31 }) end, "i = 2147483648, but kernel 'numbers' declares i32")
+  mistake("scalar with a fraction", function() device:run(numbers, { n = 0, i = 0.5 }) end, "i = 0.5")
   mistake("not a kernel", function() device:run(3, {}) end, "kernel (from tg.load or tg.kernel) expected")
   mistake("unknown device", function() tg.device "abacus" end, "abacus")
   mistake("unknown kernel", function() tg.load "gemm_fp9" end, "there is no library kernel 'gemm_fp9'")
   local times = device:time(gemm, { A = tg.tensor(f32, 3, 4), B = tg.tensor(f32, 5, 4) }, { runs = 3, set = { BM = 4, BN = 32 } })
   check(#times.seconds == 3 and times.min > 0 and times.min <= times.median, "time")
   local bench = tg.load("rmsnorm"):bench { device = "interp", shape = { T = 2, H = 96 }, set = { BM = 2 }, runs = 3 }
-  check(bench.kernel == "rmsnorm" and bench.config.BM == 2 and bench.shape.H == 96 and bench.config_source == "set", "bench tells what it ran")
+  check(bench.kernel == "rmsnorm" and bench.config.BM == 2 and bench.shape.H == 96 and bench.config_source == "set",
+    "bench tells what it ran")
   check(bench.seconds.min > 0 and bench.seconds.min <= bench.seconds.median, "bench gives seconds")
   local tune = tg.load("rmsnorm"):tune { device = "interp", shape = { T = 2, H = 96 }, set = { BH = 64 }, trials = 2, seed = 3 }
-  check(#tune.evaluated >= 2 and tune.seed == 3 and math.type(tune.best.config.BM) == "integer" and tune.best.seconds > 0, "tune gives the best")
-  mistake("unknown option of tune", function() gemm:tune { trails = 3 } end, "unknown option 'trails'; there is device, shape, set, strategy, trials")
+  check(#tune.evaluated >= 2 and tune.seed == 3 and math.type(tune.best.config.BM) == "integer" and tune.best.seconds > 0,
+    "tune gives the best")
+  mistake("unknown option of tune", function() gemm:tune { trails = 3 } end,
+    "unknown option 'trails'; there is device, shape, set, strategy, trials")
   device:close()
   mistake("closed", function() device:run(gemm, {}) end, "the device is closed")
 end

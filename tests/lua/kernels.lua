@@ -123,7 +123,9 @@ do
   check(Bp.shape[1] == size, "pack_weights: %d bytes, not %d", Bp.shape[1], size)
   check(bytes:sub(1, 8) == "TGLPACK1", "pack_weights: no magic")
   local header = { string.unpack("<i8i8i8i8i8i8i8", bytes, 9) }
-  for i, want in ipairs { N, K, 1, 1, 0, 0, 0 } do check(header[i] == want, "pack_weights: header word %d is %d, not %d", i, header[i], want) end
+  for i, want in ipairs { N, K, 1, 1, 0, 0, 0 } do
+    check(header[i] == want, "pack_weights: header word %d is %d, not %d", i, header[i], want)
+  end
   for n = 0, 63 do
     for k = 0, K - 1 do
       local at = 64 + ((n // 32) * K + k) * 32 + n % 32
@@ -188,7 +190,8 @@ for _, s in ipairs { { 1, 1 }, { 3, 300 }, { 5, 64 }, { 2, 0 } } do
     for h = 0, H - 1 do sum = sum + X:get(t, h) ^ 2 end
     return math.sqrt(sum / H + 1e-6)
   end
-  compare("rmsnorm", out.O, function(t, h) return X:get(t, h) * W:get(h) / rms(t) end, function(_, _, w) return 1.5 * 2 ^ -8 * math.abs(w) end, T, H)
+  compare("rmsnorm", out.O, function(t, h) return X:get(t, h) * W:get(h) / rms(t) end,
+    function(_, _, w) return 1.5 * 2 ^ -8 * math.abs(w) end, T, H)
 end
 
 local function swiglu(G, I, clamp)
@@ -214,7 +217,8 @@ for _, s in ipairs { { 1, 1 }, { 3, 300 }, { 2, 0 } } do
     for t = 0, T - 1 do
       for i = 0, I - 1 do
         local scale, w = out.S:get(t, i // 128), value(t, i)
-        check(close(out.Q:get(t, i) * scale, w, 2 ^ -4 * math.abs(w) + 2 ^ -9 * scale), "swiglu_quantize: %d,%d is %g * %g, not %g", t, i, out.Q:get(t, i), scale, w)
+        check(close(out.Q:get(t, i) * scale, w, 2 ^ -4 * math.abs(w) + 2 ^ -9 * scale), "swiglu_quantize: %d,%d is %g * %g, not %g",
+          t, i, out.Q:get(t, i), scale, w)
       end
     end
   end

@@ -55,6 +55,12 @@ static const mistake mistakes[] = {
     {1, "C.store({m, n}, x)", "'store' is a method of views: write V:store(…), with a colon"},
     {1, "local y = nil + 1", "attempt to perform arithmetic on a nil value"},
     {1, "local y = tg.zeros(f32, 1 << 40)", "tg.zeros: the extent 1099511627776 is too large for a tile"},
+    {1, "local y = x:to(tg.e5m2, 'sat')", ":to(tg.e5m2): \"sat\" is for floats without Inf (e4m3, e4m3fnuz, e2m1, e8m0)"},
+    {1, "local y = x:to(bf16, 'ieee')", ":to(tg.bf16): \"ieee\" is for floats without Inf"},
+    {1, "local y = x:to(tg.e8m0)", ":to(tg.e8m0): say what becomes of values beyond the largest"},
+    {1, "local y = x:to(i32):to(e4m3)", ":to(tg.e4m3): say what becomes of values beyond the largest"},
+    {0, "local y = x:to(tg.e8m0, 'ieee'):to(f32) + x:to(tg.e5m2):to(f32) + x:to(i32):to(e4m3, 'sat'):to(f32) C[{m, n}] = y", NULL},
+    {0, "local y = x:to(tg.e2m1, 'sat'):to(e4m3):to(f32) + x:gt(1):to(e4m3):to(f32) C[{m, n}] = y", NULL},
     // what looks like these and is right
     {0, "local y; if y == nil then y = x end; if x ~= nil and x.dtype == 'f32' and #x.shape == 2 then y = y + x end C[{m, n}] = y", NULL},
     {0, "local flag = k ~= nil; local y = flag and x or x * 2; C[{m, n}] = y", NULL},
@@ -96,6 +102,7 @@ static const mistake mistakes[] = {
      "do not broadcast: extents are aligned at the right and must be equal or 1; is a .T missing?"},
     {1, "local y = A[{m, K:by(16)}] + I[{m}]:to(f32)", "a column is written :reshape(64, 1)"},
     {1, "C[{m, n}] = H[{m, n}]", "store to 'C': 'C' is f32, the value bf16; convert it with :to(tg.f32)"},
+    {1, "C[{m, K:by(16)}] = tg.zeros(f32, 16, 64)", "store to 'C': the index selects f32[64x16], the value is tile f32[16x64]; write .T"},
     {1, "C[{m, 0}] = x:rsum(2)", "store to 'C': the index selects f32[64], the value is tile f32[64x1]; write :reshape(64)"},
     {1, "A[{m, n}] = x", "store to 'A': it is an input; declare it with k.output or k.inout"},
     {1, "local y = A[{m}]", "view 'A' has 2 axes, the index 1"},
@@ -187,12 +194,35 @@ static const struct {
     {"return require('tegula').kernel('a b', function(k) end)", "a name is letters, digits and _, not \"a b\""},
     {"local x = = 3", "bad.lua:1: unexpected symbol near '='"},
     {"\033Lua", "attempt to load a binary chunk"},
+    {"local x, y\ny = x == 3x = 5", "bad.lua:2: malformed number near '3x'"},
+    {"local x\nx = x == 'a\nb'", "bad.lua:2: unfinished string near ''a'"},
+    {"local x, y\nx == y", "bad.lua:2: syntax error near '=='"},
+    {"local x\nif x == [==[a]=] then", "bad.lua:2: unfinished long string (starting at line 2) near <eof>"},
+    {"local tg = require 'tegula'\ntg.zeros = nil", "bad.lua:2: tegula's table cannot be changed (key 'zeros')"},
+    {"return require('tegula').kernel('a', function(k)\nk.dim = nil end)", "bad.lua:2: in kernel 'a': k cannot be changed"},
     {"while true do end", "bad.lua:1: the kernel's Lua code does not come to an end: stopped after 100 million steps"},
     {"return require('tegula').kernel('a', function(k)\nwhile true do end end)",
      "bad.lua:2: in kernel 'a': the kernel's Lua code does not come to an end"},
+    {"local tg = require 'tegula'\nreturn tg.kernel('a', function(k) local e = k.dim 'M'\nfor i = 1, 300 do e = (e + 1):cdiv(2) end\n"
+     "k.output('O', tg.f32, e) end)",
+     "bad.lua:4: in kernel 'a': a launch-time expression nests more than 256 deep"},
+    // what would run long inside C
+    {"local s = ('a'):rep(10000)\nlocal t = s:find(('.-'):rep(30) .. 'b')",
+     "bad.lua:2: string.find: matching this pattern in a text of 10000 bytes could take too long"},
+    {"local s = string.match(('a'):rep(30), ('a?'):rep(30) .. ('a'):rep(30))", "bad.lua:1: string.match: matching this pattern"},
+    {"local s = ('a'):rep(1 << 20):gsub('a-b', '')", "bad.lua:1: string.gsub: matching this pattern"},
+    {"for s in ('('):rep(1 << 20):gmatch('%b()') do end", "bad.lua:1: string.gmatch: matching this pattern"},
+    {"local s = ('aa'):rep(1 << 18):match('(a*)%1b')", "bad.lua:1: string.match: matching this pattern"},
+    {"local s = ('a'):find(('a'):rep(1001))", "bad.lua:1: string.find: a pattern may have 1000 bytes, this one has 1001"},
+    {"local a, b = ('BM=64,BN=128'):match('^(%w+)=(%d+),(%w+)=(%d+)$')\nif a ~= 'BM' or b ~= '64' then error 'no match' end\n"
+     "if ('a.b'):find('.', 1, true) ~= 2 or ('x-y'):gsub('%-', '+') ~= 'x+y' or ('%d'):find('%%d') ~= 1 then error 'no match' end\n"
+     "local n = 0 for w in ('one two three'):gmatch('%a+') do n = n + #w end error('n is ' .. n)",
+     "bad.lua:4: n is 11"},
+    {"local s = ('x'):rep(1 << 20)\nfor i = 1, 5 do s = s .. s end\nwhile true do local t = s:upper() end",
+     "bad.lua:3: the kernel's Lua code does not come to an end: stopped after 5 seconds"},
     {"\nlocal s = ('x'):rep(1 << 32)", "bad.lua:2: string.rep: 4294967296 copies of 1 bytes are more than 1048576 bytes"},
     {"local s = 'x'\nwhile true do\ns = s .. s end", "bad.lua:3: the Lua code wants more than its 256 MiB of memory"},
-    {"local t = {}\nfor i = 1, 1 << 40 do t[i] = ('x'):rep(1000) .. i end",
+    {"local t = {}\nfor i = 1, 1 << 40 do t[i] = ('x'):rep(50000) .. i end",
      "bad.lua:2: the Lua code wants more than its 256 MiB of memory"},
     {"return require('tegula').kernel('a', function(k)\nlocal s = 'x' while true do s = s .. s end end)",
      "bad.lua:2: the Lua code wants more than its 256 MiB of memory"},
@@ -206,8 +236,15 @@ static const struct {
     {"local tg = require 'tegula' return tg.kernel('a', function(k) k.input('A', 'f33', 3) end)", "k.input('A'): \"f33\" is not a dtype"},
     {"local tg = require 'tegula' return tg.kernel('a', function(k) k.input('A', tg.f32, 3, {zero = true}) end)",
      "k.input('A'): unknown option 'zero'"},
+    {"local tg = require 'tegula' return tg.kernel('a', function(k) k.input('A', tg.f32, 3, {optional = true}) end)",
+     "k.input('A'): unknown option 'optional'; there is index, offsets, packed"},
+    {"local tg = require 'tegula' return tg.kernel('a', function(k) k.inout('A', tg.f32, 3, {optional = true}) end)",
+     "k.inout('A'): unknown option 'optional'; there is none"},
     {"return require('tegula').kernel('a', function(k)\nk.blocks(1, function() return 1 end) end)",
      "bad.lua:2: in kernel 'a': k.blocks: its function returned a value"},
+    {"local tg = require 'tegula'\nlocal kept\nlocal function body(k) kept = kept or k.dim 'M' * 3 k.blocks(kept, function() end) end\n"
+     "return tg.kernel('a', body)",
+     "bad.lua:3: in kernel 'a': dim M * 3 belongs to another trace"},
     {"local tg = require 'tegula'\ntg.zeros(tg.f32, 3)", "bad.lua:2: this operation: tiles exist only while a kernel is traced"},
     {"local tg = require 'tegula'\nreturn tg.kernel('a', function(k) local s = tg.zeros(tg.f32, 3) k.blocks(1, function() end) end)",
      "in kernel 'a': this operation: tiles exist only inside k.blocks"},
@@ -227,6 +264,20 @@ static void test_files(void) {
     CHECKF(status == TG_INVALID, "%s: no error", files[i].text);
     CHECKF(strstr(tg_error_message(ctx), files[i].says) != NULL, "%s\n  wanted: %s\n  got: %s", files[i].text, files[i].says,
            tg_error_message(ctx));
+  }
+}
+
+// Nesting without end is refused in Lua's words, however it nests.
+static void test_depth(void) {
+  static const struct {
+    const char *open, *says;
+  } nests[] = {{"(", "overflow"}, {"{", "overflow"}, {"not ", "overflow"}, {"a..", "overflow"}, {"f(function() return ", "overflow"}};
+  for (size_t i = 0; i < sizeof nests / sizeof *nests; i++) {
+    char text[1 << 16] = "local f, a\nlocal x = ";
+    const size_t n = strlen(nests[i].open);
+    for (size_t at = strlen(text); at + n < sizeof text; at += n) memcpy(text + at, nests[i].open, n + 1);
+    CHECK(trace(text, strlen(text)) == TG_INVALID);
+    CHECKF(strstr(tg_error_message(ctx), nests[i].says) != NULL, "%s: %s", nests[i].open, tg_error_message(ctx));
   }
 }
 
@@ -268,6 +319,7 @@ int main(void) {
   snprintf(file, sizeof file, "%s/bad.lua", path);
   test_mistakes();
   test_files();
+  test_depth();
   test_settings();
   unlink(file);
   rmdir(path);

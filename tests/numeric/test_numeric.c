@@ -136,8 +136,39 @@ static void check_round_trips(void) {
   }
 }
 
+// x * y + z against its exact value, which 113 bits hold for these exponents: no neighbour is nearer, and of two as near the even one is
+// taken.
+static void check_fma(int dtype) {
+  const int man = tg_dtypes[dtype].man, bias = tg_dtypes[dtype].bias;
+  uint64_t seed = 1;
+  for (int i = 0; i < 200000; i++) {
+    double v[3];
+    for (int k = 0; k < 3; k++) {
+      seed = seed * 6364136223846793005u + 1442695040888963407u;
+      const uint64_t mantissa = seed >> 40 & ((1u << man) - 1),
+                     exponent = (uint64_t)(bias - (k == 2 ? 12 : 6)) + (seed >> 30) % (k == 2 ? 24 : 12);
+      v[k] = tg_decode(dtype, (seed >> 63) << (tg_dtypes[dtype].bits - 1) | exponent << man | mantissa);
+    }
+    if (i % 4 == 0) v[2] = ldexp(copysign(1, v[2]), dtype == TG_F16 ? -24 : -60); // beside a product that may be a tie
+    const __float128 exact = (__float128)v[0] * v[1] + v[2];
+    const uint64_t code = tg_encode(dtype, (double)tg_fma_narrow((float)v[0], (float)v[1], (float)v[2]), TG_ROUND_IEEE);
+    const double got = tg_decode(dtype, code);
+    __float128 off = exact - got;
+    if (off < 0) off = -off;
+    bool right = true;
+    for (int step = -1; step <= 1 && code << (65 - tg_dtypes[dtype].bits); step += 2) {
+      __float128 other = exact - tg_decode(dtype, code + (uint64_t)(int64_t)step);
+      if (other < 0) other = -other;
+      right = right && (off < other || (off == other && code % 2 == 0));
+    }
+    CHECKF(right, "%s: %a * %a + %a is %a", tg_dtypes[dtype].name, v[0], v[1], v[2], got);
+  }
+}
+
 int main(void) {
   check_tables();
+  check_fma(TG_F16);
+  check_fma(TG_BF16);
   check_integers();
   check_single_rounding();
   check_round_trips();

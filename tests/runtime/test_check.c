@@ -21,6 +21,18 @@ static const char fickle[] = "local tg <const> = require 'tegula'\n"
                              "  k.blocks(M:by(bm), function(m) O[{m}] = X[{m}] + bm end)\n"
                              "end)\n";
 
+// BM = 1024 asks for more registers than a block has there.
+static const char large[] = "local tg <const> = require 'tegula'\n"
+                            "return tg.kernel('large', function(k)\n"
+                            "  local M, K = k.dim 'M', k.dim 'K'\n"
+                            "  local A, C = k.input('A', tg.bf16, M, K), k.output('C', tg.f32, M, M)\n"
+                            "  local bm = k.tune('BM', 16, 1024)\n"
+                            "  k.blocks(M:by(bm), M:by(bm), function(m, n)\n"
+                            "    C[{m, n}] = K:by(64):fold(tg.zeros(tg.f32, bm, bm), function(acc, kk)\n"
+                            "      return tg.dot(A[{m, kk}], A[{n, kk}].T, {acc = acc}) end)\n"
+                            "  end)\n"
+                            "end)\n";
+
 static char root[] = "/tmp/tegula-test-XXXXXX";
 
 static void put(const char *name, const char *text) {
@@ -35,8 +47,16 @@ typedef struct tally {
   int right, fickle, bad_right, bad_fickle, options;
 } tally;
 
-static void count(void *user, const char *line, bool ok) {
+static void count_skips(void *user, const char *line, tg_verdict verdict) {
+  int *skips = user;
+  if (strncmp(line, "large", 5) != 0 || verdict != TG_VERDICT_SKIP) return;
+  ++*skips;
+  CHECKF(strstr(line, " --set BM=1024: "), "%s", line); // and the reason behind it
+}
+
+static void count(void *user, const char *line, tg_verdict verdict) {
   tally *t = user;
+  bool ok = verdict == TG_VERDICT_OK;
   bool first = strncmp(line, "right", 5) == 0;
   *(first ? &t->right : &t->fickle) += 1;
   *(first ? &t->bad_right : &t->bad_fickle) += !ok;
@@ -63,7 +83,13 @@ int main(void) {
 
   t = (tally){0};
   CHECKF(tg_check(ctx, NULL, "cpu:avx512", count, &t) == TG_OK, "%s", tg_error_message(ctx));
-  CHECK(t.right == 3 && t.fickle == 2); // the default, BM=4, more=1
+  CHECK(t.right == 5 && t.fickle == 4); // the default, BM=4, more=1, and two values of the lowering's own `stream`
+  put("large", large);
+  tg_context_free(ctx);
+  if (tg_context_new(&config, &ctx) != TG_OK) return 1;
+  int skips = 0;
+  CHECKF(tg_check(ctx, NULL, "nvptx:sm_80", count_skips, &skips) == TG_OK, "%s", tg_error_message(ctx));
+  CHECKF(skips == 1, "%d", skips);
   put("broken",
       "local tg <const> = require 'tegula'\nreturn tg.kernel('broken', function(k) k.blocks(1, function() error 'no' end) end)\n");
   tg_context_free(ctx);

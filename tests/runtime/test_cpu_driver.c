@@ -9,7 +9,7 @@
 
 static const char source[] =
     "#include <stdint.h>\n"
-    "typedef struct { void *user; void (*print)(void *, const char *, int, const double *); } hooks;\n"
+    "typedef struct { void *user; void (*print)(void *, const char *, const char *, const uint64_t *); } hooks;\n"
     "const char *fill(const uint64_t *args, const int64_t *grid, int64_t first, int64_t last, void *scratch, const hooks *h) {\n"
     "  int32_t *count = (int32_t *)args[0]; int64_t *seen = (int64_t *)args[1]; (void)h;\n"
     "  if ((uintptr_t)scratch % 4096) return \"scratch is not aligned\";\n"
@@ -23,8 +23,8 @@ static const char source[] =
     "  return 0;\n"
     "}\n"
     "const char *trap(const uint64_t *args, const int64_t *grid, int64_t first, int64_t last, void *scratch, const hooks *h) {\n"
-    "  (void)args; (void)grid; (void)scratch; double v[] = {1.5, -2};\n"
-    "  if (first == 0) h->print(h->user, \"values\", 2, v);\n"
+    "  (void)args; (void)grid; (void)scratch; uint64_t v[] = {0x3ff8000000000000, -2, 5, 0, 8};\n"
+    "  if (first == 0) h->print(h->user, \"values\", \"f32, i8[2], range<8>\", v);\n"
     "  return last > 7 && first <= 7 ? \"block 7 says no\" : 0;\n"
     "}\n"
     "int tag(void) { return TAG; }\n"
@@ -138,7 +138,7 @@ static void traps(tg_context *ctx, tg_device *device, tg_arena *arena, tg_bytes 
     s.dims = &(tg_dims){.n = 1, .at = {{"M", 100, ""}}};
     CHECK(tg_protect(ctx, launch, &s) == TG_FAILED && strstr(tg_error_message(ctx), "block 7 says no") &&
           strstr(tg_error_message(ctx), "'k'"));
-    CHECK_STR(printed, "values 1.5 -2");
+    CHECK_STR(printed, "values f32 1.5 i8[2] -2 5 range 0…8");
     s.dims = &(tg_dims){.n = 1, .at = {{"M", 7, ""}}};
     CHECK(tg_protect(ctx, launch, &s) == TG_OK);
   }

@@ -28,10 +28,15 @@ refuse "return { $head, figures = { warp = { 1, source = 's', page = 3 } } }" "u
 refuse 'return { name = "a b", target = "cpu:avx2", arch = "x", doc = "d", figures = {} }' "'name'"
 refuse 'return { name = "m", target = "cpu", arch = "x", doc = "d", figures = {} }' 'FAMILY:ARCH'
 refuse 'return os.getenv("HOME")' 'os'
+refuse 'return { name = "m", target = "cpu:avx2", like = "n", doc = "d", figures = {} }' "field 'like': 'n'"
+refuse 'return { name = "m", target = "cpu:avx2", like = "m", doc = "d", figures = {} }' "field 'like': 'm'"
 
 printf 'return { %s, figures = { warp = { 7, source = "a \\"quoted\\" page" } } }\n' "$head" > m.lua
 cp m.lua twice.lua
 "$lua" "$source_dir/targets/machines.gen.lua" "$source_dir/targets/machines" out.c m.lua twice.lua 2>/dev/null && { echo "a name given twice was accepted"; failures=$((failures + 1)); }
 "$lua" "$source_dir/targets/machines.gen.lua" "$source_dir/targets/machines" out.c m.lua || failures=$((failures + 1))
 grep -q 'warp = 7' out.c && grep -q 'a \\042quoted\\042 page' out.c || { echo "out.c lacks what was described"; failures=$((failures + 1)); }
+echo 'return { name = "n", target = "cpu:avx2", like = "m", doc = "d", figures = { fma = { 1, source = "s" } } }' > n.lua
+"$lua" "$source_dir/targets/machines.gen.lua" "$source_dir/targets/machines" out.c n.lua m.lua || failures=$((failures + 1))
+[ "$(grep -c 'warp = 7' out.c)" = 2 ] && [ "$(grep -c 'fma = 1' out.c)" = 1 ] || { echo "out.c lacks what one is like"; failures=$((failures + 1)); }
 exit $((failures != 0))

@@ -69,7 +69,7 @@ static bool admitted(const tg_kernel *lane, const dims *d) {
   for (int i = 0; i < lane->npreconditions; i++) {
     const char *text = lane->preconditions[i], *stopped, *missing;
     if (!strncmp(text, "aligned(", 8)) continue;
-    int64_t value, modulus;
+    int64_t value = 0, modulus = 1;
     const tg_expr *e = tg_e_parse(&arena, text, text + strlen(text), &stopped);
     CHECKF(e && tg_e_eval(e, lookup, (void *)(uintptr_t)d, &value, &missing) && sscanf(stopped, " %% %ld == 0", &modulus) == 1, "%s", text);
     all &= value % modulus == 0;

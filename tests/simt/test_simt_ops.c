@@ -309,6 +309,31 @@ static void test_refusals(void) {
   CHECK(lower(&l) == TG_INVALID && strstr(tg_error_message(ctx), "k tiles of 8"));
 }
 
+// What the machine's figures bound: lanes of a warp, threads of a block.
+static void test_machine(void) {
+  char text[4096];
+  const io f32s[] = {X("f32", 8, 8), O("f32", 8, 8)};
+  wrap(text, sizeof text, 2, f32s, "%oO = neg %X : f32[8x8]");
+  const tg_machine *full = machine;
+  tg_machine small = *machine, wide = *machine;
+  small.max_threads = 64, wide.warp = 64;
+  machine = &small;
+  tg_kernel *tile;
+  tg_knob knob = {0};
+  CHECK(tg_kernel_parse(ctx, text, strlen(text), "test.tile", &tile) == TG_OK);
+  CHECK(tg_lowering_simt.knobs(tile, machine, &knob, 1) == 1 && knob.nvalues == 2 && knob.values[0] == 1 && knob.values[1] == 2);
+  tg_kernel_free(tile);
+  lowering_job l = {.text = text, .warps = 2};
+  CHECKF(lower(&l) == TG_OK, "%s", tg_error_message(ctx));
+  if (l.lane) tg_kernel_free(l.lane);
+  l = (lowering_job){.text = text, .warps = 4};
+  CHECK(lower(&l) == TG_INVALID && strstr(tg_error_message(ctx), "warps=4: it can be a power of two up to 2 here"));
+  machine = &wide;
+  l = (lowering_job){.text = text, .warps = 1};
+  CHECK(lower(&l) == TG_INVALID && strstr(tg_error_message(ctx), "have 64 lanes"));
+  machine = full;
+}
+
 int main(void) {
   CHECK(tg_context_new(NULL, &ctx) == TG_OK);
   const tg_family *family;
@@ -320,6 +345,7 @@ int main(void) {
   test_control();
   test_memory();
   test_refusals();
+  test_machine();
   tg_context_free(ctx);
   return test_done();
 }

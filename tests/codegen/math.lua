@@ -1,0 +1,55 @@
+-- The functions that codegen/math.c expands, on the cpu device, against double precision: within the ulps that ir/elementwise.def states.
+local tg <const> = require "tegula"
+local f32 = tg.f32
+local N <const> = 1 << 16
+
+local function ulp(v)
+  v = math.abs(v)
+  if v < 0x1p-126 then return 0x1p-149 end
+  local bits = string.unpack("<i8", string.pack("<d", v))
+  return 2.0 ^ ((bits >> 52) - 1023 - 23)
+end
+
+local function line(low, high) return function(i) return low + (high - low) * i / (N - 1) end end
+local function powers(low, high) return function(i) return 2.0 ^ (low + (high - low) * i / (N - 1)) end end
+
+local function sigmoid(x) return 1 / (1 + math.exp(-x)) end
+local cases <const> = {
+  { "exp", 2, math.exp, line(-104, 88.7) }, { "exp", 2, math.exp, line(-0.4, 0.4) },
+  { "exp2", 2, function(x) return 2.0 ^ x end, line(-150, 127.9) },
+  { "log", 2, math.log, powers(-149, 127.9) }, { "log", 2, math.log, line(0.5, 2) },
+  { "log2", 2, function(x) return math.log(x, 2) end, powers(-149, 127.9) },
+  { "rsqrt", 2, function(x) return 1 / math.sqrt(x) end, powers(-149, 127.9) },
+  { "sigmoid", 4, sigmoid, line(-105, 30) }, { "sigmoid", 4, sigmoid, line(-20, 0) }, { "sigmoid", 4, sigmoid, line(-2, 2) },
+}
+
+local device = tg.device "cpu"
+for _, case in ipairs(cases) do
+  local name, bound, meaning, at = table.unpack(case)
+  local kernel = tg.kernel("one_" .. name, function(k)
+    local n = k.dim "N"
+    local X, Y = k.input("X", f32, n), k.output("Y", f32, n)
+    k.blocks(n:by(256), function(i) Y[{i}] = X[{i}][name](X[{i}]) end)
+  end)
+  local X = tg.tensor(f32, { N })
+  for i = 0, N - 1 do X:set(i, at(i)) end
+  local Y = device:run(kernel, { X = X }).Y
+  local worst, where = 0.0, 0
+  for i = 0, N - 1 do
+    local x = X:get(i)
+    local want = meaning(x)
+    local off = math.abs(Y:get(i) - want) / ulp(want)
+    if not (off <= worst) then worst, where = off, x end
+  end
+  if arg[1] then print(("%-8s %.3f ulp at %.9g"):format(name, worst, where)) end
+  assert(worst <= bound, ("%s(%.9g) is off by %.3f ulp"):format(name, where, worst))
+
+  -- The ends: what an infinity gives, and that NaN stays.
+  local ends = tg.tensor(f32, { 3 }, { math.huge, -math.huge, 0 / 0 })
+  local got = device:run(kernel, { X = ends }).Y
+  local top = ({ exp = math.huge, exp2 = math.huge, log = math.huge, log2 = math.huge, rsqrt = 0, sigmoid = 1 })[name]
+  local bottom = ({ exp = 0, exp2 = 0, sigmoid = 0 })[name]
+  assert(got:get(0) == top, name .. " of inf is " .. got:get(0))
+  if bottom then assert(got:get(1) == bottom, name .. " of -inf is " .. got:get(1)) else assert(got:get(1) ~= got:get(1), name .. " of -inf") end
+  assert(got:get(2) ~= got:get(2), name .. " of NaN")
+end
