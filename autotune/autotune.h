@@ -147,8 +147,9 @@ const tg_db_record *tg_subject_lookup(tg_context *ctx, tg_arena *arena, const tg
 
 // ---- limits of this machine (limits.c)
 typedef struct tg_limits {
-  double peak_gflops; // f32 multiply-adds in registers, best instruction set of the host
-  double stream_gbs;  // reading an array far larger than the caches
+  double peak_gflops;      // f32 multiply-adds in registers, best instruction set of the host
+  double bf16_peak_gflops; // dots of bf16 pairs in registers; 0 where there is no instruction for them
+  double stream_gbs;       // reading an array far larger than the caches
 } tg_limits;
 const char *tg_host_model(tg_arena *arena);            // "AMD EPYC 7B13 (25/1)": what the processor calls itself, with family and model
 tg_limits tg_limits_get(tg_context *ctx, int threads); // from the cache directory, measured and written there when absent
@@ -187,7 +188,7 @@ typedef struct tg_reference {
     int64_t elements;
     const void *values;     // as the interpreter left them; elements that no sampled block wrote hold its poison
     const float *magnitude; // the same kernel on absolute values: what rounding errors scale with
-  } *at;
+  } * at;
 } tg_reference;
 // Interprets sampled blocks and the last block along every axis of the grid, with the kernel's smallest tiles. The values are written to an
 // anonymous file whose descriptor is returned, so that measuring processes map rather than recompute them.

@@ -92,6 +92,7 @@ static void write_document(benching *b) {
   tg_json_put_number(&text, "gflops", work.flops / median * 1e-9);
   tg_json_put_number(&text, "gbs", work.bytes / median * 1e-9);
   tg_json_put_number(&text, "peak_gflops", limits.peak_gflops);
+  tg_json_put_number(&text, "bf16_peak_gflops", limits.bf16_peak_gflops);
   tg_json_put_number(&text, "stream_gbs", limits.stream_gbs);
   tg_json_put_strings(&text, "packed", b->inputs.npacked, b->inputs.packed);
   tg_json_put_number(&text, "pack_seconds", b->inputs.pack_seconds);

@@ -1,4 +1,5 @@
-// What this machine can do at most: f32 multiply-adds in registers and reading from memory. Measured once, kept in the cache directory.
+// What this machine can do at most: f32 multiply-adds and dots of bf16 pairs in registers, and reading from memory. Measured once, kept in
+// the cache directory.
 #include <cjson/cJSON.h>
 #include <math.h>
 #include <pthread.h>
@@ -34,6 +35,18 @@ __attribute__((target("avx512f"))) static float fma_avx512(int64_t rounds) {
   for (int64_t r = 0; r < rounds; r++)
 #pragma GCC unroll 16
     for (int i = 0; i < CHAINS; i++) x[i] = _mm512_fmadd_ps(x[i], a, b);
+  for (int i = 1; i < CHAINS; i++) x[0] = _mm512_add_ps(x[0], x[i]);
+  return _mm512_reduce_add_ps(x[0]);
+}
+
+__attribute__((target("avx512f,avx512bf16"))) static float dot_avx512(int64_t rounds) {
+  enum { CHAINS = 16 };
+  __m512 x[CHAINS];
+  __m512bh a = _mm512_cvtne2ps_pbh(_mm512_set1_ps(0.5f), _mm512_set1_ps(0.25f));
+  for (int i = 0; i < CHAINS; i++) x[i] = _mm512_set1_ps((float)i);
+  for (int64_t r = 0; r < rounds; r++)
+#pragma GCC unroll 16
+    for (int i = 0; i < CHAINS; i++) x[i] = _mm512_dpbf16_ps(x[i], a, a);
   for (int i = 1; i < CHAINS; i++) x[0] = _mm512_add_ps(x[0], x[i]);
   return _mm512_reduce_add_ps(x[0]);
 }
@@ -78,6 +91,17 @@ static fma_fn *best_fma(double *flops_per_round) {
 #endif
   *flops_per_round = 12 * 4 * 2;
   return fma_generic;
+}
+
+// Dots of bf16 pairs; NULL where there is no instruction for them.
+static fma_fn *bf16_dot(double *flops_per_round) {
+#if defined(__x86_64__)
+  if (__builtin_cpu_supports("avx512bf16")) {
+    *flops_per_round = 16 * 32 * 2;
+    return dot_avx512;
+  }
+#endif
+  return NULL;
 }
 
 // ---- reading: every thread sums its own part, 64 bytes a step in eight chains
@@ -203,6 +227,13 @@ static double measure_peak(int threads, double seconds) {
   return crew_rate(&c, threads, seconds);
 }
 
+static double measure_bf16_peak(int threads, double seconds) {
+  crew c = {.rounds = 1 << 16, .own_time = true};
+  c.fma = bf16_dot(&c.units);
+  c.units *= (double)c.rounds;
+  return c.fma ? crew_rate(&c, threads, seconds) : 0;
+}
+
 // 64 MiB a thread and at least 256 MiB together: beyond every last-level cache share that a core can fill.
 static double measure_stream(int threads, double seconds) {
   size_t each = 64u << 20;
@@ -221,7 +252,8 @@ static double measure_stream(int threads, double seconds) {
 
 // About `seconds` for each figure.
 static tg_limits measure_limits(int threads, double seconds) {
-  return (tg_limits){measure_peak(threads, seconds) * 1e-9, measure_stream(threads, seconds) * 1e-9};
+  return (tg_limits){measure_peak(threads, seconds) * 1e-9, measure_bf16_peak(threads, seconds) * 1e-9,
+                     measure_stream(threads, seconds) * 1e-9};
 }
 
 // ---- which machine this is, and the file that remembers
@@ -257,9 +289,11 @@ static bool limits_from(const char *text, const char *model, int threads, tg_lim
   cJSON *json = cJSON_Parse(text);
   const cJSON *name = cJSON_GetObjectItemCaseSensitive(json, "machine"), *n = cJSON_GetObjectItemCaseSensitive(json, "threads");
   const cJSON *peak = cJSON_GetObjectItemCaseSensitive(json, "peak_gflops"), *stream = cJSON_GetObjectItemCaseSensitive(json, "stream_gbs");
-  bool good = cJSON_IsString(name) && !strcmp(name->valuestring, model) && cJSON_IsNumber(n) && n->valueint == threads &&
-              cJSON_IsNumber(peak) && peak->valuedouble > 0 && cJSON_IsNumber(stream) && stream->valuedouble > 0;
-  if (good) *out = (tg_limits){peak->valuedouble, stream->valuedouble};
+  const cJSON *bf16 = cJSON_GetObjectItemCaseSensitive(json, "bf16_peak_gflops");
+  bool good = cJSON_IsNumber(bf16) && bf16->valuedouble >= 0 && cJSON_IsString(name) && !strcmp(name->valuestring, model) &&
+              cJSON_IsNumber(n) && n->valueint == threads && cJSON_IsNumber(peak) && peak->valuedouble > 0 && cJSON_IsNumber(stream) &&
+              stream->valuedouble > 0;
+  if (good) *out = (tg_limits){peak->valuedouble, bf16->valuedouble, stream->valuedouble};
   cJSON_Delete(json);
   return good;
 }
@@ -297,6 +331,7 @@ tg_limits tg_limits_get(tg_context *ctx, int threads) {
     tg_json_put_string(&line, "machine", model);
     tg_json_put_int(&line, "threads", threads);
     tg_json_put_number(&line, "peak_gflops", limits.peak_gflops);
+    tg_json_put_number(&line, "bf16_peak_gflops", limits.bf16_peak_gflops);
     tg_json_put_number(&line, "stream_gbs", limits.stream_gbs);
     tg_text_add(&line, "}\n");
     if (tg_protect(ctx, save, &(save_call){ctx, file, &line}) != TG_OK) // a read-only cache costs a measurement each time

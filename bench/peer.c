@@ -5,6 +5,7 @@
 //             blas:FILE                cblas_sgemm (cblas_sgemv for M = 1) of a library, weights ready in f32
 //             mkl_fp8:FILE             MKL's cblas_gemm_e4m3e4m3f32 (no scales)
 //             peak                     FMA in registers: the machine's f32 limit
+//             peak_bf16                dots of bf16 pairs in registers, where the machine has them
 //   stdin     prepare M N K THREADS  ->  "ready" or "error WHY"
 //             run R                  ->  "SECONDS": least of R runs; CPU time of the thread with one thread, wall time else
 //             quit
@@ -20,7 +21,7 @@ typedef void fp8_gemm(int order, int ta, int tb, int m, int n, int k, float alph
                       float beta, float *c, int ldc);
 
 typedef struct {
-  const char *kind, *kernel, *file; // "tegula", "blas", "mkl_fp8", "peak"
+  const char *kind, *kernel, *file; // "tegula", "blas", "mkl_fp8", "peak", "peak_bf16"
   tg_binding settings[16];
   int nsettings;
   bool packed; // among the settings
@@ -101,10 +102,12 @@ static float *random_floats(int64_t n) {
   return x;
 }
 
+static bool is_peak(const peer *p) { return !strncmp(p->kind, "peak", 4); }
+
 static const char *prepare(peer *p) {
   release(p);
   if (!strcmp(p->kind, "tegula")) return prepare_tegula(p) ? tg_error_message(p->ctx) : NULL;
-  if (!strcmp(p->kind, "peak")) return NULL;
+  if (is_peak(p)) return NULL;
   p->c = malloc(sizeof(float) * (size_t)(p->M * p->N));
   p->blas.set_threads(p->threads);
   if (!strcmp(p->kind, "blas")) {
@@ -141,7 +144,19 @@ __attribute__((target("avx512f"))) static double peak_seconds_avx512(void) {
   return (host_cpu_seconds() - start) / (double)rounds / 320 * 1e9;
 }
 
+__attribute__((target("avx512f,avx512bf16"))) static double peak_seconds_bf16(void) {
+  typedef float v16 __attribute__((vector_size(64)));
+  v16 x[10], a = {0.999f}, b = {1e-3f};
+  for (int i = 0; i < 10; i++) x[i] = (v16){(float)i};
+  const long rounds = 1000000;
+  double start = host_cpu_seconds();
+  for (long r = 0; r < rounds; r++)
+    for (int i = 0; i < 10; i++) __asm__ volatile("vdpbf16ps %2, %1, %0" : "+v"(x[i]) : "v"(a), "v"(b));
+  return (host_cpu_seconds() - start) / (double)rounds / 640 * 1e9;
+}
+
 static double run_once(peer *p) {
+  if (!strcmp(p->kind, "peak_bf16")) return peak_seconds_bf16();
   if (!strcmp(p->kind, "peak")) return __builtin_cpu_supports("avx512f") ? peak_seconds_avx512() : peak_seconds_avx2();
   double wall = host_seconds(), cpu = host_cpu_seconds();
   if (p->launchable) {
@@ -182,7 +197,8 @@ static const char *read_settings(peer *p, char *list) {
 static const char *open_peer(peer *p, char *word) {
   p->kind = strtok(word, ":");
   char *rest = strtok(NULL, ":"), *more = strtok(NULL, ":");
-  if (!strcmp(p->kind, "peak")) return NULL;
+  if (!strcmp(p->kind, "peak_bf16") && !__builtin_cpu_supports("avx512bf16")) return "the processor has no AVX512_BF16";
+  if (is_peak(p)) return NULL;
   if (!rest) return "the peer wants a kernel or a library after ':'";
   if (!strcmp(p->kind, "tegula")) {
     p->kernel = rest;

@@ -60,7 +60,7 @@ def peers_of(build, kernel, threads, python):
     mkl = next((os.path.join(libraries, f) for f in ("libmkl_rt.so.3", "libmkl_rt.so.2") if os.path.exists(os.path.join(libraries, f))), None)
     env = dict(os.environ, OMP_NUM_THREADS=str(threads), MKL_NUM_THREADS=str(threads), OPENBLAS_NUM_THREADS=str(threads), MKL_THREADING_LAYER="GNU")
     mkl_env = dict(env, LD_LIBRARY_PATH=libraries)
-    peers = [Peer("peak", [program, "peak"], env)]
+    peers = [Peer("peak", [program, "peak"], env), Peer("peak bf16", [program, "peak_bf16"], env)]
     if kernel == "gemm_fp8":
         peers.append(Peer("tegula packed", [program, "tegula:gemm_fp8:packed=1"], env))
     peers.append(Peer("tegula", [program, "tegula:" + kernel], env))
@@ -109,14 +109,14 @@ def main():
     for threads in map(int, o.threads.split(",")):
         peers = peers_of(o.build, o.kernel, threads, sys.executable)
         names = [p.name for p in peers]
-        print("\n%s, %d thread%s (%s), GFLOP/s; in brackets the fraction of FMA peak" % (o.kernel, threads, "" if threads == 1 else "s", cpu))
+        print("\n%s, %d thread%s (%s), GFLOP/s; in brackets the fraction of FMA peak (f32)" % (o.kernel, threads, "" if threads == 1 else "s", cpu))
         print("%18s " % "M x N x K" + " ".join("%14s" % n for n in names))
         for shape in shapes:
             best = measure(peers, shape, threads, o.rounds)
             peak = 1 / best["peak"] * threads
-            row = {"threads": threads, "M": shape[0], "N": shape[1], "K": shape[2], "peak_gflops": peak, "load": os.getloadavg()[0], "gflops": {}, "errors": {}}
-            cells = ["%14.1f" % peak]
-            for p in peers[1:]:
+            row = {"threads": threads, "M": shape[0], "N": shape[1], "K": shape[2], "peak_gflops": peak, "bf16_peak_gflops": threads / best["peak bf16"] if best["peak bf16"] else None, "load": os.getloadavg()[0], "gflops": {}, "errors": {}}
+            cells = ["%14.1f" % peak, "%14.1f" % row["bf16_peak_gflops"] if row["bf16_peak_gflops"] else "%14s" % "-"]
+            for p in peers[2:]:
                 t = best[p.name]
                 g = 2e-9 * shape[0] * shape[1] * shape[2] / t if t else None
                 row["gflops"][p.name] = g

@@ -39,7 +39,7 @@ static void print_bench(const char *document) {
   cJSON *json = cJSON_Parse(document);
   const cJSON *seconds = cJSON_GetObjectItemCaseSensitive(json, "seconds");
   double gflops = number_of(json, "gflops"), gbs = number_of(json, "gbs");
-  double peak = number_of(json, "peak_gflops"), stream = number_of(json, "stream_gbs");
+  double peak = number_of(json, "peak_gflops"), bf16 = number_of(json, "bf16_peak_gflops"), stream = number_of(json, "stream_gbs");
   printf("%s on %s, ", text_of(json, "kernel"), text_of(json, "device"));
   print_object(json, "shape");
   printf("\n  config   ");
@@ -49,6 +49,7 @@ static void print_bench(const char *document) {
          1e3 * number_of(seconds, "median"), 1e3 * number_of(seconds, "mad"), number_of(json, "runs"), number_of(json, "threads"));
   printf("  compute  %.1f GFLOP/s", gflops);
   if (peak > 0) printf(", %.2f of the measured peak of %.1f", gflops / peak, peak);
+  if (bf16 > 0) printf(", %.2f of that of bf16 dots, %.1f", gflops / bf16, bf16);
   printf("\n  memory   %.1f GB/s", gbs);
   if (stream > 0) printf(", %.2f of the measured stream of %.1f", gbs / stream, stream);
   printf("\n  compile  %.1f ms\n", 1e3 * number_of(json, "compile_seconds"));

@@ -1,4 +1,5 @@
 // The machine's limits: plausible, kept in the cache, measured again for another thread count, robust against a cache file of junk.
+#include <math.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -20,12 +21,14 @@ int main(void) {
   tg_limits one = tg_limits_get(ctx, 1);
   // Below what no core does (16-lane double issue at 6 GHz, 300 GB/s); no lower bound, since an unoptimised build measures itself.
   CHECKF(one.peak_gflops > 0 && one.peak_gflops < 400, "%g", one.peak_gflops);
+  CHECKF(one.bf16_peak_gflops >= 0 && one.bf16_peak_gflops < 800, "%g", one.bf16_peak_gflops);
   CHECKF(one.stream_gbs > 0 && one.stream_gbs < 300, "%g", one.stream_gbs);
   struct stat before, after;
   stat(file, &before);
   tg_limits again = tg_limits_get(ctx, 1);
   stat(file, &after);
   CHECK(again.peak_gflops > 0.999 * one.peak_gflops && again.peak_gflops < 1.001 * one.peak_gflops);
+  CHECK(fabs(again.bf16_peak_gflops - one.bf16_peak_gflops) <= 0.001 * one.bf16_peak_gflops);
   CHECK(before.st_size == after.st_size);
   tg_limits all = tg_limits_get(ctx, tg_host_threads() > 1 ? 2 : 1);
   CHECK(all.peak_gflops > 0);

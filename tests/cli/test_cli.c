@@ -220,9 +220,10 @@ static void test_compile(void) {
 }
 
 static void test_bench_and_tune(void) {
-  const char *const bench_keys[] = {"kernel",     "device",  "target",       "shape",           "config", "config_source", "threads",
-                                    "runs",       "seconds", "flops",        "bytes",           "gflops", "gbs",           "peak_gflops",
-                                    "stream_gbs", "packed",  "pack_seconds", "compile_seconds", NULL};
+  const char *const bench_keys[] = {"kernel",        "device",  "target",       "shape",           "config",
+                                    "config_source", "threads", "runs",         "seconds",         "flops",
+                                    "bytes",         "gflops",  "gbs",          "peak_gflops",     "bf16_peak_gflops",
+                                    "stream_gbs",    "packed",  "pack_seconds", "compile_seconds", NULL};
   const char *args = "bench gemm_f32 --shape M=17,N=64,K=64 --threads 1 --json";
   cJSON *bench = check_json(args);
   check_keys(bench, args, bench_keys);
