@@ -107,6 +107,7 @@ static void bench(void *arg) {
   if (o->runs < 0 || o->threads < 0) tg_throw(b->ctx, TG_INVALID, "runs and threads are 0 or more");
   tg_request request = {.device = o->device, .shape = o->shape, .settings = o->settings, .threads = o->threads};
   tg_subject_make(b->ctx, &b->arena, b->source, &request, &b->subject);
+  if (!b->subject.row) b->subject.threads = 1; // the interpreter has no others
   tg_check_status(b->ctx, tg_device_open(b->ctx, b->subject.device, &b->device));
   tg_inputs_make(b->ctx, &b->arena, &b->subject, b->device, o->seed, &b->inputs);
   tg_run_options options = {

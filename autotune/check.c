@@ -8,12 +8,13 @@
 
 typedef struct checking {
   tg_context *ctx;
-  void (*report)(void *user, const char *line, tg_verdict verdict);
+  void (*report)(void *user, const char *line, tg_verdict verdict, int done, int total);
   void *user;
   const char *device, *target;
   const tg_family *row; // what is compiled for; NULL where the device takes tile IR
   const tg_machine *machine;
-  int done, failed;
+  bool counting; // before the run, so that it knows how much there is to do
+  int done, failed, total;
 } checking;
 
 typedef struct one_case {
@@ -131,6 +132,10 @@ static void release(one_case *k) {
 // `may_refuse`: a meta-parameter's value that the machine has no room for, which the lowering says with TG_INVALID and the tuner prunes, is
 // skipped.
 static bool one(checking *c, tg_source *source, const char *kernel, tg_bindings shape, tg_bindings settings, bool may_refuse) {
+  if (c->counting) {
+    c->total++;
+    return true;
+  }
   one_case k = {.c = c, .source = source, .kernel = kernel, .shape = shape, .settings = settings};
   tg_arena_init(&k.arena, c->ctx);
   tg_status status = tg_protect(c->ctx, c->device ? run_case : compile_case, &k);
@@ -141,7 +146,7 @@ static bool one(checking *c, tg_source *source, const char *kernel, tg_bindings 
   tg_verdict result = !verdict ? TG_VERDICT_OK : may_refuse && status == TG_INVALID ? TG_VERDICT_SKIP : TG_VERDICT_FAIL;
   c->done++;
   c->failed += result == TG_VERDICT_FAIL;
-  if (c->report) c->report(c->user, line, result);
+  if (c->report) c->report(c->user, line, result, c->done, c->total);
   release(&k);
   return result != TG_VERDICT_FAIL;
 }
@@ -216,6 +221,18 @@ static void kernel_body(void *arg) {
   every_setting(k->c, &k->arena, k->source, k->kernel);
 }
 
+// Every case of every kernel; while counting, what cannot even be counted is left for the run to say.
+static void every_kernel(checking *c, int n, const char *const *names) {
+  for (int i = 0; i < n; i++) {
+    kernel_call k = {.c = c, .kernel = names[i]};
+    tg_arena_init(&k.arena, c->ctx);
+    tg_status status = tg_protect(c->ctx, kernel_body, &k);
+    tg_source_free(k.source);
+    tg_arena_free(&k.arena);
+    if (!c->counting) tg_check_status(c->ctx, status);
+  }
+}
+
 static void check_body(void *arg) {
   checking *c = arg;
   if (!c->device == !c->target) tg_throw(c->ctx, TG_INVALID, "check wants a device or a target, one of the two");
@@ -230,19 +247,15 @@ static void check_body(void *arg) {
   int n;
   const char *const *names;
   tg_check_status(c->ctx, tg_library(c->ctx, &n, &names));
-  for (int i = 0; i < n; i++) {
-    kernel_call k = {.c = c, .kernel = names[i]};
-    tg_arena_init(&k.arena, c->ctx);
-    tg_status status = tg_protect(c->ctx, kernel_body, &k);
-    tg_source_free(k.source);
-    tg_arena_free(&k.arena);
-    tg_check_status(c->ctx, status);
-  }
+  c->counting = true;
+  every_kernel(c, n, names);
+  c->counting = false;
+  every_kernel(c, n, names);
   if (c->failed) tg_throw(c->ctx, TG_FAILED, "%d of %d checks failed on %s", c->failed, c->done, c->device ? c->device : c->target);
 }
 
 tg_status tg_check(tg_context *ctx, const char *device, const char *target,
-                   void (*report)(void *user, const char *line, tg_verdict verdict), void *user) {
+                   void (*report)(void *user, const char *line, tg_verdict verdict, int done, int total), void *user) {
   checking c = {.ctx = ctx, .report = report, .user = user, .device = device, .target = target};
   return tg_protect(ctx, check_body, &c);
 }

@@ -245,13 +245,24 @@ static bool knobs_fit(tg_context *ctx, tg_arena *arena, const tg_subject *subjec
   return tg_protect(ctx, check_knobs, &(knob_check){ctx, arena, subject, config}) == TG_OK;
 }
 
-static void log_miss(tg_context *ctx, store *s, const tg_subject *subject) {
+// How the kernel is named on the command line: the library's by name, a user's own by its file; NULL: a script made it.
+static const char *command_name(tg_context *ctx, tg_arena *arena, const tg_subject *subject) {
+  const char *file = tg_source_file(subject->source), *root = tg_context_root(ctx);
+  const size_t n = strlen(root), library = strlen("/kernels/");
+  if (!file || strncmp(file, root, n) || strncmp(file + n, "/kernels/", library)) return file;
+  const char *name = file + n + library, *dot = strchr(name, '.');
+  return dot ? tg_arena_strndup(arena, name, (size_t)(dot - name)) : name;
+}
+
+static void log_miss(tg_context *ctx, tg_arena *arena, store *s, const tg_subject *subject) {
   uint64_t key = tg_hash(subject->hash, strlen(subject->hash), tg_hash(subject->device, strlen(subject->device), 1));
   for (int i = 0; i < s->nmissed; i++)
     if (s->missed[i] == key) return;
   if (s->nmissed < (int)(sizeof s->missed / sizeof *s->missed)) s->missed[s->nmissed++] = key;
-  tg_log(ctx, TG_LOG_INFO, "no tuned config of %s for %s on %s: using the default; `tegula tune %s --shape …` finds a better one",
-         subject->signature->name, subject->device, subject->model, subject->signature->name);
+  const char *name = command_name(ctx, arena, subject);
+  const char *how = name ? tg_arena_printf(arena, "`tegula tune %s --shape …`", name) : "kernel:tune{shape = {…}} in the script";
+  tg_log(ctx, TG_LOG_INFO, "no tuned config of %s for %s on %s: using the default; %s finds a better one", subject->signature->name,
+         subject->device, subject->model, how);
 }
 
 const tg_db_record *tg_subject_lookup(tg_context *ctx, tg_arena *arena, const tg_subject *subject, tg_db_level *level) {
@@ -275,7 +286,7 @@ const tg_db_record *tg_subject_lookup(tg_context *ctx, tg_arena *arena, const tg
     choice.refused[choice.nrefused++] = record->config;
   }
   *level = TG_DB_MISS;
-  log_miss(ctx, s, subject);
+  log_miss(ctx, arena, s, subject);
   return NULL;
 }
 

@@ -92,13 +92,15 @@ static double tensor_bytes(const tg_param *param, tg_lookup_fn lookup, void *use
 tg_work tg_work_of(const tg_kernel *tile, tg_lookup_fn lookup, void *user) {
   count c = {.lookup = lookup, .user = user};
   tg_work work = {0};
+  bool any = false;
   for (int l = 0; l < tile->nlaunches; l++) {
     double blocks = 1;
     for (int i = 0; i < tile->launches[l]->naxes; i++) blocks *= expression(&c, tile->launches[l]->grid[i]);
+    any |= blocks != 0;
     if (blocks != 0) count_region(&c, tile->launches[l]->body, blocks);
   }
   work.flops = rint(c.dots != 0 ? c.dots : c.others);
-  for (int i = 0; i < tile->nparams; i++) {
+  for (int i = 0; i < tile->nparams && any; i++) { // without blocks nothing is read
     const tg_param *param = &tile->params[i];
     if (param->kind == TG_SCALAR_PARAM || param->kind == TG_WORKSPACE) continue;
     work.bytes += tensor_bytes(param, lookup, user) * (param->kind == TG_INOUT ? 2 : 1);

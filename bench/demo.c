@@ -147,7 +147,7 @@ int main(int argc, char **argv) {
   const tg_device_info *info;
   int n = tg_devices(d.ctx, &info);
   for (int i = 0; i < n; i++)
-    if (!strcmp(info[i].name, devices)) printf("device    %s: %s, %d threads\n", devices, info[i].description, d.threads);
+    if (!strcmp(info[i].name, devices)) printf("device    %s: %s\n", devices, info[i].description);
   prepare_weights(&d);
   printf("peer      %s, sgemm (sgemv for M = 1) on weights already in f32\n\n", d.have_blas ? d.blas.name : "none found");
   printf("     M  tegula gemm_fp8, tuned, median of %d%*s  worst error / bound\n", ROUNDS, d.have_blas ? 44 : 3,

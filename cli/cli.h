@@ -20,10 +20,11 @@ typedef struct cli_option {
 typedef struct cli cli;
 
 typedef struct cli_command {
-  const char *name, *usage, *summary, *examples;
-  const cli_option *options; // ends with name NULL; --help is common to all
-  int min_words, max_words;  // positional words; max -1 = any
-  const char *words;         // completion of the first word, as cli_option.values
+  const char *name, *arguments, *summary, *examples; // arguments: the positional words; the synopsis is these and the options
+  const cli_option *options;                         // ends with name NULL; --help is common to all
+  const char *required;                              // the option that must be given; "" = one of the options; NULL = none
+  int min_words, max_words;                          // positional words; max -1 = any
+  const char *words;                                 // completion of the first word, as cli_option.values
   int (*run)(cli *c);
 } cli_command;
 
@@ -54,6 +55,8 @@ tg_binding cli_pair(const char *text, const char *what);
 // Prints "tegula: error: …" and returns the exit status: 2 for a wrong call, 1 for failed work.
 int cli_fail(const cli *c, tg_status status);
 _Noreturn void cli_usage(const char *format, ...) __attribute__((format(printf, 1, 2))); // exit status 2
+// Ends the command as the signal does that other programs get there when nobody reads standard output any more; returns when it is read.
+void cli_stop_unread(void);
 // Writes a file whole or not at all (temporary beside it, then rename; straight into what is no regular file); NULL or "-" is stdout.
 // Returns the exit status.
 int cli_write(const char *file, const void *data, size_t size);

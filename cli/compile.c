@@ -34,7 +34,8 @@ static int run(cli *c) {
 
 const cli_command cli_compile = {
     .name = "compile",
-    .usage = "KERNEL --target T [--set P=V,…] [--shape S=V,…] [--fix S=V,…] [--emit FORM] [-o FILE]",
+    .arguments = "KERNEL",
+    .required = "--target",
     .summary = "Compiles a kernel and prints one of its forms",
     .examples = "  tegula compile gemm_fp8 --target cpu --emit lane\n"
                 "  tegula compile rmsnorm --target nvptx:sm_80 --emit asm -o rmsnorm.ptx\n"

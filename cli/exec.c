@@ -5,7 +5,7 @@ static const cli_option options[] = {{"--device", "D", "where to run (default cp
                                      {"--set", "P=V,…", "options and meta-parameters (default: tuned, else the machine's)", NULL},
                                      {"--shape", "S=V,…", "dims that the inputs leave open", NULL},
                                      {"--threads", "N", "host threads (default all)", NULL},
-                                     {"--out", "NAME=FILE.npy", "file of an output; may be repeated", "@files"},
+                                     {"--out", "NAME=OUT.npy", "file of an output; once for each that is kept", "@files"},
                                      {0}};
 
 typedef struct {
@@ -128,7 +128,8 @@ static int run(cli *c) {
 
 const cli_command cli_exec = {
     .name = "exec",
-    .usage = "KERNEL [--device D] [--set P=V,…] [--threads N] NAME=IN.npy… NAME=NUMBER… --out NAME=OUT.npy…",
+    .arguments = "KERNEL NAME=IN.npy… NAME=NUMBER…",
+    .required = "--out",
     .summary = "Runs a kernel once on .npy files; dims follow from the inputs' shapes",
     .examples = "  tegula exec rmsnorm X=x.npy W=w.npy eps=1e-6 --out O=o.npy\n"
                 "  tegula exec gemm_fp8 A=a.npy As=as.npy B=b.npy Bs=bs.npy --out C=c.npy --threads 1\n"

@@ -1,11 +1,9 @@
-// targets, machines, devices, kernels: what there is.
+// targets, machines, devices, kernels: what there is. Each makes the list that --json prints; tables say what of it the text shows.
 #include "cli/cli.h"
 
 #include <cjson/cJSON.h>
 
 static const cli_option json_only[] = {{"--json", NULL, "one JSON document on standard output", NULL}, {0}};
-
-// ---- JSON: a list of objects, one a line
 
 static void add_text(cJSON *object, const char *key, const char *text) {
   cJSON_AddItemToObject(object, key, text ? cJSON_CreateString(text) : cJSON_CreateNull());
@@ -17,17 +15,41 @@ static cJSON *add_object(cJSON *list) {
   return object;
 }
 
-static int print_list(cJSON *list) {
+// ---- printing a list
+
+// A field of the text: a member that is a string, at least so wide, with words before it.
+typedef struct column {
+  const char *key;
+  int width;
+  const char *before;
+} column;
+
+static void print_line(const cJSON *item, const column *columns) {
+  const char *gap = "";
+  for (const column *c = columns; c->key; c++) {
+    const char *text = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(item, c->key));
+    if (!text && !c->width) continue;
+    printf("%s%s%-*s", gap, c->before, c->width, text ? text : "-");
+    gap = " ";
+  }
+  printf("\n");
+}
+
+// JSON is a list of objects, one a line; the text has a line for each by the columns, or what `print` makes of it. Takes the list.
+static int show(cli *c, cJSON *list, const column *columns, void (*print)(const cJSON *item)) {
+  const bool json = cli_has(c, "--json");
   int status = list ? 0 : 1;
   const cJSON *item;
-  printf("[");
+  if (json) printf("[");
   cJSON_ArrayForEach(item, list) {
-    char *text = cJSON_PrintUnformatted(item);
-    if (!text) status = 1;
-    else printf("%s\n %s", item == list->child ? "" : ",", text);
+    char *text = json ? cJSON_PrintUnformatted(item) : NULL;
+    if (text) printf("%s\n %s", item == list->child ? "" : ",", text);
+    else if (json) status = 1;
+    else if (print) print(item);
+    else print_line(item, columns);
     free(text);
   }
-  printf("\n]\n");
+  if (json) printf("\n]\n");
   cJSON_Delete(list);
   if (status) fprintf(stderr, "tegula: error: out of memory\n");
   return status;
@@ -36,14 +58,10 @@ static int print_list(cJSON *list) {
 // ---- targets
 
 static int run_targets(cli *c) {
+  static const column columns[] = {{"name", 20, ""}, {"lowering", 5, ""}, {"emitter", 5, "-> "}, {"doc", 0, ""}, {0}};
   const tg_target_info *t;
-  int n = tg_targets(c->ctx, &t);
-  if (!cli_has(c, "--json")) {
-    for (int i = 0; i < n; i++)
-      printf("%-20s %-5s -> %-5s %s%s\n", t[i].name, t[i].lowering, t[i].emitter, t[i].doc, t[i].available ? "" : " (not in this build)");
-    return 0;
-  }
   cJSON *list = cJSON_CreateArray();
+  int n = tg_targets(c->ctx, &t);
   for (int i = 0; i < n; i++) {
     cJSON *object = add_object(list);
     add_text(object, "name", t[i].name);
@@ -53,7 +71,7 @@ static int run_targets(cli *c) {
     cJSON_AddBoolToObject(object, "available", t[i].available);
     add_text(object, "doc", t[i].doc);
   }
-  return print_list(list);
+  return show(c, list, columns, NULL);
 }
 
 // ---- machines
@@ -73,29 +91,21 @@ static void add_machine(cJSON *list, const tg_machine_info *m) {
 }
 
 static int run_machines(cli *c) {
+  static const column columns[] = {{"name", 20, ""}, {"target", 20, ""}, {"doc", 0, ""}, {0}};
   const tg_machine_info *m;
-  int n = tg_machines(c->ctx, &m);
-  if (!cli_has(c, "--json")) {
-    for (int i = 0; i < n; i++) printf("%-20s %-20s %s\n", m[i].name, m[i].target, m[i].doc);
-    return 0;
-  }
   cJSON *list = cJSON_CreateArray();
+  int n = tg_machines(c->ctx, &m);
   for (int i = 0; i < n; i++) add_machine(list, &m[i]);
-  return print_list(list);
+  return show(c, list, columns, NULL);
 }
 
 // ---- devices
 
 static int run_devices(cli *c) {
+  static const column columns[] = {{"name", 12, ""}, {"target", 16, ""}, {"description", 0, ""}, {"why", 0, "not available: "}, {0}};
   const tg_device_info *d;
-  int n = tg_devices(c->ctx, &d);
-  if (!cli_has(c, "--json")) {
-    for (int i = 0; i < n; i++)
-      printf("%-12s %-16s %s%s\n", d[i].name, d[i].target ? d[i].target : "-",
-             d[i].available ? "" : "not available: ", d[i].available ? d[i].description : d[i].why);
-    return 0;
-  }
   cJSON *list = cJSON_CreateArray();
+  int n = tg_devices(c->ctx, &d);
   for (int i = 0; i < n; i++) {
     cJSON *object = add_object(list);
     add_text(object, "name", d[i].name);
@@ -105,15 +115,10 @@ static int run_devices(cli *c) {
     cJSON_AddBoolToObject(object, "available", d[i].available);
     add_text(object, "why", d[i].available ? NULL : d[i].why);
   }
-  return print_list(list);
+  return show(c, list, columns, NULL);
 }
 
 // ---- kernels
-
-static const char *dim_text(const tg_param *p, int axis, char *buffer, size_t size) {
-  tg_expr_print(p->dims[axis], buffer, size);
-  return buffer;
-}
 
 static void add_kernel(cJSON *list, const tg_kernel *k) {
   static const char *const kinds[] = {"input", "output", "inout", "workspace", "scalar"};
@@ -130,7 +135,10 @@ static void add_kernel(cJSON *list, const tg_kernel *k) {
     add_text(param, "kind", kinds[params[i].kind]);
     add_text(param, "dtype", tg_dtype_name(params[i].dtype));
     cJSON *dims = cJSON_AddArrayToObject(param, "dims");
-    for (int d = 0; d < params[i].rank; d++) cJSON_AddItemToArray(dims, cJSON_CreateString(dim_text(&params[i], d, text, sizeof text)));
+    for (int d = 0; d < params[i].rank; d++) {
+      tg_expr_print(params[i].dims[d], text, sizeof text);
+      cJSON_AddItemToArray(dims, cJSON_CreateString(text));
+    }
     cJSON_AddBoolToObject(param, "optional", params[i].flags & TG_PARAM_OPTIONAL);
   }
   cJSON *setting_list = cJSON_AddArrayToObject(object, "settings");
@@ -143,23 +151,33 @@ static void add_kernel(cJSON *list, const tg_kernel *k) {
   }
 }
 
-static void print_kernel_text(const tg_kernel *k) {
-  const tg_param *params;
-  const tg_setting *settings;
-  int np = tg_kernel_params(k, &params), ns = tg_kernel_settings(k, &settings);
-  printf("%-22s", tg_kernel_name(k));
-  int last = -1;
-  char text[256];
-  for (int i = 0; i < np; i++) {
-    if (params[i].kind == TG_WORKSPACE) continue;
-    bool out = params[i].kind == TG_OUTPUT;
-    fputs(last < 0 ? " " : out && !last ? " -> " : ", ", stdout);
-    last = out;
-    printf("%s %s%s", params[i].name, tg_dtype_name(params[i].dtype), params[i].kind == TG_SCALAR_PARAM ? " scalar" : "");
-    for (int d = 0; d < params[i].rank; d++) printf("%s%s", d ? "," : "[", dim_text(&params[i], d, text, sizeof text));
-    if (params[i].rank) printf("]");
+static const char *member(const cJSON *object, const char *key) {
+  const char *text = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(object, key));
+  return text ? text : "";
+}
+
+// The signature, and below it what --set may set, with its defaults.
+static void print_kernel(const cJSON *kernel) {
+  const cJSON *item, *dim;
+  printf("%-22s", member(kernel, "name"));
+  const char *last = "";
+  cJSON_ArrayForEach(item, cJSON_GetObjectItemCaseSensitive(kernel, "params")) {
+    const char *kind = member(item, "kind");
+    if (!strcmp(kind, "workspace")) continue;
+    const bool first_output = !strcmp(kind, "output") && strcmp(last, "output");
+    printf("%s%s %s%s",
+           !*last         ? " "
+           : first_output ? " -> "
+                          : ", ",
+           member(item, "name"), member(item, "dtype"), !strcmp(kind, "scalar") ? " scalar" : "");
+    const cJSON *dims = cJSON_GetObjectItemCaseSensitive(item, "dims");
+    cJSON_ArrayForEach(dim, dims) printf("%s%s", dim == dims->child ? "[" : ",", cJSON_GetStringValue(dim));
+    if (dims->child) printf("]");
+    last = kind;
   }
-  for (int i = 0; i < ns; i++) printf("%s%s=%s", i ? " " : "\n                         set ", settings[i].name, settings[i].fallback);
+  const cJSON *settings = cJSON_GetObjectItemCaseSensitive(kernel, "settings");
+  cJSON_ArrayForEach(item, settings)
+      printf("%s%s=%s", item == settings->child ? "\n                         set " : " ", member(item, "name"), member(item, "default"));
   printf("\n");
 }
 
@@ -168,50 +186,27 @@ static int run_kernels(cli *c) {
   int n;
   tg_status status = tg_library(c->ctx, &n, &names);
   if (status) return cli_fail(c, status);
-  cJSON *list = cli_has(c, "--json") ? cJSON_CreateArray() : NULL;
+  cJSON *list = cJSON_CreateArray();
   for (int i = 0; i < n && !status; i++) {
     tg_source *source = NULL;
     tg_kernel *kernel;
     status = tg_source_load(c->ctx, names[i], &source);
     if (!status) status = tg_source_signature(source, &(tg_bindings){0}, &kernel);
-    if (!status && list) add_kernel(list, kernel);
-    else if (!status) print_kernel_text(kernel);
+    if (!status) add_kernel(list, kernel);
     tg_source_free(source);
   }
-  if (!status && list) return print_list(list);
+  if (!status) return show(c, list, NULL, print_kernel);
   cJSON_Delete(list);
-  return status ? cli_fail(c, status) : 0;
+  return cli_fail(c, status);
 }
 
-const cli_command cli_targets = {
-    .name = "targets",
-    .usage = "[--json]",
-    .summary = "What can be compiled for",
-    .examples = "  tegula targets\n",
-    .options = json_only,
-    .run = run_targets,
-};
-const cli_command cli_machines = {
-    .name = "machines",
-    .usage = "[--json]",
-    .summary = "Chips that tegula has a description of, with the figures it uses",
-    .examples = "  tegula machines --json\n",
-    .options = json_only,
-    .run = run_machines,
-};
-const cli_command cli_devices = {
-    .name = "devices",
-    .usage = "[--json]",
-    .summary = "Where kernels can run now",
-    .examples = "  tegula devices\n",
-    .options = json_only,
-    .run = run_devices,
-};
-const cli_command cli_kernels = {
-    .name = "kernels",
-    .usage = "[--json]",
-    .summary = "The kernel library: parameters, shapes, options",
-    .examples = "  tegula kernels\n",
-    .options = json_only,
-    .run = run_kernels,
-};
+// ---- the commands
+
+#define LIST(NAME, SUMMARY, EXAMPLES)                                                                                                      \
+  const cli_command cli_##NAME = {                                                                                                         \
+      .name = #NAME, .arguments = "", .summary = SUMMARY, .examples = EXAMPLES, .options = json_only, .run = run_##NAME}
+
+LIST(targets, "What can be compiled for", "  tegula targets\n");
+LIST(machines, "Chips that tegula has a description of; --json has the figures it uses", "  tegula machines\n  tegula machines --json\n");
+LIST(devices, "Where kernels can run now", "  tegula devices\n");
+LIST(kernels, "The kernel library: parameters, shapes, options", "  tegula kernels\n");

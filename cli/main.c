@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <sys/stat.h>
@@ -27,13 +28,32 @@ static void print_overview(FILE *out) {
                "TEGULA_DUMP (directory for numbered files after each pass), TEGULA_ROOT (where kernels/ and lua/ are).\n");
 }
 
+// tegula NAME WORDS [OPTION]…, as docs/cli.md has it too (tests/cli/test_cli.c compares).
+static void print_synopsis(FILE *out, const cli_command *command) {
+  fprintf(out, "tegula %s%s%s", command->name, *command->arguments ? " " : "", command->arguments);
+  const bool choice = command->required && !*command->required;
+  for (const cli_option *o = command->options; o->name; o++) {
+    const bool bare = choice || (command->required && !strcmp(command->required, o->name));
+    fprintf(out, "%s%s%s%s%s%s", choice && o != command->options ? " | " : " ", bare ? "" : "[", o->name, o->value ? " " : "",
+            o->value ? o->value : "", bare ? "" : "]");
+  }
+}
+
+// Columns that a text takes, one for each character of its UTF-8.
+static int columns(const char *text) {
+  int n = 0;
+  for (; *text; text++) n += ((unsigned char)*text & 0xc0) != 0x80;
+  return n;
+}
+
 static void print_help(const cli_command *command) {
-  printf("usage: tegula %s %s\n\n%s\n", command->name, command->usage, command->summary);
+  printf("usage: ");
+  print_synopsis(stdout, command);
+  printf("\n\n%s\n", command->summary);
   if (command->options[0].name) printf("\noptions:\n");
   for (const cli_option *o = command->options; o->name; o++) {
-    char left[64];
-    snprintf(left, sizeof left, "%s%s%s", o->name, o->value ? " " : "", o->value ? o->value : "");
-    printf("  %-22s %s\n", left, o->help);
+    const char *value = o->value ? o->value : "";
+    printf("  %s %s%*s %s\n", o->name, value, 21 - columns(o->name) - columns(value), "", o->help);
   }
   if (command->examples) printf("\nexamples:\n%s", command->examples);
 }
@@ -53,6 +73,15 @@ static void give(cli *c, const cli_option *option, const char *value) {
 static void add_word(cli *c, const char *word) {
   if (c->nwords == CLI_MAX_VALUES) cli_usage("more than %d arguments", CLI_MAX_VALUES);
   c->words[c->nwords++] = word;
+}
+
+_Noreturn static void wrong_words(const cli_command *command, const char *surplus) {
+  fprintf(stderr, "tegula: error: %s: ", command->name);
+  if (surplus) fprintf(stderr, "unexpected argument '%s'; usage: ", surplus);
+  else fprintf(stderr, "too few arguments; usage: ");
+  print_synopsis(stderr, command);
+  fputc('\n', stderr);
+  exit(2);
 }
 
 // Options may stand anywhere; "--" ends them; "--name=value" and "--name value" are the same. A script's own arguments are left alone.
@@ -82,10 +111,8 @@ static void parse_words(cli *c, int argc, char **argv) {
       give(c, option, argv[++i]);
     }
   }
-  if (c->nwords < c->command->min_words) cli_usage("usage: tegula %s %s", c->command->name, c->command->usage);
-  if (c->command->max_words >= 0 && c->nwords > c->command->max_words)
-    cli_usage("%s: unexpected argument '%s'; usage: tegula %s %s", c->command->name, c->words[c->command->max_words], c->command->name,
-              c->command->usage);
+  if (c->nwords < c->command->min_words) wrong_words(c->command, NULL);
+  if (c->command->max_words >= 0 && c->nwords > c->command->max_words) wrong_words(c->command, c->words[c->command->max_words]);
 }
 
 bool cli_has(const cli *c, const char *name) {
@@ -163,6 +190,13 @@ void cli_usage(const char *format, ...) {
   exit(2);
 }
 
+void cli_stop_unread(void) {
+  fflush(stdout);
+  if (!ferror(stdout) || poll(&(struct pollfd){.fd = STDOUT_FILENO}, 1, 0) != 1) return; // errors are reported without being asked for
+  signal(SIGPIPE, SIG_DFL);
+  raise(SIGPIPE);
+}
+
 static bool write_all(FILE *out, const void *data, size_t size) {
   bool ok = !size || fwrite(data, 1, size, out) == size;
   return fflush(out) == 0 && ok;
@@ -171,6 +205,7 @@ static bool write_all(FILE *out, const void *data, size_t size) {
 int cli_write(const char *file, const void *data, size_t size) {
   if (!file || !strcmp(file, "-")) {
     if (write_all(stdout, data, size)) return 0;
+    cli_stop_unread();
     fprintf(stderr, "tegula: error: standard output: %s\n", strerror(errno));
     return 1;
   }
@@ -214,7 +249,8 @@ static void hold_streams(void) {
 }
 
 static int finish(int status) {
-  if ((ferror(stdout) || fflush(stdout)) && !status) {
+  cli_stop_unread();
+  if (ferror(stdout) && !status) {
     fprintf(stderr, "tegula: error: standard output: %s\n", strerror(errno));
     return 1;
   }
@@ -234,7 +270,7 @@ static bool runs_kernels(const cli_command *command) {
 
 int main(int argc, char **argv) {
   hold_streams();
-  signal(SIGPIPE, SIG_IGN); // a closed pipe is a write error, reported as one
+  signal(SIGPIPE, SIG_IGN); // a helper's pipe that closed is a write error; standard output's: cli_stop_unread
   signal(SIGXFSZ, SIG_IGN); // and so is a limit on the size of files
   if (argc < 2) {
     print_overview(stderr);

@@ -3,6 +3,7 @@
 
 #include <cjson/cJSON.h>
 #include <math.h>
+#include <time.h>
 #include <unistd.h>
 
 // ---- members of the documents that bench and tune make
@@ -35,6 +36,18 @@ static const cli_option bench_options[] = {{"--device", "D", "where to run (defa
                                            {"--json", NULL, "one JSON document on standard output", NULL},
                                            {0}};
 
+// Whether the times hold the packing of weights, of kernels that take them packed.
+static void print_packing(const cJSON *json) {
+  const cJSON *packed = cJSON_GetObjectItemCaseSensitive(json, "packed"), *name;
+  if (cJSON_GetArraySize(packed)) {
+    printf("  packing  ");
+    cJSON_ArrayForEach(name, packed) printf("%s%s", name == packed->child ? "" : ", ", cJSON_GetStringValue(name));
+    printf(" packed by pack_weights before the clock started, in %.3f ms\n", 1e3 * number_of(json, "pack_seconds"));
+  } else if (number_of(cJSON_GetObjectItemCaseSensitive(json, "options"), "packed") == 0) {
+    printf("  packing  none, weights are row-major; --set packed=1 times weights that pack_weights has packed, off the clock\n");
+  }
+}
+
 static void print_bench(const char *document) {
   cJSON *json = cJSON_Parse(document);
   const cJSON *seconds = cJSON_GetObjectItemCaseSensitive(json, "seconds");
@@ -45,14 +58,18 @@ static void print_bench(const char *document) {
   printf("\n  config   ");
   print_object(json, "config");
   printf(" (%s)\n", text_of(json, "config_source"));
-  printf("  time     %.3f ms min, %.3f ms median, %.3f ms MAD, %.0f runs, %.0f threads\n", 1e3 * number_of(seconds, "min"),
-         1e3 * number_of(seconds, "median"), 1e3 * number_of(seconds, "mad"), number_of(json, "runs"), number_of(json, "threads"));
+  const double runs = number_of(json, "runs"), threads = number_of(json, "threads");
+  printf("  time     %.3f ms min, %.3f ms median, %.3f ms MAD, ", 1e3 * number_of(seconds, "min"), 1e3 * number_of(seconds, "median"),
+         1e3 * number_of(seconds, "mad"));
+  printf("%.0f run%s, %.0f thread%s\n", runs, runs == 1 ? "" : "s", threads, threads == 1 ? "" : "s");
   printf("  compute  %.1f GFLOP/s", gflops);
   if (peak > 0) printf(", %.2f of the measured peak of %.1f", gflops / peak, peak);
   if (bf16 > 0) printf(", %.2f of that of bf16 dots, %.1f", gflops / bf16, bf16);
   printf("\n  memory   %.1f GB/s", gbs);
   if (stream > 0) printf(", %.2f of the measured stream of %.1f", gbs / stream, stream);
-  printf("\n  compile  %.1f ms\n", 1e3 * number_of(json, "compile_seconds"));
+  printf("\n");
+  print_packing(json);
+  printf("  compile  %.1f ms\n", 1e3 * number_of(json, "compile_seconds"));
   cJSON_Delete(json);
 }
 
@@ -77,7 +94,8 @@ static int run_bench(cli *c) {
 
 const cli_command cli_bench = {
     .name = "bench",
-    .usage = "KERNEL [--device D] --shape S=V,… [--set P=V,…] [--threads N] [--json]",
+    .arguments = "KERNEL",
+    .required = "--shape",
     .summary = "Times a kernel and says how far it is from the machine's limits",
     .examples = "  tegula bench gemm_fp8 --shape M=64,N=7168,K=2048 --threads 1\n"
                 "  tegula bench gemm_fp8 --shape M=1,N=7168,K=2048 --set packed=1 --json\n",
@@ -144,7 +162,8 @@ static int run_tune(cli *c) {
 
 const cli_command cli_tune = {
     .name = "tune",
-    .usage = "KERNEL [--device D] --shape S=V,… [--trials N] [--budget SECONDS] [--strategy S] [--seed N] [--threads N] [--json]",
+    .arguments = "KERNEL",
+    .required = "--shape",
     .summary = "Searches meta-parameters by measuring, records the best in the database",
     .examples = "  tegula tune gemm_fp8 --shape M=64,N=7168,K=2048 --trials 40\n"
                 "  tegula tune rmsnorm --shape T=512,H=7168 --strategy exhaustive --threads 1 --json\n",
@@ -163,30 +182,44 @@ static const cli_option check_options[] = {{"--device", "D", "run every library 
 
 typedef struct {
   int count[TG_VERDICT_FAIL + 1];
+  double began;
 } tally;
 
-static void report_line(void *user, const char *line, tg_verdict verdict) {
+static double now(void) {
+  struct timespec t;
+  clock_gettime(CLOCK_MONOTONIC, &t);
+  return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+// A line for each case, and on a terminal how far it is below the last one.
+static void report_line(void *user, const char *line, tg_verdict verdict, int done, int total) {
   static const char *const words[] = {"ok", "skip", "FAIL"};
+  const char *const wipe = isatty(2) ? "\r\033[K" : "";
   tally *t = user;
   t->count[verdict]++;
+  fputs(wipe, stderr);
   printf("%-4s %s\n", words[verdict], line);
-  fflush(stdout);
+  cli_stop_unread();
+  const double spent = now() - t->began;
+  if (*wipe && done < total) fprintf(stderr, "%d of %d, %.0f s, %.0f s left", done, total, spent, spent / done * (total - done));
 }
 
 static int run_check(cli *c) {
   const char *device = cli_value(c, "--device", NULL), *target = cli_value(c, "--target", NULL);
   if (!device == !target) cli_usage("check: give either --device D or --target T");
-  tally t = {{0}};
+  tally t = {.began = now()};
   tg_status status = tg_check(c->ctx, device, target, report_line, &t);
   const int passed = t.count[TG_VERDICT_OK], skipped = t.count[TG_VERDICT_SKIP], failed = t.count[TG_VERDICT_FAIL];
-  if (status == TG_OK || passed + skipped + failed) printf("%d passed, %d skipped, %d failed\n", passed, skipped, failed);
+  if (status == TG_OK || passed + skipped + failed)
+    printf("%d passed, %d skipped, %d failed in %.1f s\n", passed, skipped, failed, now() - t.began);
   if (status) return cli_fail(c, status);
   return failed ? 1 : 0;
 }
 
 const cli_command cli_check = {
     .name = "check",
-    .usage = "--device D | --target T",
+    .arguments = "",
+    .required = "",
     .summary = "Conformance: every library kernel, awkward shapes, against the interpreter",
     .examples = "  tegula check --device cpu\n  tegula check --target nvptx:sm_80\n",
     .options = check_options,

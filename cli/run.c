@@ -28,7 +28,7 @@ static int run(cli *c) {
 
 const cli_command cli_run = {
     .name = "run",
-    .usage = "SCRIPT.lua [ARGS…]",
+    .arguments = "SCRIPT.lua [ARGS…]",
     .summary = "Runs a Lua script: load, launch, compare and time kernels",
     .examples = "  tegula run examples/first_kernel.lua\n",
     .options = none,
@@ -82,7 +82,7 @@ static int run_completion(cli *c) {
 
 const cli_command cli_completion = {
     .name = "completion",
-    .usage = "",
+    .arguments = "",
     .summary = "Prints completion for bash",
     .examples = "  source <(tegula completion)\n",
     .options = none,

@@ -83,3 +83,5 @@ void tg_device_close(tg_device *device) {
   device->driver->close(device);
   tg_realloc(ctx, device, 0);
 }
+
+const char *tg_device_name(const tg_device *device) { return device->name; }

@@ -129,7 +129,7 @@ char *tg_record_meta(tg_arena *arena, const tg_record *record, const tg_bindings
   if (record->spilled_bytes >= 0) {
     tg_json_put_int(&m.text, "spilled_bytes", record->spilled_bytes);
   }
-  tg_text_add(&m.text, "}");
+  tg_text_add(&m.text, "}\n");
   *size = m.text.size;
   return m.text.data;
 }

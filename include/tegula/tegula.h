@@ -245,7 +245,7 @@ typedef struct tg_machine_info {
     const char *name;
     double value;
     const char *unit, *source;
-  } *figures;
+  } * figures;
 } tg_machine_info;
 int tg_machines(tg_context *ctx, const tg_machine_info **out); /* borrowed */
 tg_status tg_machine_load(tg_context *ctx, const char *file);  /* adds a user's own description */
@@ -296,6 +296,7 @@ int tg_devices(tg_context *ctx, const tg_device_info **out); /* borrowed */
 typedef struct tg_device tg_device;
 tg_status tg_device_open(tg_context *ctx, const char *name, tg_device **out); /* "cpu", "interp", … */
 void tg_device_close(tg_device *device);
+const char *tg_device_name(const tg_device *device); /* as it was opened; borrowed */
 
 typedef struct tg_argument {
   const char *name;
@@ -351,7 +352,8 @@ tg_status tg_config_lookup(tg_context *ctx, tg_source *source, const char *devic
                            int threads, char **settings_json, const char **source_name);
 
 /* Conformance: `device` runs every library kernel over awkward shapes and is compared with the interpreter, or every library kernel is
- * compiled for `target` (one of the two, the other NULL). `report` (may be NULL) gets a line for each case, borrowed during the call.
+ * compiled for `target` (one of the two, the other NULL). `report` (may be NULL) gets a line for each case, borrowed during the call,
+ * with how many cases are done and how many there are (fewer, should a kernel fail for the target as it stands).
  * TG_FAILED when any case failed; TG_INVALID when the device or target does not exist. */
 typedef enum tg_verdict {
   TG_VERDICT_OK,
@@ -359,7 +361,7 @@ typedef enum tg_verdict {
   TG_VERDICT_FAIL
 } tg_verdict;
 tg_status tg_check(tg_context *ctx, const char *device, const char *target,
-                   void (*report)(void *user, const char *line, tg_verdict verdict), void *user);
+                   void (*report)(void *user, const char *line, tg_verdict verdict, int done, int total), void *user);
 void tg_string_free(tg_context *ctx, char *string);
 
 #ifdef __cplusplus

@@ -69,6 +69,32 @@ static void test_wrong_calls(void) {
   check_refused("run missing.lua", "missing.lua");
 }
 
+// docs/cli.md has the synopsis of each command as its help has it, which follows from the table of options.
+static void test_synopses(void) {
+  static char page[1 << 16];
+  FILE *f = fopen(ROOT_DIR "/docs/cli.md", "rb");
+  CHECK(f != NULL);
+  if (!f) return;
+  page[fread(page, 1, sizeof page - 1, f)] = 0;
+  fclose(f);
+  char names[32][32];
+  int n = 0, documented = 0;
+  CHECK(call("--help") == 0);
+  for (char *line = strtok(out, "\n"); line; line = strtok(NULL, "\n"))
+    if (n < 32 && sscanf(line, "  %31[a-z] ", names[n]) == 1 && !strncmp(line, "  ", 2)) n++;
+  for (int i = 0; i < n; i++) {
+    char args[48], want[512];
+    snprintf(args, sizeof args, "%.31s --help", names[i]);
+    CHECK(call(args) == 0 && !strncmp(out, "usage: ", 7));
+    snprintf(want, sizeof want, "\n    %.*s\n", (int)strcspn(out + 7, "\n"), out + 7);
+    CHECKF(strstr(page, want), "docs/cli.md lacks the line%s", want);
+  }
+  for (const char *at = page; (at = strstr(at, "\n    tegula ")); at++) documented++;
+  CHECKF(n == 11 && documented >= n, "%d commands, %d synopses", n, documented);
+  CHECK(call("tune --help") == 0);
+  CHECKF(strstr(out, "\n  --device D             where") && strstr(out, "\n  --shape S=V,…          every"), "%s", out);
+}
+
 static void test_help(void) {
   const char *const commands[] = {"targets", "machines", "devices", "kernels", "compile", "exec", "tune", "bench", "check", "run", NULL};
   CHECK(call("--help") == 0);
@@ -197,6 +223,7 @@ static void test_compile(void) {
     CHECK(kind && (!strcmp(kind, "pointer") || cJSON_IsNumber(cJSON_GetObjectItem(arg, "value"))));
   }
   cJSON_Delete(meta);
+  CHECK(strlen(out) && out[strlen(out) - 1] == '\n');
   const char *const forms[] = {"tile", "lane", "llvm", "asm", NULL};
   for (int i = 0; forms[i]; i++) {
     char line[128];
@@ -239,6 +266,31 @@ static void test_bench_and_tune(void) {
   cJSON *again = check_json("bench gemm_f32 --shape M=17,N=64,K=64 --threads 1 --json");
   CHECK_STR(cJSON_GetStringValue(cJSON_GetObjectItem(again, "config_source")), "database");
   cJSON_Delete(again);
+  bench = check_json("bench gemm_f32 --shape M=0,N=64,K=64 --threads 1 --runs 1 --json"); // nothing is done, and nothing read
+  CHECK(cJSON_GetNumberValue(cJSON_GetObjectItem(bench, "gbs")) == 0 && cJSON_GetNumberValue(cJSON_GetObjectItem(bench, "gflops")) == 0);
+  cJSON_Delete(bench);
+  bench = check_json("bench gemm_f32 --shape M=3,N=4,K=5 --device interp --runs 1 --json");
+  CHECK(cJSON_GetNumberValue(cJSON_GetObjectItem(bench, "threads")) == 1);
+  cJSON_Delete(bench);
+  CHECK(call("bench gemm_fp8 --shape M=1,N=64,K=128 --runs 1 --threads 1") == 0);
+  CHECKF(strstr(out, "packing  none") && strstr(out, ", 1 run, 1 thread\n"), "%s", out);
+  CHECK(call("bench gemm_fp8 --shape M=1,N=64,K=128 --runs 1 --threads 1 --set packed=1") == 0);
+  CHECKF(strstr(out, "packing  B packed by pack_weights before the clock started"), "%s", out);
+}
+
+// What finds a better config is named as the user named the kernel.
+static void test_notes(void) {
+  char command[256];
+  CHECK(call("bench swiglu --shape T=4,I=16 --runs 1 --threads 1") == 0);
+  CHECKF(strstr(err, "; `tegula tune swiglu --shape …` finds"), "%s", err);
+  snprintf(command, sizeof command, "cp '%s/kernels/swiglu.lua' %s/own.lua", ROOT_DIR, directory);
+  CHECK(system(command) == 0);
+  CHECK(call("bench own.lua --shape T=4,I=16 --runs 1 --threads 1") == 0);
+  CHECKF(strstr(err, "; `tegula tune own.lua --shape …` finds"), "%s", err);
+  snprintf(command, sizeof command, "cp '%s/examples/first_kernel.lua' %s/script.lua", ROOT_DIR, directory);
+  CHECK(system(command) == 0);
+  CHECK(call("run script.lua") == 0);
+  CHECKF(strstr(err, "; kernel:tune{shape = {…}} in the script finds"), "%s", err);
 }
 
 // What a kernel prints comes by the log; an assert that does not hold ends the command with 1 and names its line. X begins with -0.75.
@@ -277,12 +329,14 @@ int main(void) {
   if (tg_context_new(NULL, &ctx)) return 1;
   test_wrong_calls();
   test_help();
+  test_synopses();
   test_lists();
   test_exec(ctx);
   test_debug_ops(ctx);
   test_option_letters();
   test_compile();
   test_bench_and_tune();
+  test_notes();
   tg_context_free(ctx);
   char command[128];
   snprintf(command, sizeof command, "rm -rf %s", directory);

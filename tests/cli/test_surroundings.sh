@@ -33,6 +33,11 @@ expect 1 "standard output" '"$TG" compile swiglu --target cpu --emit lane >&-'
 expect 1 "" '"$TG" kernels >&- 2>&-'
 expect 0 "" '"$TG" compile swiglu --target cpu --emit obj -o o.o <&- >&- 2>&- && test -s o.o && rm o.o'
 expect 2 "cannot open" '"$TG" run missing.lua <&- >&-'
+# nobody reads: quietly, by the signal
+for command in kernels '--help' 'compile swiglu --target cpu --emit lane' 'check --target cpu:avx2'; do
+  export COMMAND=$command
+  expect 0 "" '{ sleep 0.2; "$TG" $COMMAND 2>err; echo $? >status; } | true; read s <status; test $s = 141 -a ! -s err; s=$?; rm -f err status; exit $s'
+done
 nothing_left streams
 
 # a full disk, as a limit on the size of files and as a device that is full

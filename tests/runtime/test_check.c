@@ -44,18 +44,21 @@ static void put(const char *name, const char *text) {
 }
 
 typedef struct tally {
-  int right, fickle, bad_right, bad_fickle, options;
+  int right, fickle, bad_right, bad_fickle, options, done, total;
 } tally;
 
-static void count_skips(void *user, const char *line, tg_verdict verdict) {
+static void count_skips(void *user, const char *line, tg_verdict verdict, int done, int total) {
+  (void)done, (void)total;
   int *skips = user;
   if (strncmp(line, "large", 5) != 0 || verdict != TG_VERDICT_SKIP) return;
   ++*skips;
   CHECKF(strstr(line, " --set BM=1024: "), "%s", line); // and the reason behind it
 }
 
-static void count(void *user, const char *line, tg_verdict verdict) {
+static void count(void *user, const char *line, tg_verdict verdict, int done, int total) {
   tally *t = user;
+  CHECKF(done == ++t->done && total >= done, "%d of %d after %d", done, total, t->done);
+  t->total = total;
   bool ok = verdict == TG_VERDICT_OK;
   bool first = strncmp(line, "right", 5) == 0;
   *(first ? &t->right : &t->fickle) += 1;
@@ -81,8 +84,10 @@ int main(void) {
   CHECKF(t.right > 10 && t.options >= t.right / 3 && t.bad_right == 0, "%d, %d with the option, %d bad", t.right, t.options, t.bad_right);
   CHECKF(t.fickle > 5 && t.bad_fickle == t.fickle - 2, "%d of %d", t.bad_fickle, t.fickle); // right where M = 0, and under BM=4
 
+  CHECKF(t.done == t.total, "%d of %d", t.done, t.total);
   t = (tally){0};
   CHECKF(tg_check(ctx, NULL, "cpu:avx512", count, &t) == TG_OK, "%s", tg_error_message(ctx));
+  CHECKF(t.done == t.total, "%d of %d", t.done, t.total);
   CHECK(t.right == 5 && t.fickle == 4); // the default, BM=4, more=1, and two values of the lowering's own `stream`
   put("large", large);
   tg_context_free(ctx);

@@ -61,9 +61,9 @@ static tg_kernel *make_kernel(tg_context *ctx) {
   return kernel;
 }
 
-struct protected {
+struct guarded {
   tg_context *ctx;
-  void (*body)(struct protected *p);
+  void (*body)(struct guarded *p);
   tg_arena *arena;
   const tg_record *record;
   const char *json;
@@ -75,21 +75,21 @@ struct protected {
   int64_t grid[4], blocks;
   int launch;
 };
-static void enter(void *arg) { ((struct protected *)arg)->body(arg); }
-static tg_status attempt(struct protected *p, void (*body)(struct protected *)) {
+static void enter(void *arg) { ((struct guarded *)arg)->body(arg); }
+static tg_status attempt(struct guarded *p, void (*body)(struct protected *)) {
   p->body = body;
   return tg_protect(p->ctx, enter, p);
 }
 
-static void read_record(struct protected *p) { p->out = tg_record_from_json(p->ctx, p->arena, p->json, p->size); }
-static void make_meta(struct protected *p) { p->meta = tg_record_meta(p->arena, p->record, p->shape, &p->size); }
-static void solve(struct protected *p) { tg_dims_solve(p->ctx, p->record, 0, NULL, p->shape, (tg_dims *)(uintptr_t)p->dims); }
-static void grid(struct protected *p) { p->blocks = tg_record_grid(p->ctx, &p->record->launches[p->launch], p->dims, p->grid); }
+static void read_record(struct guarded *p) { p->out = tg_record_from_json(p->ctx, p->arena, p->json, p->size); }
+static void make_meta(struct guarded *p) { p->meta = tg_record_meta(p->arena, p->record, p->shape, &p->size); }
+static void solve(struct guarded *p) { tg_dims_solve(p->ctx, p->record, 0, NULL, p->shape, (tg_dims *)(uintptr_t)p->dims); }
+static void grid(struct guarded *p) { p->blocks = tg_record_grid(p->ctx, &p->record->launches[p->launch], p->dims, p->grid); }
 
 static void round_trip(tg_context *ctx, tg_arena *arena, const tg_record *record) {
   size_t size, again;
   char *json = tg_record_to_json(arena, record, &size);
-  struct protected p = {.ctx = ctx, .arena = arena, .json = json, .size = size};
+  struct guarded p = {.ctx = ctx, .arena = arena, .json = json, .size = size};
   CHECK(attempt(&p, read_record) == TG_OK);
   CHECK_STR(tg_record_to_json(arena, p.out, &again), json);
   CHECK(p.out->nparams == 6 && p.out->params[3].flags == TG_PARAM_ZERO && p.out->params[5].kind == TG_SCALAR_PARAM);
@@ -107,7 +107,7 @@ static void hostile(tg_context *ctx, tg_arena *arena, const tg_record *record) {
   for (size_t n = 0; n < size; n++) {
     char *part = malloc(n ? n : 1);
     memcpy(part, json, n);
-    struct protected p = {.ctx = ctx, .arena = arena, .json = part, .size = n};
+    struct guarded p = {.ctx = ctx, .arena = arena, .json = part, .size = n};
     CHECKF(attempt(&p, read_record) == TG_FAILED, "%zu of %zu bytes were accepted", n, size);
     free(part);
   }
@@ -116,7 +116,7 @@ static void hostile(tg_context *ctx, tg_arena *arena, const tg_record *record) {
     for (size_t c = 0; c < sizeof changes; c++) {
       memcpy(copy, json, size + 1);
       copy[n] = changes[c];
-      struct protected p = {.ctx = ctx, .arena = arena, .json = copy, .size = size};
+      struct guarded p = {.ctx = ctx, .arena = arena, .json = copy, .size = size};
       refused += attempt(&p, read_record) != TG_OK;
     }
   }
@@ -125,13 +125,13 @@ static void hostile(tg_context *ctx, tg_arena *arena, const tg_record *record) {
   static const char *const bad[] = {
       "", "null", "[]", "{}", "{\"kernel\":1}", "1e999", "{\"kernel\":\"k\",\"target\":\"t\",\"config\":[[1,2]]}"};
   for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
-    struct protected p = {.ctx = ctx, .arena = arena, .json = bad[i], .size = strlen(bad[i])};
+    struct guarded p = {.ctx = ctx, .arena = arena, .json = bad[i], .size = strlen(bad[i])};
     CHECK(attempt(&p, read_record) == TG_FAILED);
   }
 }
 
 static void meta(tg_context *ctx, tg_arena *arena, const tg_record *record) {
-  struct protected p = {.ctx = ctx, .arena = arena, .record = record};
+  struct guarded p = {.ctx = ctx, .arena = arena, .record = record};
   CHECK(attempt(&p, make_meta) == TG_OK);
   CHECK_STR(p.meta, "{\"kernel\":\"scale\",\"target\":\"cpu\",\"config\":{\"BM\":64,\"mode\":\"a\\\"b\"},"
                     "\"preconditions\":[\"N % 16 == 0\",\"aligned(A, 16)\"],"
@@ -144,7 +144,7 @@ static void meta(tg_context *ctx, tg_arena *arena, const tg_record *record) {
                     "{\"name\":\"A.stride0\",\"kind\":\"scalar\",\"dtype\":\"i64\",\"value\":\"N\"},"
                     "{\"name\":\"eps\",\"kind\":\"scalar\",\"dtype\":\"f32\"}]},"
                     "{\"entry\":\"scale_1\",\"grid\":[\"M\",1,6],\"block\":[1,1,1],\"cluster\":[1,1,1],\"shared_bytes\":0,"
-                    "\"static_shared_bytes\":0,\"args\":[{\"name\":\"C\",\"kind\":\"pointer\",\"dtype\":\"f32\"}]}]}");
+                    "\"static_shared_bytes\":0,\"args\":[{\"name\":\"C\",\"kind\":\"pointer\",\"dtype\":\"f32\"}]}]}\n");
   const tg_binding at[] = {{"M", "129"}, {"N", "32"}};
   p.shape = &(tg_bindings){2, at};
   CHECK(attempt(&p, make_meta) == TG_OK);
@@ -198,7 +198,7 @@ static void preconditions(tg_context *ctx, tg_arena *arena) {
 
 static void grids(tg_context *ctx, tg_arena *arena, const tg_record *record) {
   tg_dims dims;
-  struct protected p = {.ctx = ctx, .arena = arena, .record = record, .dims = &dims};
+  struct guarded p = {.ctx = ctx, .arena = arena, .record = record, .dims = &dims};
   tg_binding at[] = {{"M", "0"}, {"N", "4611686018427387904"}};
   p.shape = &(tg_bindings){2, at};
   CHECK(attempt(&p, solve) == TG_OK);
