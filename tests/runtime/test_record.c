@@ -76,7 +76,7 @@ struct guarded {
   int launch;
 };
 static void enter(void *arg) { ((struct guarded *)arg)->body(arg); }
-static tg_status attempt(struct guarded *p, void (*body)(struct protected *)) {
+static tg_status attempt(struct guarded *p, void (*body)(struct guarded *)) {
   p->body = body;
   return tg_protect(p->ctx, enter, p);
 }
