@@ -1,4 +1,5 @@
-// Random tile kernels: the loops lowering on the cpu device against the interpreter, bit by bit. Arguments: seed, count, target, as in 700 100 cpu:avx2.
+// Random tile kernels: the loops lowering on the cpu device against the interpreter, bit by bit.
+// Arguments: seed, count, target, as in 700 100 cpu:avx2.
 #include "interp/random_tiles.h"
 
 static const char *const cpu_refuses[] = {NULL};
