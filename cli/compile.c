@@ -2,7 +2,7 @@
 #include "cli/cli.h"
 
 static const cli_option options[] = {
-    {"--target", "T", "what to compile for: a target or a machine (tegula targets, tegula machines)", "@targets"},
+    {"--target", "T", "what to compile for: a target, a machine (tegula targets, tegula machines) or a description's FILE.lua", "@targets"},
     {"--set", "P=V,…", "options and meta-parameters", NULL},
     {"--shape", "S=V,…", "values of dims for --emit meta; specialises nothing", NULL},
     {"--fix", "S=V,…", "specialise on these dims", NULL},
@@ -39,6 +39,8 @@ const cli_command cli_compile = {
     .summary = "Compiles a kernel and prints one of its forms",
     .examples = "  tegula compile gemm_fp8 --target cpu --emit lane\n"
                 "  tegula compile rmsnorm --target nvptx:sm_80 --emit asm -o rmsnorm.ptx\n"
+                "  tegula compile gemm_f32 --target mychip.lua --emit asm\n"
+                "  tegula compile gemm_bf16 --target nvptx:sm_80 --set variant=0 --emit meta\n"
                 "  tegula compile gemm_bf16 --target nvptx:sm_80 --shape M=64,N=576,K=512 --emit meta\n",
     .options = options,
     .min_words = 1,

@@ -133,6 +133,8 @@ const cli_command cli_exec = {
     .summary = "Runs a kernel once on .npy files; dims follow from the inputs' shapes",
     .examples = "  tegula exec rmsnorm X=x.npy W=w.npy eps=1e-6 --out O=o.npy\n"
                 "  tegula exec gemm_fp8 A=a.npy As=as.npy B=b.npy Bs=bs.npy --out C=c.npy --threads 1\n"
+                "  tegula exec pack_weights B=b.npy --out Bp=bp.npy\n"
+                "  tegula exec gemm_fp8 --set packed=1 A=a.npy As=as.npy B=bp.npy Bs=bs.npy --out C=c.npy\n"
                 "  tegula exec gemm_f32 --device interp A=a.npy B=b.npy --out C=c.npy\n",
     .options = options,
     .min_words = 1,

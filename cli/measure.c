@@ -176,9 +176,10 @@ const cli_command cli_tune = {
 
 // ---- check
 
-static const cli_option check_options[] = {{"--device", "D", "run every library kernel on it and compare with the interpreter", "@devices"},
-                                           {"--target", "T", "compile every library kernel for it", "@targets"},
-                                           {0}};
+static const cli_option check_options[] = {
+    {"--device", "D", "run every library kernel on it and compare with the interpreter", "@devices"},
+    {"--target", "T", "compile every library kernel for it: a target, a machine or a description's FILE.lua", "@targets"},
+    {0}};
 
 typedef struct {
   int count[TG_VERDICT_FAIL + 1];

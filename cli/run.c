@@ -43,7 +43,7 @@ static void print_words(const char *values) {
   if (!strcmp(values, "@files")) printf("compgen -f -- \"$cur\"");
   else if (!strcmp(values, "@devices")) printf("compgen -W \"$(tegula devices 2>/dev/null | cut -d' ' -f1)\" -- \"$cur\"");
   else if (!strcmp(values, "@targets"))
-    printf("compgen -W \"$( (tegula targets; tegula machines) 2>/dev/null | cut -d' ' -f1)\" -- \"$cur\"");
+    printf("compgen -W \"$( (tegula targets; tegula machines) 2>/dev/null | cut -d' ' -f1)\" -f -- \"$cur\"");
   else if (!strcmp(values, "@kernels")) printf("compgen -W \"$(tegula kernels 2>/dev/null | grep -o '^[a-z][^ ]*')\" -f -- \"$cur\"");
   else printf("compgen -W \"%s\" -- \"$cur\"", values);
 }

@@ -4,7 +4,7 @@ local bf16, f32 = tg.bf16, tg.f32
 -- O[t,i] = silu(G[t,i]) * G[t,I+i]; clamp > 0 bounds the gate from above and the other factor on both sides
 return tg.kernel("swiglu", function(k)
   local T, I = k.dim "T", k.dim "I"
-  local clamp = k.option("clamp", 0)
+  local clamp = k.option("clamp", 0, { min = 0 })
   local G = k.input("G", bf16, T, 2 * I)
   local O = k.output("O", bf16, T, I)
   local bm = k.tune("BM", 1, 2, 4, 8, 16, { default = 1 })

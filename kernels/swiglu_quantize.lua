@@ -5,7 +5,7 @@ local e4m3, bf16, f32 = tg.e4m3, tg.bf16, tg.f32
 -- clamp > 0 bounds the gate from above and the other factor on both sides. A NaN does not enter amax and reaches its own code alone.
 return tg.kernel("swiglu_quantize", function(k)
   local T, I = k.dim "T", k.dim "I"
-  local clamp = k.option("clamp", 0)
+  local clamp = k.option("clamp", 0, { min = 0 })
   local G = k.input("G", bf16, T, 2 * I)
   local Q, S = k.output("Q", e4m3, T, I), k.output("S", f32, T, I:cdiv(128))
   local bm = k.tune("BM", 1, 2, 4, 8, 16, 32, { default = 1 })

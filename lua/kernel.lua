@@ -30,8 +30,8 @@ local function declaring(who)
   return t
 end
 
--- The value in force: from the settings, of the same type as the default, one of the allowed ones.
-local function setting(who, name, default, allowed, setting_kind)
+-- The value in force: from the settings, of the same type as the default, one of the allowed ones, not below `least`.
+local function setting(who, name, default, allowed, setting_kind, least)
   local t = declaring(who)
   if t.names[name] then fail("%s: '%s' is declared twice", who, name) end
   t.names[name] = true
@@ -40,13 +40,16 @@ local function setting(who, name, default, allowed, setting_kind)
     value = given
     if type(default) == "number" then
       value = tonumber(given)
-      if not value then fail("setting %s=%s: it must be a number%s", name, given, #allowed > 0 and ", one of " .. names_in(allowed) or "") end
+      if not value or value - value ~= 0 then
+        fail("setting %s=%s: it must be a number%s", name, given, #allowed > 0 and ", one of " .. names_in(allowed) or "")
+      end
       value = math.tointeger(value) or value
       if setting_kind == "tune" and math.type(value) ~= "integer" then fail("setting %s=%s: it must be an integer", name, given) end
     end
     local found = #allowed == 0
     for _, x in ipairs(allowed) do found = found or x == value end
     if not found then fail("setting %s=%s is not allowed; it is one of %s", name, given, names_in(allowed)) end
+    if least and value < least then fail("setting %s=%s is not allowed; it is a number of at least %s", name, given, text_of(least)) end
   end
   local texts = {}
   for i, x in ipairs(allowed) do texts[i] = text_of(x) end
@@ -56,11 +59,20 @@ end
 
 local k = {}
 
--- k.option(name, default, allowed…): a Lua number or string, from --set.
+-- k.option(name, default, allowed… | {min = n}): a Lua number or string, from --set.
 function k.option(name, default, ...)
   check_name(name, "k.option")
-  if type(default) ~= "number" and type(default) ~= "string" then fail("k.option('%s', default, allowed…): the default is a number or a string, not %s", name, S.describe(default)) end
-  local allowed = { ... }
+  if type(default) ~= "number" and type(default) ~= "string" then
+    fail("k.option('%s', default, allowed…): the default is a number or a string, not %s", name, S.describe(default))
+  end
+  local allowed, least = { ... }, nil
+  if kind(allowed[1]) == "table" then
+    least = S.options(allowed[1], "k.option", { min = true }).min
+    if #allowed > 1 or type(default) ~= "number" or type(least) ~= "number" or default < least then
+      fail("k.option('%s', default, {min = n}): a number, its default not below n", name)
+    end
+    allowed = {}
+  end
   for _, x in ipairs(allowed) do
     if type(x) ~= type(default) then fail("k.option('%s'): allowed values are %ss like the default, not %s", name, type(default), S.describe(x)) end
   end
@@ -69,7 +81,7 @@ function k.option(name, default, ...)
     for _, x in ipairs(allowed) do found = found or x == default end
     if not found then table.insert(allowed, 1, default) end
   end
-  return setting("k.option", name, default, allowed, "option")
+  return setting("k.option", name, default, allowed, "option", least)
 end
 
 -- k.tune(name, values… [, {default = v}]): an integer, from --set, the tuner or the default (the first value when none is named).

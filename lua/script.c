@@ -58,18 +58,35 @@ static tg_bindings option_bindings(lua_State *L, int options, const char *key) {
   return bindings_at(L, lua_gettop(L), key);
 }
 
-static int64_t option_integer(lua_State *L, int options, const char *key, int64_t fallback) {
-  if (!lua_istable(L, options)) return fallback;
+// Pushes an option; false when it is not given. One of another kind is an error that names it.
+static bool push_option(lua_State *L, int options, const char *key, bool (*fits)(lua_State *L, int index), const char *want) {
+  if (!lua_istable(L, options)) return false;
+  luaL_checkstack(L, 8, "options");
   lua_getfield(L, options, key);
-  int64_t x = luaL_optinteger(L, -1, fallback);
-  lua_pop(L, 1);
-  return x;
+  if (lua_isnil(L, -1)) return false;
+  if (!fits(L, -1)) luaL_error(L, "option '%s' must be %s, not %s", key, want, luaL_tolstring(L, -1, NULL));
+  return true;
+}
+
+static bool is_integer(lua_State *L, int index) { return lua_type(L, index) == LUA_TNUMBER && lua_isinteger(L, index); }
+static bool is_number(lua_State *L, int index) { return lua_type(L, index) == LUA_TNUMBER; }
+static bool is_text(lua_State *L, int index) { return lua_type(L, index) == LUA_TSTRING; }
+static bool is_device(lua_State *L, int index) { return is_text(L, index) || luaL_testudata(L, index, DEVICE); }
+
+static int64_t option_integer(lua_State *L, int options, const char *key, int64_t fallback) {
+  return push_option(L, options, key, is_integer, "an integer") ? lua_tointeger(L, -1) : fallback;
 }
 
 static const char *option_string(lua_State *L, int options, const char *key, const char *fallback) {
-  if (!lua_istable(L, options)) return fallback;
-  lua_getfield(L, options, key);
-  return luaL_optstring(L, -1, fallback); // stays on the stack, and so alive
+  return push_option(L, options, key, is_text, "a text") ? lua_tostring(L, -1) : fallback; // stays on the stack, and so alive
+}
+
+// A device by name, or one that tg.device gave.
+static const char *option_device(lua_State *L, int options) {
+  if (!push_option(L, options, "device", is_device, "a device or its name")) return "cpu";
+  tg_device **box = luaL_testudata(L, -1, DEVICE);
+  if (box && !*box) luaL_error(L, "the device is closed");
+  return box ? tg_device_name(*box) : lua_tostring(L, -1);
 }
 
 static void check_options(lua_State *L, int options, const char *const *allowed) {
@@ -229,11 +246,7 @@ static int push_document(lua_State *L, tg_status status, char *json) {
 }
 
 static double option_number(lua_State *L, int options, const char *key) {
-  if (!lua_istable(L, options)) return 0;
-  lua_getfield(L, options, key);
-  double x = luaL_optnumber(L, -1, 0);
-  lua_pop(L, 1);
-  return x;
+  return push_option(L, options, key, is_number, "a number") ? lua_tonumber(L, -1) : 0;
 }
 
 // kernel:bench{device =, shape =, set =, threads =, runs =, seed =}
@@ -241,7 +254,7 @@ static int kernel_bench(lua_State *L) {
   static const char *const allowed[] = {"device", "shape", "set", "threads", "runs", "seed", NULL};
   check_options(L, 2, allowed);
   tg_bench_options options = {
-      .device = option_string(L, 2, "device", "cpu"), .shape = option_bindings(L, 2, "shape"), .settings = option_bindings(L, 2, "set")};
+      .device = option_device(L, 2), .shape = option_bindings(L, 2, "shape"), .settings = option_bindings(L, 2, "set")};
   options.threads = (int)option_integer(L, 2, "threads", 0);
   options.runs = (int)option_integer(L, 2, "runs", 0);
   options.seed = (uint64_t)option_integer(L, 2, "seed", 0);
@@ -258,7 +271,7 @@ static int kernel_tune(lua_State *L) {
   static const char *const allowed[] = {"device", "shape", "set", "strategy", "trials", "budget", "threads", "seed", NULL};
   check_options(L, 2, allowed);
   tg_tune_options options = {
-      .device = option_string(L, 2, "device", "cpu"), .shape = option_bindings(L, 2, "shape"), .settings = option_bindings(L, 2, "set")};
+      .device = option_device(L, 2), .shape = option_bindings(L, 2, "shape"), .settings = option_bindings(L, 2, "set")};
   options.strategy = option_string(L, 2, "strategy", NULL);
   options.trials = (int)option_integer(L, 2, "trials", 0);
   options.budget = option_number(L, 2, "budget");

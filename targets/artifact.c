@@ -42,8 +42,8 @@ static void fill(tg_artifact *artifact, tg_kernel *kernel, const tg_compile_opti
   artifact->no_cache = options->no_cache;
   tg_job *job = &artifact->job;
   job->ir = tg_print(&artifact->arena, kernel, &job->ir_size);
-  job->target = tg_arena_strdup(&artifact->arena, target);
   job->machine = tg_machine_text(ctx, machine);
+  job->target = tg_arena_strdup(&artifact->arena, job->machine ? machine->name : target); // the helper knows no files
   job->settings = copy_bindings(&artifact->arena, *knobs);
   job->statics = copy_bindings(&artifact->arena, options->statics);
   artifact->variants = TG_NEWN(&artifact->arena, struct tg_variant, artifact->nvariants);

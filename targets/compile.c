@@ -93,6 +93,7 @@ static void make_key(tg_context *ctx, const tg_job *job, tg_arena *arena, unsign
   add_compiler(ctx, &hash, strcmp(job->want, "obj") == 0 ? family : NULL, arena);
   add_text(&hash, job->target);
   add_text(&hash, machine->name);
+  add_text(&hash, machine->target);
   add_text(&hash, machine->arch ? machine->arch : tg_machine_host_signature(ctx));
   add_text(&hash, machine->features);
 #define FIGURE(name, unit, doc) tg_sha256_add(&hash, &machine->name, sizeof machine->name);

@@ -49,7 +49,7 @@ _Noreturn static void unknown(tg_context *ctx, const char *target) {
   tg_text_add(&text, "; machines: ");
   const tg_machine_state *state = tg_machine_list(ctx);
   for (int i = 0; i < state->n; i++) tg_text_add(&text, "%s%s", i ? ", " : "", state->rows[i]->machine.name);
-  tg_throw(ctx, TG_INVALID, "there is no target '%.100s'; targets: %s", target, text.data);
+  tg_throw(ctx, TG_INVALID, "there is no target '%.100s'; targets: %s; or FILE.lua, a description of your own", target, text.data);
 }
 
 const tg_machine *tg_target_find(tg_context *ctx, const char *target, const tg_family **family) {
@@ -58,6 +58,12 @@ const tg_machine *tg_target_find(tg_context *ctx, const char *target, const tg_f
   for (int i = 0; i < state->n; i++) {
     const tg_machine *machine = &state->rows[i]->machine;
     if (strcmp(machine->name, target) != 0) continue;
+    *family = family_of(machine->target, &arch);
+    return machine;
+  }
+  const size_t n = strlen(target);
+  if (n > 4 && strcmp(target + n - 4, ".lua") == 0) {
+    const tg_machine *machine = tg_machine_file(ctx, target);
     *family = family_of(machine->target, &arch);
     return machine;
   }

@@ -1,6 +1,7 @@
 // Machine descriptions: the generated table, a user's own files, and the host.
 #include "targets/machines.h"
 
+#include <ctype.h>
 #include <lauxlib.h>
 #include <lua.h>
 #include <math.h>
@@ -30,17 +31,19 @@ static double figure_value(const tg_machine *machine, int figure) {
 
 // ---- the list
 
-static void append(tg_context *ctx, tg_machine_state *state, const tg_machine_row *row, const char *text) {
+static void append(tg_context *ctx, tg_machine_state *state, const tg_machine_row *row, const char *text, const char *file) {
   if (state->n == state->capacity) {
     int capacity = state->capacity ? 2 * state->capacity : 32;
     const tg_machine_row **rows = TG_NEWN(&ctx->arena, const tg_machine_row *, capacity);
-    const char **texts = TG_NEWN(&ctx->arena, const char *, capacity);
-    for (int i = 0; i < state->n; i++) rows[i] = state->rows[i], texts[i] = state->texts[i];
+    const char **texts = TG_NEWN(&ctx->arena, const char *, capacity), **files = TG_NEWN(&ctx->arena, const char *, capacity);
+    for (int i = 0; i < state->n; i++) rows[i] = state->rows[i], texts[i] = state->texts[i], files[i] = state->files[i];
     state->rows = rows;
     state->texts = texts;
+    state->files = files;
     state->capacity = capacity;
   }
   state->rows[state->n] = row;
+  state->files[state->n] = file;
   state->texts[state->n++] = text;
 }
 
@@ -48,7 +51,7 @@ tg_machine_state *tg_machine_list(tg_context *ctx) {
   tg_machine_state *state = ctx->slots[TG_SLOT_MACHINES];
   if (state) return state;
   state = TG_NEW(&ctx->arena, tg_machine_state);
-  for (int i = 0; i < tg_machine_row_count; i++) append(ctx, state, &tg_machine_rows[i], NULL);
+  for (int i = 0; i < tg_machine_row_count; i++) append(ctx, state, &tg_machine_rows[i], NULL, NULL);
   ctx->slots[TG_SLOT_MACHINES] = state;
   return state;
 }
@@ -122,8 +125,35 @@ struct add_call {
   tg_machine_row *row;
 };
 
+// Whether the word at `at` is one of its own, and assigned to where that is asked for: name = …, ["name"] = …
+static bool is_word(const char *text, const char *at, size_t length, bool assigned) {
+  if (at > text && (isalnum((unsigned char)at[-1]) || at[-1] == '_')) return false;
+  const char *after = at + length;
+  if (isalnum((unsigned char)*after) || *after == '_') return false;
+  after += strspn(after, "\"'] \t");
+  return !assigned || (*after == '=' && after[1] != '=');
+}
+
+// The first line outside comments that has the word, 0 if none: what Lua read has no lines any more.
+static int line_of(const struct add_call *call, const char *word, bool assigned) {
+  const size_t length = strlen(word);
+  int line = 1;
+  for (const char *p = call->text, *end = p + call->size; p < end; p++) {
+    if (*p == '\n') line++;
+    if (p + 1 < end && p[0] == '-' && p[1] == '-') {
+      while (p + 1 < end && p[1] != '\n') p++;
+    } else if ((size_t)(end - p) > length && !memcmp(p, word, length) && is_word(call->text, p, length, assigned)) {
+      return line;
+    }
+  }
+  return 0;
+}
+
 _Noreturn static void bad(struct add_call *call, const char *field, const char *complaint) {
-  tg_throw(call->ctx, TG_INVALID, "%s: field '%s' %s", call->file, field, complaint);
+  const char *dot = strrchr(field, '.');
+  int line = line_of(call, dot ? dot + 1 : field, true);
+  if (!line) line = line_of(call, "return", false); // a field that is missing
+  tg_throw(call->ctx, TG_INVALID, "%s:%d: field '%s' %s", call->file, line, field, complaint);
 }
 
 // Reads a field without running any of the description's code: tables of an empty state have no metatables.
@@ -165,8 +195,7 @@ static void figures_field(struct add_call *call) {
     int figure = 0;
     while (figure < TG_NFIGURES && strcmp(figure_rows[figure].name, key) != 0) figure++;
     if (figure == TG_NFIGURES) {
-      tg_throw(call->ctx, TG_INVALID, "%s: field 'figures.%s': there is no such figure; targets/machines/figures.def lists them",
-               call->file, key);
+      bad(call, tg_arena_printf(&call->ctx->arena, "figures.%s", key), "does not exist; targets/machines/figures.def lists the figures");
     }
     figure_field(call, figure);
     lua_pop(L, 1);
@@ -255,7 +284,7 @@ static void add_description(tg_context *ctx, const char *text, size_t size, cons
   lua_close(call.L);
   if (status != TG_OK) tg_rethrow(ctx);
   tg_machine_state *state = tg_machine_list(ctx);
-  append(ctx, state, call.row, tg_arena_strndup(&ctx->arena, text, size));
+  append(ctx, state, call.row, tg_arena_strndup(&ctx->arena, text, size), tg_arena_strdup(&ctx->arena, file));
   state->infos = NULL;
 }
 
@@ -296,6 +325,14 @@ static void open_body(void *arg) {
   tg_status status = tg_protect(call->ctx, load_body, call);
   fclose(call->stream);
   if (status != TG_OK) tg_rethrow(call->ctx);
+}
+
+const tg_machine *tg_machine_file(tg_context *ctx, const char *file) {
+  const tg_machine_state *state = tg_machine_list(ctx);
+  for (int i = 0; i < state->n; i++)
+    if (state->files[i] && strcmp(state->files[i], file) == 0) return &state->rows[i]->machine;
+  open_body(&(struct load_call){.ctx = ctx, .file = file});
+  return &state->rows[state->n - 1]->machine;
 }
 
 tg_status tg_machine_load(tg_context *ctx, const char *file) {

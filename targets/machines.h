@@ -23,6 +23,7 @@ typedef struct tg_machine_state { // of one context: the built-in descriptions a
   int n, capacity;
   const tg_machine_row **rows;
   const char **texts; // Lua text of a user's description, for the compile helper; NULL for built-in ones
+  const char **files; // where it was loaded from, NULL for built-in ones
   tg_machine_info *infos;
   tg_machine_row host;
   bool host_known;
@@ -31,6 +32,8 @@ tg_machine_state *tg_machine_list(tg_context *ctx);
 // The text behind a user's own machine, NULL for a built-in one; and its counterpart in the helper, which adds the text unless it has it.
 const char *tg_machine_text(tg_context *ctx, const tg_machine *machine);
 void tg_machine_ensure(tg_context *ctx, const char *text);
+// The machine that a user's file describes, loaded unless a file of this name was. Throws.
+const tg_machine *tg_machine_file(tg_context *ctx, const char *file);
 // What else decides what "native" means: vendor, family, model and the feature words of CPUID. For cache keys.
 const char *tg_machine_host_signature(tg_context *ctx);
 

@@ -25,7 +25,8 @@ typedef struct tg_finisher {
 } tg_finisher;
 extern const tg_finisher tg_finishers[]; // ends with family NULL
 
-// "cpu", "cpu:avx2", "nvptx:sm_80", "a100": the machine and its family. Throws TG_INVALID listing what exists.
+// "cpu", "cpu:avx2", "nvptx:sm_80", "a100", or "FILE.lua", which is loaded: the machine and its family. Throws TG_INVALID listing what
+// exists.
 const tg_machine *tg_target_find(tg_context *ctx, const char *target, const tg_family **family);
 bool tg_target_known(const char *target); // "cpu" or "cpu:avx2", by family and arch alone
 // The host's own description: the best level that it has. No LLVM needed.
@@ -71,7 +72,7 @@ struct tg_artifact {
   struct tg_variant {
     tg_record *record; // NULL until compiled
     tg_bytes obj;
-  } *variants;
+  } * variants;
 };
 
 // ---- the cpu family's entry, the contract between loops lowering, llvm emitter and cpu driver

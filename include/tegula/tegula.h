@@ -252,7 +252,7 @@ tg_status tg_machine_load(tg_context *ctx, const char *file);  /* adds a user's 
 
 typedef struct tg_artifact tg_artifact; /* bytes + launch record + report */
 typedef struct tg_compile_options {
-  const char *target;   /* "cpu", "cpu:avx2", "nvptx:sm_80", a machine's name */
+  const char *target;   /* "cpu", "cpu:avx2", "nvptx:sm_80", a machine's name, FILE.lua: a description of one's own */
   tg_bindings settings; /* options, meta-parameters, and the lowering's own parameters */
   tg_bindings statics;  /* --fix and statics: part of the kernel's identity */
   bool no_cache;

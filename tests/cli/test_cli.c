@@ -210,6 +210,56 @@ static void test_option_letters(void) {
   check_refused("exec letter.lua A=l.npy --shape D=32 --out C=never.npy", "D=32 contradicts");
 }
 
+static void put(const char *name, const char *text) {
+  char path[128];
+  snprintf(path, sizeof path, "%s/%s", directory, name);
+  FILE *f = fopen(path, "w");
+  CHECK(f != NULL);
+  if (!f) return;
+  fputs(text, f);
+  fclose(f);
+}
+
+// A machine of one's own by its description's file.
+static void test_own_machine(void) {
+  put("mychip.lua", "return {\n  name = 'mychip', like = 'cpu-avx2', target = 'cpu:avx2', doc = 'mine',\n"
+                    "  figures = { micro_rows = { 4, source = 'the test' } },\n}\n");
+  cJSON *meta = check_json("compile gemm_f32 --target mychip.lua --emit meta");
+  CHECK_STR(cJSON_GetStringValue(cJSON_GetObjectItem(meta, "target")), "mychip");
+  CHECK(cJSON_GetNumberValue(cJSON_GetObjectItem(cJSON_GetObjectItem(meta, "config"), "mr")) == 4);
+  cJSON_Delete(meta);
+  CHECKF(call("compile gemm_f32 --target mychip.lua --emit asm") == 0 && strstr(out, "gemm_f32"), "%s", err);
+  put("wrong.lua", "return {\n  name = 'mychip', like = 'cpu-avx2', target = 'cpu:avx2', doc = 'mine',\n"
+                   "  figures = { micro_rowz = { 4, source = 'the test' } },\n}\n");
+  check_refused("compile gemm_f32 --target wrong.lua", "wrong.lua:3: field 'figures.micro_rowz' does not exist");
+  check_refused("check --target wrong.lua", "wrong.lua:3: field");
+  check_refused("compile gemm_f32 --target none.lua", "none.lua");
+}
+
+// What --set may not set is refused with what it may, options, meta-parameters and knobs alike.
+static void test_settings(void) {
+  const char *const commands[] = {"compile swiglu --target cpu", "bench swiglu --shape T=4,I=16", "tune swiglu --shape T=4,I=16"};
+  for (int i = 0; i < 3; i++) {
+    static const struct {
+      const char *set, *says;
+    } wrong[] = {{"clamp=-1", "clamp=-1 is not allowed; it is a number of at least 0"},
+                 {"clamp=nan", "clamp=nan: it must be a number"},
+                 {"clamp=", "clamp=: it must be a number"},
+                 {"clamp=1e999", "clamp=1e999: it must be a number"},
+                 {"BM=3", "BM=3 is not allowed; it is one of 1, "},
+                 {"BM=1.5", "BM=1.5: it must be an integer"},
+                 {"stream=5", "32, 4"},
+                 {"stream=x", "stream"},
+                 {"steam=1", "steam"}};
+    for (size_t k = 0; k < sizeof wrong / sizeof *wrong; k++) {
+      char args[256];
+      snprintf(args, sizeof args, "%s --set %s", commands[i], wrong[k].set);
+      check_refused(args, wrong[k].says);
+    }
+  }
+  CHECK(call("compile swiglu --target cpu --set clamp=7.5 --emit tile") == 0);
+}
+
 static void test_compile(void) {
   const char *const meta_keys[] = {"kernel", "target", "config", "preconditions", "workspaces", "launches", NULL};
   const char *const launch_keys[] = {"entry", "grid", "block", "cluster", "shared_bytes", "static_shared_bytes", "args", NULL};
@@ -278,6 +328,20 @@ static void test_bench_and_tune(void) {
   CHECKF(strstr(out, "packing  B packed by pack_weights before the clock started"), "%s", out);
 }
 
+// The packed route of docs/cli.md, with the arrays that the example leaves.
+static void test_packed_route(void) {
+  char args[256];
+  snprintf(args, sizeof args, "run '%s/examples/packed_weights.lua' .", ROOT_DIR);
+  CHECKF(call(args) == 0 && strstr(out, "agree: true"), "%s%s", out, err);
+  CHECKF(call("exec pack_weights B=b.npy --out Bp=bp.npy") == 0, "%s", err);
+  CHECKF(call("exec gemm_fp8 --set packed=1 A=a.npy As=as.npy B=bp.npy Bs=bs.npy --out C=cp.npy") == 0, "%s", err);
+  CHECKF(call("exec gemm_fp8 --device interp A=a.npy As=as.npy B=b.npy Bs=bs.npy --out C=ci.npy") == 0, "%s", err);
+  put("same.lua", "local tg <const> = require 'tegula'\nlocal packed, plain, want = tg.read('cp.npy', tg.bf16), tg.read('c.npy', tg.bf16), "
+                  "tg.read('ci.npy', tg.bf16)\nassert(packed:compare(want, { rel = 2 ^ -7, abs = 1e-3 }))\n"
+                  "assert(plain:compare(want, { rel = 2 ^ -7, abs = 1e-3 }))\n");
+  CHECKF(call("run same.lua") == 0, "%s", err);
+}
+
 // What finds a better config is named as the user named the kernel.
 static void test_notes(void) {
   char command[256];
@@ -335,8 +399,11 @@ int main(void) {
   test_debug_ops(ctx);
   test_option_letters();
   test_compile();
+  test_own_machine();
+  test_settings();
   test_bench_and_tune();
   test_notes();
+  test_packed_route();
   tg_context_free(ctx);
   char command[128];
   snprintf(command, sizeof command, "rm -rf %s", directory);

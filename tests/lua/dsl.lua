@@ -338,9 +338,14 @@ do
   local tune = tg.load("rmsnorm"):tune { device = "interp", shape = { T = 2, H = 96 }, set = { BH = 64 }, trials = 2, seed = 3 }
   check(#tune.evaluated >= 2 and tune.seed == 3 and math.type(tune.best.config.BM) == "integer" and tune.best.seconds > 0,
     "tune gives the best")
+  check(tg.load("rmsnorm"):bench({ device = device, shape = { T = 2, H = 96 }, runs = 1 }).device == "interp", "bench takes a device")
+  mistake("bench on a number", function() gemm:bench { device = 3, shape = { M = 1, N = 1, K = 1 } } end,
+    "option 'device' must be a device or its name, not 3")
+  mistake("runs as a text", function() gemm:bench { device = device, runs = "3" } end, "option 'runs' must be an integer, not 3")
   mistake("unknown option of tune", function() gemm:tune { trails = 3 } end,
     "unknown option 'trails'; there is device, shape, set, strategy, trials")
   device:close()
+  mistake("bench on a closed device", function() gemm:bench { device = device } end, "the device is closed")
   mistake("closed", function() device:run(gemm, {}) end, "the device is closed")
 end
 

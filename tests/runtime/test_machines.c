@@ -110,6 +110,24 @@ static void host(tg_context *ctx) {
   CHECK_STR(tg_machine_host_signature(ctx), tg_machine_host_signature(ctx));
 }
 
+// A file may be named wherever a target is, as often as one likes.
+static void by_file(tg_context *ctx) {
+  static const char text[] = "return { name = 'filed', target = 'cpu:avx2', arch = 'znver3', doc = 'd', figures = {} }";
+  char name[64];
+  snprintf(name, sizeof name, "%s.lua", path);
+  FILE *file = fopen(name, "w");
+  fputs(text, file);
+  fclose(file);
+  struct find_call call = {.ctx = ctx, .name = name}, again = call;
+  CHECKF(tg_protect(ctx, find_body, &call) == TG_OK, "%s", tg_error_message(ctx));
+  CHECK_STR(call.machine->name, "filed");
+  CHECK_STR(call.family->name, "cpu");
+  CHECK(tg_protect(ctx, find_body, &again) == TG_OK && again.machine == call.machine);
+  unlink(name);
+  struct find_call none = {.ctx = ctx, .name = "/nowhere/chip.lua"};
+  CHECK(tg_protect(ctx, find_body, &none) == TG_INVALID && strstr(tg_error_message(ctx), "/nowhere/chip.lua"));
+}
+
 #define HEAD "return { name = 'mine', target = 'cpu:avx2', arch = 'znver3', doc = 'my machine', "
 
 static void own(tg_context *ctx) {
@@ -119,6 +137,9 @@ static void own(tg_context *ctx) {
   refuse(ctx, "\x1bLua", "binary");
   refuse(ctx, "return { target = 'cpu:avx2', arch = 'x', doc = 'd', figures = {} }", "'name' is missing");
   refuse(ctx, HEAD "}", "'figures' is not a table");
+  refuse(ctx, "-- arch = 'no'\nreturn {\n  name = 'mine',\n  target = 'cpu:avx2',\n  arch = 5,\n}", ":5: field 'arch' is not a string");
+  refuse(ctx, "\nreturn { name = 'mine', target = 'cpu:avx2', doc = 'd', figures = {} }", ":2: field 'arch' is missing");
+  refuse(ctx, HEAD "\nfigures = {\n['warps'] = { 1, source = 's' } } }", ":3: field 'figures.warps' does not exist");
   refuse(ctx, HEAD "colour = 1, figures = {} }", "'colour' does not exist");
   refuse(ctx, HEAD "figures = { warps = { 1, source = 's' } } }", "figures.warps");
   refuse(ctx, HEAD "figures = { warp = 32 } }", "figures.warp");
@@ -163,6 +184,7 @@ int main(void) {
   built_in(ctx);
   host(ctx);
   own(ctx);
+  by_file(ctx);
   unlink(path);
   tg_context_free(ctx);
   return test_done();
