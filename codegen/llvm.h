@@ -108,6 +108,8 @@ void tg_llvm_store(tg_llvm *e, tg_type type, LLVMValueRef v, LLVMValueRef pointe
 // ---- what is known of a value (llvm_known.c)
 bool tg_llvm_known_int(const tg_value *v, int64_t *k); // a constant, or a splat of one
 bool tg_llvm_never_nan(const tg_value *v);
+bool tg_llvm_never_minus_zero(const tg_value *v);
+bool tg_llvm_unlike_zeros(const tg_op *op); // its two float operands may be -0 and +0
 bool tg_llvm_known_nonnegative(const tg_value *v);
 
 // ---- integers (llvm_int.c)
@@ -116,8 +118,14 @@ LLVMValueRef tg_llvm_int_rem(tg_llvm *e, const tg_op *op);
 LLVMValueRef tg_llvm_shift(tg_llvm *e, const tg_op *op); // shl and shr
 
 // ---- floats (llvm_arith.c)
-// Smaller or greater of two f32 or f64; NaN if either is (propagate), else the number if one is; `numbers`: neither is NaN.
-LLVMValueRef tg_llvm_float_least(tg_llvm *e, LLVMValueRef x, LLVMValueRef y, bool greatest, bool propagate, bool numbers);
+// Smaller or greater of two f32 or f64; NaN if either is (propagate), else the number if one is; -0 < +0. What is known of the operands
+// saves instructions: a NaN where there should be none comes out as the second operand, zeros that are not looked at as either.
+typedef struct tg_llvm_least {
+  bool greatest, propagate;
+  bool x_number, y_number; // is never NaN
+  bool zeros;              // both may be zeros of unlike signs
+} tg_llvm_least;
+LLVMValueRef tg_llvm_float_least(tg_llvm *e, LLVMValueRef x, LLVMValueRef y, tg_llvm_least how);
 
 // ---- memory (llvm_memory.c)
 LLVMValueRef tg_llvm_ptradd(tg_llvm *e, LLVMValueRef pointer, LLVMValueRef bytes);

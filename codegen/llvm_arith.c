@@ -228,28 +228,44 @@ static void emit_dot2(tg_llvm *e, tg_op *op) {
 
 // ---- least and greatest
 
-// Written as compare and select, which is one instruction on x86 that gives its second operand when either is NaN: so a NaN in the second
-// operand comes through by itself, and only the first needs a look.
-LLVMValueRef tg_llvm_float_least(tg_llvm *e, LLVMValueRef x, LLVMValueRef y, bool greatest, bool propagate, bool numbers) {
-  LLVMValueRef r = pick(e, LLVMBuildFCmp(B, greatest ? LLVMRealOGT : LLVMRealOLT, x, y, ""), x, y);
-  if (numbers) return r;
-  return propagate ? pick(e, is_nan(e, x), x, r) : pick(e, is_nan(e, y), x, r);
+// Integers as wide as the elements of v.
+static LLVMValueRef bits_of(tg_llvm *e, LLVMValueRef v) {
+  LLVMTypeRef type = LLVMTypeOf(v);
+  if (LLVMGetTypeKind(type) == LLVMVectorTypeKind) type = LLVMGetElementType(type);
+  return type == e->f32 ? tg_llvm_bitcast(e, v, e->i32) : type == e->f64 ? tg_llvm_bitcast(e, v, e->i64) : v;
 }
+
+// `x < y ? x : y` as compare and select is one instruction on x86, which gives its second operand where both are equal or either is NaN. So
+// the two orders of the operands differ for zeros of unlike signs and for NaN alone. Or-ing their bits gives -0 there, and a NaN with
+// anything is a NaN: all that min wants. And-ing gives +0, for max.
+static LLVMValueRef choose(tg_llvm *e, LLVMValueRef x, LLVMValueRef y, LLVMValueRef fx, LLVMValueRef fy, tg_llvm_least how) {
+  const LLVMRealPredicate first = how.greatest ? LLVMRealOGT : LLVMRealOLT;
+  LLVMValueRef r = pick(e, LLVMBuildFCmp(B, first, fx, fy, ""), x, y);
+  if (how.zeros) {
+    LLVMValueRef a = bits_of(e, r), b = bits_of(e, pick(e, LLVMBuildFCmp(B, first, fy, fx, ""), y, x));
+    r = LLVMBuildBitCast(B, how.greatest ? LLVMBuildAnd(B, a, b, "") : LLVMBuildOr(B, a, b, ""), LLVMTypeOf(x), "");
+    if (how.propagate && !how.greatest) return r;
+    if (!how.y_number) r = pick(e, is_nan(e, fy), how.propagate ? y : x, r);
+    return how.x_number ? r : pick(e, is_nan(e, fx), how.propagate ? x : y, r);
+  }
+  if (how.x_number || how.y_number) return r; // that which may be NaN stands second to propagate, first not to
+  return how.propagate ? pick(e, is_nan(e, fx), x, r) : pick(e, is_nan(e, fy), x, r);
+}
+
+LLVMValueRef tg_llvm_float_least(tg_llvm *e, LLVMValueRef x, LLVMValueRef y, tg_llvm_least how) { return choose(e, x, y, x, y, how); }
 
 static LLVMValueRef least(tg_llvm *e, const tg_op *op, bool greatest, bool propagate) {
   const int dtype = dtype_of(op);
   LLVMValueRef x = tg_llvm_in(op, 0), y = tg_llvm_in(op, 1);
   if (!is_float(dtype)) return tg_llvm_intrinsic2(e, greatest ? "llvm.smax" : "llvm.smin", x, y);
-  const bool x_safe = tg_llvm_never_nan(op->in[0]), y_safe = tg_llvm_never_nan(op->in[1]);
-  if (propagate ? y_safe && !x_safe : x_safe && !y_safe) { // the operand that may be NaN goes second to propagate, first not to
+  tg_llvm_least how = {greatest, propagate, tg_llvm_never_nan(op->in[0]), tg_llvm_never_nan(op->in[1]), tg_llvm_unlike_zeros(op)};
+  if (propagate ? how.y_number && !how.x_number : how.x_number && !how.y_number) {
     LLVMValueRef t = x;
     x = y, y = t;
+    how.x_number = how.y_number, how.y_number = !how.x_number;
   }
-  LLVMValueRef fx = tg_llvm_is_narrow(dtype) ? tg_llvm_to_f32(e, dtype, x) : x,
-               fy = tg_llvm_is_narrow(dtype) ? tg_llvm_to_f32(e, dtype, y) : y;
-  LLVMValueRef r = pick(e, LLVMBuildFCmp(B, greatest ? LLVMRealOGT : LLVMRealOLT, fx, fy, ""), x, y);
-  if (x_safe || y_safe) return r;
-  return propagate ? pick(e, is_nan(e, fx), x, r) : pick(e, is_nan(e, fy), x, r);
+  if (!tg_llvm_is_narrow(dtype)) return tg_llvm_float_least(e, x, y, how);
+  return choose(e, x, y, tg_llvm_to_f32(e, dtype, x), tg_llvm_to_f32(e, dtype, y), how);
 }
 
 static void emit_min(tg_llvm *e, tg_op *op) { tg_llvm_set(op, least(e, op, false, true)); }

@@ -225,11 +225,11 @@ static LLVMValueRef encode_by_addition(tg_llvm *e, int dtype, LLVMValueRef x, tg
 // must have so that adding E's exponent field, moved to 8 per power, makes the code: nothing has to be masked before the halves are packed.
 // A NaN counts as the largest number in the sum, but as NaN in E: the sum is Inf, its lower half 0, and what E adds lies above every code.
 static LLVMValueRef e4m3_sum(tg_llvm *e, LLVMValueRef x, double limit) {
+  const tg_llvm_least least = {.x_number = true, .y_number = true}, greatest = {.greatest = true, .x_number = true, .y_number = true};
   LLVMValueRef top = kf(x, limit), size = tg_llvm_intrinsic1(e, "llvm.fabs", x);
-  LLVMValueRef or_nan = tg_llvm_float_least(e, top, size, false, true, true),
-               limited = tg_llvm_float_least(e, size, top, false, true, true);
+  LLVMValueRef or_nan = tg_llvm_float_least(e, top, size, least), limited = tg_llvm_float_least(e, size, top, least);
   LLVMValueRef power_of_two = tg_llvm_bitcast(e, andk(e, tg_llvm_bitcast(e, or_nan, e->i32), 0x7f800000), e->f32);
-  power_of_two = tg_llvm_float_least(e, power_of_two, kf(x, 0x1p-6), true, true, true);
+  power_of_two = tg_llvm_float_least(e, power_of_two, kf(x, 0x1p-6), greatest);
   LLVMTypeRef type = LLVMTypeOf(x);
   const double factor = 0x1p20 + (0x10000 - ((127 - 6) << 3)) / 8;
   LLVMValueRef sum = tg_llvm_intrinsic(e, "llvm.fma", 1, &type, 3, (LLVMValueRef[]){power_of_two, kf(x, factor), limited});

@@ -61,57 +61,83 @@ static bool nonnegative(const tg_value *v, int depth) {
 
 bool tg_llvm_known_nonnegative(const tg_value *v) { return nonnegative(v, 8); }
 
-// ---- NaN
+// ---- NaN and -0
 
 enum { DEPTH = 8 };
+typedef enum oddity { IS_NAN, IS_MINUS_ZERO } oddity;
 
-typedef struct assumption { // carried values of loops that are under examination: not NaN by induction
+typedef struct assumption { // carried values of loops that are under examination: free of the oddity by induction
+  oddity oddity;
   const tg_value *value[DEPTH];
   int n;
 } assumption;
 
-static bool number(const tg_value *v, int depth, assumption *a);
+static bool never(const tg_value *v, int depth, assumption *a);
 
-// A carried value is a number if it starts as one and each trip makes one of one.
-static bool carried_number(const tg_op *loop, int index, int depth, assumption *a) {
+// A carried value is never odd if it does not start so and each trip keeps it.
+static bool carried_never(const tg_op *loop, int index, int depth, assumption *a) {
   const tg_region *body = loop->regions[0];
   const tg_value *arg = body->args[index + 1];
   for (int i = 0; i < a->n; i++) {
     if (a->value[i] == arg) return true;
   }
-  if (a->n == DEPTH || !number(loop->in[index + 2], depth - 1, a)) return false;
+  if (a->n == DEPTH || !never(loop->in[index + 2], depth - 1, a)) return false;
   a->value[a->n++] = arg;
-  const bool kept = number(body->last->in[index], depth - 1, a);
+  const bool kept = never(body->last->in[index], depth - 1, a);
   a->n--;
   return kept;
 }
 
-static bool number(const tg_value *v, int depth, assumption *a) {
+static bool both_never(const tg_op *op, int first, int depth, assumption *a) {
+  return never(op->in[first], depth - 1, a) && never(op->in[first + 1], depth - 1, a);
+}
+
+static bool never(const tg_value *v, int depth, assumption *a) {
+  const bool nan = a->oddity == IS_NAN;
   double k;
   if (!depth) return false;
   if (!v->def) {
     const tg_op *owner = v->region->owner;
-    return owner && owner->code == TG_OP_FOR && v->index > 0 && carried_number(owner, (int)v->index - 1, depth, a);
+    return owner && owner->code == TG_OP_FOR && v->index > 0 && carried_never(owner, (int)v->index - 1, depth, a);
   }
   const tg_op *op = v->def;
   switch (op->code) {
-  case TG_OP_CONST: return tg_const_as_float(v, &k) && !isnan(k);
-  case TG_OP_ABS:
-  case TG_OP_NEG:
-  case TG_OP_SPLAT: return number(op->in[0], depth - 1, a);
-  case TG_OP_VREDUCE: return strncmp(tg_attr_str(op, "kind", ""), "m", 1) == 0 && number(op->in[0], depth - 1, a); // min and max alone
+  case TG_OP_CONST: return tg_const_as_float(v, &k) && !(nan ? isnan(k) : k == 0 && signbit(k));
+  case TG_OP_ABS: return !nan || never(op->in[0], depth - 1, a);
+  case TG_OP_NEG: return nan && never(op->in[0], depth - 1, a);
+  case TG_OP_SPLAT: return never(op->in[0], depth - 1, a);
+  case TG_OP_VREDUCE: return strncmp(tg_attr_str(op, "kind", ""), "m", 1) == 0 && never(op->in[0], depth - 1, a); // min and max alone
   case TG_OP_MINNUM:
-  case TG_OP_MAXNUM: return number(op->in[0], depth - 1, a) || number(op->in[1], depth - 1, a);
+  case TG_OP_MAXNUM:
+    if (nan) return never(op->in[0], depth - 1, a) || never(op->in[1], depth - 1, a);
+    return both_never(op, 0, depth, a);
   case TG_OP_MIN:
-  case TG_OP_MAX: return number(op->in[0], depth - 1, a) && number(op->in[1], depth - 1, a);
-  case TG_OP_SELECT: return number(op->in[1], depth - 1, a) && number(op->in[2], depth - 1, a);
+  case TG_OP_MAX: return both_never(op, 0, depth, a);
+  case TG_OP_SELECT: return both_never(op, 1, depth, a);
   case TG_OP_CAST: return tg_dtypes[op->in[0]->type.dtype].cls == 'i';
-  case TG_OP_FOR: return carried_number(op, (int)v->index, depth, a);
+  case TG_OP_FOR: return carried_never(op, (int)v->index, depth, a);
   default: return false;
   }
 }
 
 bool tg_llvm_never_nan(const tg_value *v) {
-  assumption a = {.n = 0};
-  return number(v, DEPTH, &a);
+  assumption a = {.oddity = IS_NAN};
+  return never(v, DEPTH, &a);
+}
+
+bool tg_llvm_never_minus_zero(const tg_value *v) {
+  assumption a = {.oddity = IS_MINUS_ZERO};
+  return never(v, DEPTH, &a);
+}
+
+static bool never_zero(const tg_value *v) {
+  double k;
+  if (v->def && v->def->code == TG_OP_SPLAT) return never_zero(v->def->in[0]);
+  return v->def && v->def->code == TG_OP_CONST && tg_const_as_float(v, &k) && k != 0;
+}
+
+bool tg_llvm_unlike_zeros(const tg_op *op) {
+  const int dtype = op->in[0]->type.dtype;
+  if (dtype == TG_E4M3FNUZ || dtype == TG_E8M0 || never_zero(op->in[0]) || never_zero(op->in[1])) return false;
+  return !(tg_llvm_never_minus_zero(op->in[0]) && tg_llvm_never_minus_zero(op->in[1]));
 }

@@ -38,7 +38,7 @@ static void emit_shuffle(tg_llvm *e, tg_op *op) {
 typedef enum reduce_kind { SUM, PROD, MIN, MAX, MINNUM, MAXNUM, AND, OR, XOR, NKINDS } reduce_kind;
 static const char *const kind_names[NKINDS] = {"sum", "prod", "min", "max", "minnum", "maxnum", "and", "or", "xor"};
 
-static LLVMValueRef combine(tg_llvm *e, reduce_kind kind, bool is_float, bool numbers, LLVMValueRef x, LLVMValueRef y) {
+static LLVMValueRef combine(tg_llvm *e, reduce_kind kind, bool is_float, tg_llvm_least how, LLVMValueRef x, LLVMValueRef y) {
   LLVMValueRef r;
   switch (kind) {
   case SUM:
@@ -52,23 +52,21 @@ static LLVMValueRef combine(tg_llvm *e, reduce_kind kind, bool is_float, bool nu
   case XOR: return LLVMBuildXor(e->b, x, y, "");
   default: break;
   }
-  const bool greatest = kind == MAX || kind == MAXNUM;
-  if (!is_float) return tg_llvm_intrinsic2(e, greatest ? "llvm.smax" : "llvm.smin", x, y);
-  return tg_llvm_float_least(e, x, y, greatest, kind == MIN || kind == MAX, numbers);
+  return is_float ? tg_llvm_float_least(e, x, y, how) : tg_llvm_intrinsic2(e, how.greatest ? "llvm.smax" : "llvm.smin", x, y);
 }
 
 // The lower half with the upper half while the length is even; of an odd length the last element last.
-static LLVMValueRef halve(tg_llvm *e, reduce_kind kind, bool is_float, bool numbers, LLVMValueRef v) {
+static LLVMValueRef halve(tg_llvm *e, reduce_kind kind, bool is_float, tg_llvm_least how, LLVMValueRef v) {
   const unsigned n = tg_llvm_lanes(LLVMTypeOf(v));
   if (n == 1) return LLVMBuildExtractElement(e->b, v, LLVMConstInt(e->i32, 0, 0), "");
   int *index = TG_NEWN(e->arena, int, n);
   for (unsigned i = 0; i < n; i++) index[i] = (int)i;
   if (n % 2) {
     LLVMValueRef last = LLVMBuildExtractElement(e->b, v, LLVMConstInt(e->i32, n - 1, 0), "");
-    return combine(e, kind, is_float, numbers, halve(e, kind, is_float, numbers, tg_llvm_shuffle(e, v, NULL, n - 1, index)), last);
+    return combine(e, kind, is_float, how, halve(e, kind, is_float, how, tg_llvm_shuffle(e, v, NULL, n - 1, index)), last);
   }
   LLVMValueRef low = tg_llvm_shuffle(e, v, NULL, n / 2, index), high = tg_llvm_shuffle(e, v, NULL, n / 2, index + n / 2);
-  return halve(e, kind, is_float, numbers, combine(e, kind, is_float, numbers, low, high));
+  return halve(e, kind, is_float, how, combine(e, kind, is_float, how, low, high));
 }
 
 static void emit_vreduce(tg_llvm *e, tg_op *op) {
@@ -85,7 +83,13 @@ static void emit_vreduce(tg_llvm *e, tg_op *op) {
   if (dtype == TG_I1 && kind >= MIN && kind <= MAXNUM) kind = kind == MAX || kind == MAXNUM ? OR : AND;
   const bool is_float = tg_dtypes[dtype].cls == 'f' || tg_dtypes[dtype].cls == 'e', narrow = tg_llvm_is_narrow(dtype);
   if (narrow) v = tg_llvm_to_f32(e, dtype, v);
-  v = halve(e, (reduce_kind)kind, is_float, tg_llvm_never_nan(op->in[0]), v);
+  const bool numbers = tg_llvm_never_nan(op->in[0]);
+  const tg_llvm_least how = {.greatest = kind == MAX || kind == MAXNUM,
+                             .propagate = kind == MIN || kind == MAX,
+                             .x_number = numbers,
+                             .y_number = numbers,
+                             .zeros = !tg_llvm_never_minus_zero(op->in[0])};
+  v = halve(e, (reduce_kind)kind, is_float, how, v);
   tg_llvm_set(op, narrow ? tg_llvm_from_f32(e, dtype, v, TG_ROUND_IEEE) : v);
 }
 

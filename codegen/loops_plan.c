@@ -292,24 +292,28 @@ static void plan_needs(lower *L, tg_op *op) {
   }
 }
 
+static bool reads_written(lower *L, const tg_op *op) {
+  if (op->code != TG_OP_LOAD && op->code != TG_OP_GATHER) return false;
+  for (int i = 0; i < L->nwritten; i++)
+    if (!strcmp(L->written[i], loaded(op))) return true;
+  return false;
+}
+
+// Each root that asks for a result asks for the operands, unless the result is kept.
 static void plan_op(lower *L, tg_op *op) {
   plan_needs(L, op);
   bool root = loops_is_root(op);
-  if (!root && op->nout && op->out[0]->type.kind == TG_TILE) {
-    info *f = loops_info(L, op->out[0]);
-    bool reads = (op->code == TG_OP_LOAD || op->code == TG_OP_GATHER);
-    if ((f->many_roots && f->weight >= KEEP_WEIGHT) || f->cut) f->keep = true;
-    if (reads)
-      for (int i = 0; i < L->nwritten; i++)
-        if (!strcmp(L->written[i], loaded(op))) f->keep = true;
-    root = f->keep;
+  for (int k = 0; k < op->nout && !loops_is_root(op) && op->out[0]->type.kind == TG_TILE; k++) {
+    info *f = loops_info(L, op->out[k]);
+    if ((f->many_roots && f->weight >= KEEP_WEIGHT) || f->cut || reads_written(L, op)) f->keep = true;
+    root = root || f->keep;
   }
   for (int i = 0; i < op->nin; i++) {
-    const info *f = op->nout ? loops_info(L, op->out[0]) : NULL;
     const void *id = op->code == TG_OP_YIELD || op->code == TG_OP_FOR ? (const void *)&op->in[i] : (const void *)op;
-    if (root) {
-      ask(L, op->in[i], id, op->parent);
-    } else if (f && f->root) {
+    if (root) ask(L, op->in[i], id, op->parent);
+    for (int k = 0; k < op->nout && !root; k++) {
+      const info *f = loops_info(L, op->out[k]);
+      if (!f->root) continue;
       ask(L, op->in[i], f->root, op->parent);
       if (f->many_roots) loops_info(L, op->in[i])->many_roots = true;
     }

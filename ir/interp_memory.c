@@ -1,4 +1,6 @@
 // Tensors, views, loads, stores, atomics; who owns which element.
+#include <math.h>
+
 #include "ir/interp.h"
 
 #define MANY UINT32_MAX
@@ -392,7 +394,8 @@ static double combine_float(const char *kind, double old, double x) {
   if (!strcmp(kind, "add")) return old + x;
   if (!strcmp(kind, "exch")) return x;
   if (old != old || x != x) return old != old ? old : x;
-  return !strcmp(kind, "min") ? (x < old ? x : old) : (x > old ? x : old);
+  const bool below = x == old ? signbit(x) && !signbit(old) : x < old; // -0 < +0
+  return !strcmp(kind, "min") == below ? x : old;
 }
 
 static int64_t combine_int(const char *kind, int64_t old, int64_t x) {

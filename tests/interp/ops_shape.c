@@ -119,6 +119,10 @@ static void orders(void) {
   // stable, payload carried, both ways
   ints("%i = iota {type = i32[8]} : i32[8]\n%k, %oR = sort %X, %i {axis = 0} : i32[8], i32[8]", 8, I(2, 1, 2, 1, 0, 2, 1, 0), 8,
        I(4, 7, 1, 3, 6, 0, 2, 5));
+  // one half alone is wanted of what a split takes from a sort
+  ints("%i = iota {type = i32[8]} : i32[8]\n%k, %s = sort %X, %i {axis = 0} : i32[8], i32[8]\n"
+       "%p = reshape %s {shape = [4, 2]} : i32[4x2]\n%no, %oR = split %p : i32[4], i32[4]",
+       8, I(2, 1, 2, 1, 0, 2, 1, 0), 4, I(7, 3, 0, 5));
   ints("%i = iota {type = i32[8]} : i32[8]\n%k, %oR = sort %X, %i {axis = 0, descending = 1} : i32[8], i32[8]", 8,
        I(2, 1, 2, 1, 0, 2, 1, 0), 8, I(0, 2, 5, 1, 3, 6, 4, 7));
 }

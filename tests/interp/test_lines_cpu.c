@@ -1,6 +1,6 @@
-// sort, argmax and scan along either axis, over every dtype that they take and extents with and without whole vectors: the loops lowering
-// on the cpu device against the interpreter, bit by bit (a NaN that a scan makes counts as a NaN). Keys repeat; among the floats are NaN of
-// several bits, both infinities and both zeros.
+// sort, argmax, scan and the reductions that choose along either axis, over every dtype that they take and extents with and without whole
+// vectors: the loops lowering on the cpu device against the interpreter, bit by bit (a NaN that a scan makes counts as a NaN). Keys repeat;
+// among the floats are NaN of several bits, both infinities and both zeros.
 #include "interp/ops.h"
 #include "oracle.h"
 
@@ -11,8 +11,8 @@ enum { MOST = 1024, NDTYPES = sizeof dtypes / sizeof *dtypes };
 static oracle_random state = {5};
 static int below(int n) { return (int)((oracle_next(&state) >> 33) % (uint64_t)n); }
 
-// What the elements are: of everything; numbers but no -0, where the order of equal zeros is not said; small integers; ones of either sign.
-typedef enum values { ALL, NO_MINUS_ZERO, SMALL, UNITS } values;
+// What the elements are: of everything; small integers; ones of either sign.
+typedef enum values { ALL, SMALL, UNITS } values;
 
 static void fill(int dtype, int64_t n, values which, uint8_t *data) {
   const int bits = tg_dtypes[dtype].bits;
@@ -20,7 +20,7 @@ static void fill(int dtype, int64_t n, values which, uint8_t *data) {
   for (int64_t i = 0; i < n; i++) {
     const double rare[] = {NAN, -NAN, INFINITY, -INFINITY, 0, -0.0};
     double v = which == UNITS ? below(2) * 2 - 1 : below(15) - 7;
-    if (is_float && which <= NO_MINUS_ZERO && below(3) == 0) v = rare[below(which == ALL ? 6 : 5)];
+    if (is_float && which == ALL && below(3) == 0) v = rare[below(6)];
     uint64_t code = tg_encode(dtype, v, TG_ROUND_IEEE);
     if (is_float && v != v && below(2)) code |= (uint64_t)(1 + below(7)) | (uint64_t)below(2) << (bits - 1);
     if (!is_float && which == ALL && below(4) == 0) code = below(2) ? UINT64_MAX >> 1 >> (64 - bits) : (uint64_t)1 << (bits - 1);
@@ -93,12 +93,19 @@ static void scans(tg_device *cpu, const char *dtype, int64_t rows, int64_t colum
       snprintf(body, sizeof body, "%%oY = scan %%X {kind = \"%s\", axis = %d%s%s} : %s[%lldx%lld]\n%%oQ = neg %%P : i32[%lldx%lld]",
                kinds[k], way & 1, way & 2 ? ", exclusive = 1" : "", way & 4 ? ", reverse = 1" : "", dtype, (long long)rows,
                (long long)columns, (long long)rows, (long long)columns);
-      both(cpu, dtype, rows, columns, 2, rows, columns, dtype,
-           !is_float ? ALL
-           : k == 1  ? UNITS
-           : k < 4   ? SMALL
-                     : NO_MINUS_ZERO,
-           false, body);
+      both(cpu, dtype, rows, columns, 2, rows, columns, dtype, !is_float || k > 1 ? ALL : k == 1 ? UNITS : SMALL, false, body);
+    }
+}
+
+static void reductions(tg_device *cpu, const char *dtype, int64_t rows, int64_t columns) {
+  static const char *const kinds[] = {"min", "max", "minnum", "maxnum"};
+  char body[512];
+  for (int k = 0; k < 4; k++)
+    for (int axis = 0; axis < 2; axis++) {
+      const int64_t r = axis ? rows : 1, c = axis ? 1 : columns;
+      snprintf(body, sizeof body, "%%oY = reduce %%X {kind = \"%s\", axis = %d} : %s[%lldx%lld]\n%%oQ = neg %%P : i32[%lldx%lld]", kinds[k],
+               axis, dtype, (long long)r, (long long)c, (long long)rows, (long long)columns);
+      both(cpu, dtype, rows, columns, 2, r, c, dtype, ALL, false, body);
     }
 }
 
@@ -110,6 +117,7 @@ int main(void) {
     for (int s = d == 1 || d == 5 ? 0 : d % 3; s < (int)(sizeof shapes / sizeof *shapes); s += d == 1 || d == 5 ? 1 : 3) {
       sorts(cpu, dtypes[d], shapes[s][0], shapes[s][1]);
       greatest(cpu, dtypes[d], shapes[s][0], shapes[s][1]);
+      reductions(cpu, dtypes[d], shapes[s][0], shapes[s][1]);
       if ((s + d) % 2) scans(cpu, dtypes[d], shapes[s][0], shapes[s][1]);
     }
   device = cpu;

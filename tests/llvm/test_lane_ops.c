@@ -46,10 +46,10 @@ static void store(int dtype, unsigned char *p, item x) {
   case TG_OP_MUL: return x * y;                                                                                                            \
   case TG_OP_DIV: return x / y;                                                                                                            \
   case TG_OP_FMA: return FMA(x, y, z);                                                                                                     \
-  case TG_OP_MIN: return isnan(x) || isnan(y) ? (T)NAN : x < y ? x : y;                                                                    \
-  case TG_OP_MAX: return isnan(x) || isnan(y) ? (T)NAN : x > y ? x : y;                                                                    \
-  case TG_OP_MINNUM: return isnan(x) ? y : isnan(y) || x < y ? x : y;                                                                      \
-  default: return isnan(x) ? y : isnan(y) || x > y ? x : y;                                                                                \
+  case TG_OP_MIN: return isnan(x) || isnan(y) ? (T)NAN : x < y || (x == y && signbit(x)) ? x : y;                                          \
+  case TG_OP_MAX: return isnan(x) || isnan(y) ? (T)NAN : x > y || (x == y && signbit(y)) ? x : y;                                          \
+  case TG_OP_MINNUM: return isnan(x) ? y : isnan(y) || x < y || (x == y && signbit(x)) ? x : y;                                            \
+  default: return isnan(x) ? y : isnan(y) || x > y || (x == y && signbit(y)) ? x : y;                                                      \
   }
 
 static float float_op(int code, float x, float y, float z) { REAL_OPS(float, sqrtf, floorf, ceilf, truncf, nearbyintf, fmaf) }
@@ -233,7 +233,7 @@ static int inputs(int dtype, unsigned char *a, unsigned char *b, unsigned char *
 
 static bool same(int dtype, item got, item want) {
   if (!is_real(dtype)) return got.i == want.i;
-  return isnan(want.f) ? isnan(got.f) : got.f == want.f; // which zero of two equal ones min and max give is not said
+  return isnan(want.f) ? isnan(got.f) : got.f == want.f && !signbit(got.f) == !signbit(want.f);
 }
 
 static void test_dtype(const char *target, int dtype) {
