@@ -261,7 +261,9 @@ static int finish(int status) {
 // long is read from the environment before main, so the command starts itself again, once, unless the user has chosen.
 static void bound_spinning(char **argv) {
   if (getenv("GOMP_SPINCOUNT") || getenv("OMP_WAIT_POLICY") || setenv("GOMP_SPINCOUNT", "1000", 1)) return;
-  execv("/proc/self/exe", argv);
+  char *self = realpath("/proc/self/exe", NULL); // under its own name, which the process keeps
+  if (self) execv(self, argv);
+  free(self);
 }
 
 static bool runs_kernels(const cli_command *command) {

@@ -13,20 +13,26 @@
 #include <cpuid.h>
 #endif
 
+#include "targets/cpu/spread.h"
 #include "targets/target.h"
 
 enum { PAGE = 4096, HUGE = 2 << 20, MAX_THREADS = 1024 };
+// Seconds of a launch below which its threads stay where the kernel wakes them: moving one costs tenths of a millisecond when it wakes a
+// virtual CPU.
+static const double SHORT = 5e-4;
 
 typedef struct cpu_state {
   void *scratch; // one piece per worker, kept from launch to launch
   size_t scratch_size;
+  bool spread; // may threads be moved?
 } cpu_state;
 
 typedef struct cpu_module {
   void *handle;
   int fd; // kept open: the loader tells objects apart by path, and the path of a closed descriptor would come again
   tg_cpu_entry **entries;
-  uint64_t *args; // slots of the launch at hand
+  uint64_t *args;  // slots of the launch at hand
+  double *seconds; // that each launch took last, 0 = none yet
 } cpu_module;
 
 // ---- the device
@@ -56,7 +62,7 @@ static void cpu_open(tg_device *device, const char *name) {
   (void)name;
   device->target = "cpu";
   device->state = tg_realloc(device->ctx, NULL, sizeof(cpu_state));
-  *(cpu_state *)device->state = (cpu_state){0};
+  *(cpu_state *)device->state = (cpu_state){.spread = tg_spread_allowed()};
 }
 
 static void cpu_close(tg_device *device) {
@@ -164,6 +170,8 @@ static void load_body(void *arg) {
   for (int i = 0; i < record->nlaunches; i++) nargs = record->launches[i].nargs > nargs ? record->launches[i].nargs : nargs;
   module->entries = tg_realloc(call->ctx, NULL, sizeof *module->entries * (size_t)(record->nlaunches + 1));
   module->args = tg_realloc(call->ctx, NULL, sizeof *module->args * (size_t)(nargs + 1));
+  module->seconds = tg_realloc(call->ctx, NULL, sizeof *module->seconds * (size_t)(record->nlaunches + 1));
+  for (int i = 0; i < record->nlaunches; i++) module->seconds[i] = 0;
   if (!is_whole(call->object)) tg_throw(call->ctx, TG_FAILED, "the compiled kernel '%s' is not a whole shared object", record->kernel);
   if (!load_anonymous(module, call->object)) load_file(call->ctx, module, call->object);
   for (int i = 0; i < record->nlaunches; i++) {
@@ -179,6 +187,7 @@ static void cpu_unload(tg_device *device, void *code) {
   if (module->fd >= 0) close(module->fd);
   tg_realloc(device->ctx, module->entries, 0);
   tg_realloc(device->ctx, module->args, 0);
+  tg_realloc(device->ctx, module->seconds, 0);
   tg_realloc(device->ctx, module, 0);
 }
 
@@ -225,11 +234,12 @@ static char *scratch(tg_device *device, int threads, size_t stride) {
   size_t need = stride * (size_t)threads + HUGE;
   if (state->scratch_size < need) {
     if (state->scratch) munmap(state->scratch, state->scratch_size);
-    *state = (cpu_state){0};
+    *state = (cpu_state){.spread = state->spread};
     void *memory = mmap(NULL, need, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (memory == MAP_FAILED)
       tg_throw(device->ctx, TG_NO_MEMORY, "no memory for %zu bytes of scratch for each of %d threads", stride, threads);
-    *state = (cpu_state){memory, need};
+    state->scratch = memory;
+    state->scratch_size = need;
     madvise(memory, need, MADV_HUGEPAGE);
   }
   return (char *)(((uintptr_t)state->scratch + HUGE - 1) / HUGE * HUGE);
@@ -246,6 +256,7 @@ typedef struct sweep { // one launch over its blocks
   size_t stride;
   _Atomic int64_t next;
   _Atomic(const char *) trap;
+  tg_spread spread;
 } sweep;
 
 static void print(void *user, const char *text, const char *types, const uint64_t *slots) {
@@ -266,10 +277,12 @@ static void print(void *user, const char *text, const char *types, const uint64_
 // last block, short last runs even out the finish. Which worker runs a block never changes its result.
 static void work(sweep *s, int worker) {
   const tg_cpu_hooks hooks = {s, print};
+  int home = -1;
   int64_t first = atomic_load(&s->next);
   while (first < s->blocks && !atomic_load(&s->trap)) {
     int64_t run = (s->blocks - first) / (2 * s->threads);
     if (run < 1) run = 1;
+    tg_spread_here(&s->spread, &home);
     if (!atomic_compare_exchange_weak(&s->next, &first, first + run)) continue;
     const char *text = s->entry(s->args, s->grid, first, first + run, s->scratch + s->stride * (size_t)worker, &hooks);
     const char *none = NULL;
@@ -308,7 +321,11 @@ static void cpu_launch(tg_device *device, void *code, const tg_record *record, c
       module->args[j] = arg->kind == TG_ARG_POINTER ? pointer_slot(ctx, arg->name, ntensors, tensors)
                                                     : scalar_slot(ctx, arg, dims, (tg_scalars){scalar, user});
     }
+    bool brief = module->seconds[i] > 0 && module->seconds[i] < SHORT;
+    if (((cpu_state *)device->state)->spread && !brief) s.spread.threads = s.threads;
+    double start = tg_seconds();
     run(&s);
+    module->seconds[i] = tg_seconds() - start;
     if (s.trap) tg_throw(ctx, TG_FAILED, "kernel '%s', launch %d ('%s') stopped: %s", record->kernel, i, launch->entry, s.trap);
   }
 }

@@ -86,6 +86,17 @@ for value in abc -1 0 99999999999999999999 1e9; do
 done
 expect 0 "cannot write the dumps" 'TEGULA_DUMP=/dev/null/no "$TG" compile swiglu --target cpu --emit lane >/dev/null'
 expect 0 "" 'mkdir gone && cd gone && rmdir ../gone && "$TG" compile swiglu --target cpu --emit lane >/dev/null'
+# how long OpenMP's threads spin is chosen by starting again, unless the user has chosen; name and arguments stay
+echo 'print(os.getenv("GOMP_SPINCOUNT"), io.open("/proc/self/comm"):read(), ...)' >spin.lua
+spins() { # WANT ENVIRONMENT...
+  local want=$1 got
+  shift
+  got=$(env -u GOMP_SPINCOUNT -u OMP_WAIT_POLICY "$@" "$TG" run spin.lua "a  b" "")
+  [ "$got" = "$want" ] || { printf 'with %s a script says %s, not %s\n' "$*" "$got" "$want"; failures=$((failures + 1)); }
+}
+spins $'1000\ttegula\ta  b\t'
+spins $'7\ttegula\ta  b\t' GOMP_SPINCOUNT=7
+spins $'nil\ttegula\ta  b\t' OMP_WAIT_POLICY=active
 nothing_left environments
 
 # limits
