@@ -1,5 +1,5 @@
--- What the checks of rewrite.c say when they see a tile. Values come back unchanged unless they are tiles (or dims compared with numbers), so
--- nothing is reported that did not happen.
+-- What the checks of rewrite.c say when they see a tile. Values come back unchanged unless they are tiles (or dims compared with numbers),
+-- so nothing is reported that did not happen.
 local S = ...
 local M = {}
 
@@ -22,11 +22,15 @@ M.checks = {
   __tg_for = function(x)
     local k = kind(x)
     if k == "tile" then fail("a tile as a bound of 'for': Lua's loops run at trace time; use tg.range(start, len, end):fold or :each") end
-    if k == "dim" then fail("dim %s as a bound of 'for': Lua's loops run at trace time; use %s:by(n):fold or :each", tostring(x), tostring(x)) end
+    if k == "dim" then
+      fail("dim %s as a bound of 'for': Lua's loops run at trace time; use %s:by(n):fold or :each", tostring(x), tostring(x))
+    end
     return x
   end,
   __tg_key = function(x)
-    if kind(x) == "tile" then fail("a tile as an index or key: index tensors with braces, V[{…}]; a Lua table would tell tiles apart by identity") end
+    if kind(x) == "tile" then
+      fail("a tile as an index or key: index tensors with braces, V[{…}]; a Lua table would tell tiles apart by identity")
+    end
     return x
   end,
 }

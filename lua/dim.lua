@@ -69,7 +69,9 @@ end
 
 -- A dim's expression and its fixed value belong to the kernel being traced when it was made.
 local function check_trace(d)
-  if d.trace ~= S.trace then fail("dim %s belongs to another trace: it was kept from one run of the kernel's function to the next", D.text(d)) end
+  if d.trace ~= S.trace then
+    fail("dim %s belongs to another trace: it was kept from one run of the kernel's function to the next", D.text(d))
+  end
 end
 
 -- With fixed symbols replaced by their values: a number or a smaller Dim.

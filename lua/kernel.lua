@@ -9,7 +9,10 @@ local stop = setmetatable({}, { __tostring = function() return "end of the signa
 
 -- ---- settings: options and meta-parameters
 
-local function text_of(x) return math.type(x) == "float" and (x == math.floor(x) and x < 2 ^ 53 and x > -2 ^ 53 and ("%d"):format(x) or ("%.17g"):format(x)) or tostring(x) end
+local function text_of(x)
+  if math.type(x) ~= "float" then return tostring(x) end
+  return (x == math.floor(x) and x < 2 ^ 53 and x > -2 ^ 53 and "%d" or "%.17g"):format(x)
+end
 
 local function names_in(list)
   local t = {}
@@ -19,7 +22,9 @@ end
 
 local function check_name(name, who)
   if kind(name) == "table" then fail("%s is called with a dot, not a colon", who) end
-  if type(name) ~= "string" or not name:match("^[%a_][%w_]*$") then fail("%s: a name is letters, digits and _, not %s", who, S.describe(name)) end
+  if type(name) ~= "string" or not name:match("^[%a_][%w_]*$") then
+    fail("%s: a name is letters, digits and _, not %s", who, S.describe(name))
+  end
   return name
 end
 
@@ -74,7 +79,9 @@ function k.option(name, default, ...)
     allowed = {}
   end
   for _, x in ipairs(allowed) do
-    if type(x) ~= type(default) then fail("k.option('%s'): allowed values are %ss like the default, not %s", name, type(default), S.describe(x)) end
+    if type(x) ~= type(default) then
+      fail("k.option('%s'): allowed values are %ss like the default, not %s", name, type(default), S.describe(x))
+    end
   end
   if #allowed > 0 then
     local found = false
@@ -138,7 +145,7 @@ function k.scalar(name, dtype)
   check_name(name, "k.scalar")
   S.check_dtype(dtype, "k.scalar")
   core.param(t.handle, { name = name, kind = "scalar", dtype = dtype, dims = {}, flags = {} })
-  return setmetatable({ scalar = name, dtype = dtype, shape = {}, region = t.root }, S.Tile)
+  return S.object({ scalar = name, dtype = dtype, shape = {}, region = t.root }, S.Tile)
 end
 
 local function dim_expr(d, who)
@@ -175,7 +182,8 @@ local function tensor(param_kind)
       packed = { dim_expr(o.packed[1], who), dim_expr(o.packed[2], who) }
     end
     local index, offsets = o.index and dim_expr(o.index, who), o.offsets and dim_expr(o.offsets, who)
-    core.param(t.handle, { name = name, kind = param_kind, dtype = dtype, dims = exprs, packed = packed, index = index, offsets = offsets, flags = { optional = o.optional, zero = o.zero } })
+    core.param(t.handle, { name = name, kind = param_kind, dtype = dtype, dims = exprs, packed = packed, index = index, offsets = offsets,
+                           flags = { optional = o.optional, zero = o.zero } })
     local v = S.param_view(name, dtype, dims)
     v.param.readonly = param_kind == "input"
     return v
@@ -185,11 +193,15 @@ k.input, k.output, k.inout, k.workspace = tensor "input", tensor "output", tenso
 
 -- ---- launches
 
--- k.blocks(axis…, function(index…) … end): one launch; an axis is a range (its blocks' ranges are passed on) or a dim or number (coordinates are).
+-- k.blocks(axis…, function(index…) … end): one launch; an axis is a range (its blocks' ranges are passed on) or a dim or number
+-- (coordinates are).
 function k.blocks(...)
   local t = S.trace
   if not t then fail("k.blocks belongs inside tg.kernel(name, function(k) … end)") end
-  if #t.open > 0 then fail("k.blocks inside the %s opened at line %d: launches follow each other, they do not nest", t.open[#t.open].what, t.open[#t.open].line) end
+  if #t.open > 0 then
+    fail("k.blocks inside the %s opened at line %d: launches follow each other, they do not nest",
+         t.open[#t.open].what, t.open[#t.open].line)
+  end
   local axes = { ... }
   local body = table.remove(axes)
   if type(body) ~= "function" then fail("k.blocks(axis…, function(…) … end): the last argument must be a function") end
@@ -200,7 +212,9 @@ function k.blocks(...)
   for i, a in ipairs(axes) do
     local blocks
     if kind(a) == "range" then
-      if kind(a.start) == "tile" or kind(a.stop) == "tile" then fail("k.blocks: axis %d is a range over loaded values; a grid is known at launch", i) end
+      if kind(a.start) == "tile" or kind(a.stop) == "tile" then
+        fail("k.blocks: axis %d is a range over loaded values; a grid is known at launch", i)
+      end
       blocks = S.scalar("cdiv", S.scalar("-", a.stop, a.start), a.len)
     elseif kind(a) == "dim" or kind(a) == "number" then
       blocks = S.a_scalar(a, "k.blocks: axis " .. i)
@@ -228,7 +242,9 @@ function k.blocks(...)
 end
 
 setmetatable(k, {
-  __index = function(_, key) fail("k has no '%s'; there is k.dim, static, option, scalar, input, output, inout, workspace, tune, blocks", tostring(key)) end,
+  __index = function(_, key)
+    fail("k has no '%s'; there is k.dim, static, option, scalar, input, output, inout, workspace, tune, blocks", tostring(key))
+  end,
 })
 local shown = S.frozen(k, function() fail("k cannot be changed") end)
 
@@ -245,27 +261,31 @@ function S.kernel(name, fn)
   return setmetatable({ name = name, fn = fn, file = file, line = line }, Kernel)
 end
 
+-- What a file returned, if it is a kernel.
+function S.returned_kernel(x, file)
+  if getmetatable(x) == Kernel then return x end
+  error(("%s: a kernel's file must return tg.kernel(name, function(k) … end), not %s"):format(file, S.describe(x)), 0)
+end
+
 -- settings, statics: tables of text by name. Returns the core's kernel.
 function M.trace(kernel, signature, settings, statics)
-  if getmetatable(kernel) ~= Kernel then
-    local what = S.describe(kernel)
-    error(("a kernel's file must return tg.kernel(name, function(k) … end), not %s"):format(what), 0)
-  end
   local outer = S.trace
   local handle = core.kernel_new(kernel.name, kernel.file, kernel.line)
-  local t = { handle = handle, name = kernel.name, signature = signature, settings = settings, statics = statics, names = {}, symbols = {}, open = {},
-              launches = 0, nops = 0, root = { open = true, what = "kernel", line = kernel.line } }
+  local t = { handle = handle, name = kernel.name, signature = signature, settings = settings, statics = statics,
+              names = {}, symbols = {}, open = {}, launches = 0, nops = 0, root = { open = true, what = "kernel", line = kernel.line } }
   t.root.trace = t
   S.trace = t
   local ok, err = core.pcall(kernel.fn, shown)
   if ok and t.launches == 0 then ok, err = core.pcall(fail, "the kernel has no k.blocks(…)") end
-  if ok and #t.open > 0 then ok, err = core.pcall(fail, "the %s opened at line %d was left open", t.open[#t.open].what, t.open[#t.open].line) end
+  local left = t.open[#t.open]
+  if ok and left then ok, err = core.pcall(fail, "the %s opened at line %d was left open", left.what, left.line) end
   if ok or rawequal(err, stop) then
     for name in pairs(statics) do
       local known = false
       for _, s in ipairs(t.symbols) do known = known or s == name end
       if not known then
-        ok, err = false, ("kernel '%s' has no dim or static '%s'; it has %s"):format(kernel.name, name, #t.symbols > 0 and table.concat(t.symbols, ", ") or "none")
+        local symbols = #t.symbols > 0 and table.concat(t.symbols, ", ") or "none"
+        ok, err = false, ("kernel '%s' has no dim or static '%s'; it has %s"):format(kernel.name, name, symbols)
         break
       end
     end

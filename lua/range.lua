@@ -3,6 +3,7 @@
 -- start and end are numbers, dims or rank-0 integer tiles. `align`: start is known to be a multiple of it.
 local S = ...
 local core, fail, kind, Range, D = S.core, S.fail, S.kind, S.Range, S.D
+local fields = S.fields
 
 local methods = {}
 local ranges_made = 0
@@ -34,8 +35,7 @@ function S.scalar_tile(x)
   if kind(x) == "dim" then return S.dim_tile(x) end
   if x.dtype == "i64" then return x end
   local t = S.emit("cast", { x }, { to = "i64" })
-  t.align = x.align
-  return t
+  return S.note(t, "align", x.align)
 end
 
 local tile_ops = { ["+"] = "add", ["-"] = "sub", ["*"] = "mul", ["//"] = "div", min = "min", max = "max" }
@@ -59,7 +59,8 @@ function S.make_range(start, len, stop, align, live)
   align = align or S.gcd(known_align(start), len)
   ranges_made = ranges_made + 1
   local region = S.trace and S.here() or false
-  return setmetatable({ start = start, len = len, stop = stop, align = align, live = live or false, id = ranges_made, region = region }, Range)
+  local own = { start = start, len = len, stop = stop, align = align, live = live or false, id = ranges_made, region = region }
+  return S.object(own, Range)
 end
 
 function S.range(start, len, stop, o)
@@ -90,14 +91,12 @@ end
 
 function methods.first(r)
   local t = S.scalar_tile(r.start)
-  if r.align > 1 and not t.align then t.align = r.align end
+  if r.align > 1 and not t.align then S.note(t, "align", r.align) end
   return t
 end
 function methods.last(r) return S.scalar_tile(r.stop) end
 function methods.index(r)
-  local t = S.emit("index", { S.range_value(r) })
-  t.axes = { r }
-  return t
+  return S.note(S.emit("index", { S.range_value(r) }), "axes", { r })
 end
 
 -- The range's own elements in parts of n, for :each and :fold.
@@ -133,12 +132,16 @@ Range.__idiv = function(r, n)
 end
 Range.__name = "range"
 Range.__tostring = function(r) return S.describe(r) end
-Range.__index = function(_, key)
+Range.__index = function(r, key)
+  local own = r[fields][key]
+  if own ~= nil then return own end
   local m = methods[key]
   if m then return m end
   fail("ranges have no '%s'; there is :fold, :each, :by(n), :index(), :first(), :last(), .len and range // n", tostring(key))
 end
-Range.__newindex = function() fail("ranges are immutable") end
+Range.__newindex = function(_, key)
+  fail("ranges are immutable: cannot set '%s'; tg.range(start, length, end) makes another", tostring(key))
+end
 local function no(op, cure)
   return function() fail("'%s' on a range: %s", op, cure) end
 end
@@ -195,7 +198,7 @@ local function wrap_results(op, inits)
   local results = core.results(op)
   for i = 1, #results do
     results[i] = S.wrap(results[i])
-    if inits then results[i].axes = inits[i].axes end
+    if inits then S.note(results[i], "axes", inits[i].axes) end
   end
   return table.unpack(results)
 end
@@ -219,11 +222,10 @@ local function loop(r, who, inits, body)
   region(op, 0, who, function(raw)
     local args = {}
     for i = 2, #raw do
-      args[i - 1] = S.wrap(raw[i])
-      args[i - 1].axes = inits[i - 1].axes
+      args[i - 1] = S.note(S.wrap(raw[i]), "axes", inits[i - 1].axes)
     end
     local i = S.wrap(raw[1])
-    i.align = S.gcd(r.align, r.len)
+    S.note(i, "align", S.gcd(r.align, r.len))
     args[#args + 1] = S.make_range(i, r.len, r.stop, i.align, true)
     return args
   end, body, function(out, n) return returned("range:" .. who, inits, out, n) end)

@@ -517,6 +517,8 @@ int tg_lua_load_checked(lua_State *L) {
   lua_pushvalue(L, 1);
   if (lua_pcall(L, 1, 1, 0) != LUA_OK || load_as(L, 4) != LUA_OK) {
     if (load_as(L, 1) == LUA_OK) lua_pop(L, 1); // else the error in Lua's words about what the user wrote
+    if (lua_type(L, -1) == LUA_TSTRING && strstr(lua_tostring(L, -1), "']' expected near ','"))
+      lua_pushfstring(L, "%s; tensors are indexed with braces: X[{r, c}]", lua_tostring(L, -1));
     return lua_error(L);
   }
   if (!lua_isnil(L, 3)) {

@@ -1,5 +1,5 @@
--- What a kernel's file sees: the parts of Lua that compute, `require "tegula"`, and the checks of check.lua. No files, no processes, no way to
--- hide an error from the tracer, and nothing that runs long inside C.
+-- What a kernel's file sees: the parts of Lua that compute, `require "tegula"`, and the checks of check.lua. No files, no processes, no way
+-- to hide an error from the tracer, and nothing that runs long inside C.
 local core, S, tg, check = ...
 
 local max_text = 1 << 20 -- bytes that string.rep may make
@@ -12,8 +12,8 @@ local function rep(text, n, separator)
   return lua_rep(text, n, separator)
 end
 
--- Lua's pattern matcher backtracks inside C, where no limit on steps reaches it. What a pattern can cost at most is known from its form: every
--- unbounded repetition tries each length, a missing ^ each beginning, and every ? doubles.
+-- Lua's pattern matcher backtracks inside C, where no limit on steps reaches it. What a pattern can cost at most is known from its form:
+-- every unbounded repetition tries each length, a missing ^ each beginning, and every ? doubles.
 local max_pattern, max_tries = 1000, 2 ^ 30
 local forms, nforms = {}, 0 -- by pattern
 local lua_find, lua_match, lua_gsub, lua_gmatch = string.find, string.match, string.gsub, string.gmatch
@@ -37,7 +37,8 @@ local function check_pattern(name, text, pattern)
   if #pattern > max_pattern then S.fail("string.%s: a pattern may have %d bytes, this one has %d", name, max_pattern, #pattern) end
   local form = form_of(pattern)
   if form.factor * n ^ form.powers * (form.linear and n or 1) > max_tries then
-    S.fail("string.%s: matching this pattern in a text of %d bytes could take too long; use fewer of * + - ?, begin it with ^, or cut the text up first", name, #text)
+    S.fail("string.%s: matching this pattern in a text of %d bytes could take too long; "
+      .. "use fewer of * + - ?, begin it with ^, or cut the text up first", name, #text)
   end
 end
 
@@ -93,11 +94,11 @@ end
 -- Methods of strings (("x"):rep(n)) obey the same limits.
 local function restrict_strings() core.string_methods(strings()) end
 
--- Runs a kernel's file and gives what it returned.
+-- Runs a kernel's file and gives the kernel that it returned.
 local function load_kernel(text, name)
   local ok, result = core.pcall(core.load(text, name, environment()))
   if not ok then error(result, 0) end
-  return result
+  return S.returned_kernel(result, name:sub(2))
 end
 
 return { restrict_strings = restrict_strings, load_kernel = load_kernel }

@@ -1,13 +1,24 @@
 -- What the DSL's modules share: the trace in progress, errors with the user's file and line, and the one road to tg_emit.
 --
 -- A trace is one kernel being built: {handle, name, signature, settings, statics, fixed, open}. `open` is the stack of open regions; every
--- tile, range and view value remembers the region it was made in, so that a value that leaks out of a fold is named with the line of the loop.
+-- tile, range and view value remembers the region it was made in, so that a value that leaks out of a fold is named with the loop's line.
 local core = ...
 
 local S = { core = core, trace = nil, Tile = {}, Range = {}, View = {}, Dim = {} }
 
 -- A table that reads like `contents` and refuses to be written to.
 function S.frozen(contents, refuse) return setmetatable({}, { __index = contents, __newindex = refuse, __metatable = false }) end
+
+-- Tiles, ranges and views hold nothing but a table of fields under this key: a field of their own could be assigned to, and no metamethod
+-- would see it.
+local fields = {}
+S.fields = fields
+function S.object(own, class) return setmetatable({ [fields] = own }, class) end
+-- What the modules here note about a tile: `axes`, the ranges that its axes run along, and `align`, what divides a rank-0 integer.
+function S.note(t, key, value)
+  t[fields][key] = value
+  return t
+end
 
 local names = { [S.Tile] = "tile", [S.Range] = "range", [S.View] = "view", [S.Dim] = "dim" }
 
@@ -105,9 +116,11 @@ function S.check_open(x, who)
   local what = S.kind(x)
   if S.trace and r.trace ~= S.trace and r.trace ~= nil then fail("%s: this %s belongs to another trace", who, what) end
   if r.what == "k.blocks" then
-    fail("%s: this %s was made in the launch at line %d; launches share nothing but tensors: store it to a workspace and load it again", who, what, r.line)
+    fail("%s: this %s was made in the launch at line %d; launches share nothing but tensors: store it to a workspace and load it again",
+         who, what, r.line)
   end
-  fail("%s: this %s is defined inside the %s at line %d and does not exist outside; return it from the %s's function and use its result", who, what, r.what,
+  fail("%s: this %s is defined inside the %s at line %d and does not exist outside; return it from the %s's function and use its result",
+       who, what, r.what,
        r.line, r.what == "each" and "fold" or r.what)
 end
 
@@ -116,16 +129,16 @@ end
 -- Wraps a result or region argument {v, kind, dtype, shape} as a Tile.
 function S.wrap(value, region)
   value.region = region or S.here()
-  return setmetatable(value, S.Tile)
+  return S.object(value, S.Tile)
 end
 
 -- The core value of a tile, range or view, which must be of an open region. A k.scalar becomes an op where it is first needed.
 function S.value(x, who)
-  if not x.region.open then S.check_open(x, who) end
-  local v = rawget(x, "v")
-  if v then return v end
-  return S.cached("scalar " .. x.scalar, function()
-    return S.emit("scalar", {}, { name = x.scalar, type = { kind = "tile", dtype = x.dtype, shape = {} } })
+  local own = rawget(x, fields) or x
+  if not own.region.open then S.check_open(x, who) end
+  if own.v then return own.v end
+  return S.cached("scalar " .. own.scalar, function()
+    return S.emit("scalar", {}, { name = own.scalar, type = { kind = "tile", dtype = own.dtype, shape = {} } })
   end).v
 end
 
@@ -166,8 +179,7 @@ function S.const(dtype, shape, value)
   local key = ("const %s%s %s"):format(dtype, S.shape_text(shape), math.type(value) == "float" and ("%a"):format(value) or value)
   return S.cached(key, function()
     local t = S.emit("const", {}, { type = { kind = "tile", dtype = dtype, shape = shape }, value = value })
-    t.align = math.type(value) == "integer" and value or nil
-    return t
+    return S.note(t, "align", math.type(value) == "integer" and value or nil)
   end)
 end
 

@@ -1,6 +1,7 @@
 -- Tiles: operators, the methods generated from the op table, shapes, reductions, dot.
 local S = ...
 local core, fail, kind, Tile, D = S.core, S.fail, S.kind, S.Tile, S.D
+local fields = S.fields
 
 local methods = {}
 local max_extent = 1 << 24 -- elements of a tile that the IR allows
@@ -10,11 +11,16 @@ local max_extent = 1 << 24 -- elements of a tile that the IR allows
 function S.extent(n, who)
   local i = kind(n) == "number" and math.tointeger(n)
   if not i then
-    if kind(n) == "dim" then fail("%s: extents of tiles are numbers known at trace time, not dim %s; use k.tune, k.option, k.static or a constant", who, tostring(n)) end
+    if kind(n) == "dim" then
+      fail("%s: extents of tiles are numbers known at trace time, not dim %s; use k.tune, k.option, k.static or a constant",
+           who, tostring(n))
+    end
     fail("%s: an extent must be an integer, not %s", who, S.describe(n))
   end
   if i < 1 then fail("%s: an extent must be at least 1, not %d", who, i) end
-  if i > max_extent then fail("%s: the extent %d is too large for a tile; a longer axis is walked in parts: M:by(n):fold or :each", who, i) end
+  if i > max_extent then
+    fail("%s: the extent %d is too large for a tile; a longer axis is walked in parts: M:by(n):fold or :each", who, i)
+  end
   return i
 end
 
@@ -29,11 +35,14 @@ local function shape_of(who, ...)
 end
 S.shape_of = shape_of
 
+-- How a tile is had from what is none.
+local function tile_cure(x)
+  if kind(x) == "view" then return ("; load it first: %s[{…}]"):format(x.name) end
+  return kind(x) == "range" and "; :index() gives its indices as a tile" or ""
+end
+
 local function a_tile(x, who)
-  if kind(x) ~= "tile" then
-    local cure = kind(x) == "view" and ("; load it first: %s[{…}]"):format(x.name) or kind(x) == "range" and "; :index() gives its indices as a tile" or ""
-    fail("%s wants a tile, not %s%s", who, S.describe(x), cure)
-  end
+  if kind(x) ~= "tile" then fail("%s wants a tile, not %s%s", who, S.describe(x), tile_cure(x)) end
   return x
 end
 S.a_tile = a_tile
@@ -95,8 +104,7 @@ local function broadcast_to(t, shape)
     axes = {}
     for i = 1, #shape do axes[i] = i > shift and shape[i] == t.shape[i - shift] and t.axes[i - shift] or nil end
   end
-  r.axes = axes
-  return r
+  return S.note(r, "axes", axes)
 end
 S.broadcast_to = broadcast_to
 
@@ -160,9 +168,7 @@ local function unify(list, who)
     if kind(x) == "dim" then x = S.dim_tile(x) end
     if kind(x) == "tile" then
       if x.dtype ~= wide then
-        local axes, align = x.axes, x.align
-        x = cast(x, wide)
-        x.axes, x.align = axes, align
+        x = S.note(S.note(cast(x, wide), "axes", x.axes), "align", x.align)
       end
       list[i] = x
       local s, _ = common_shape(shape, x.shape)
@@ -174,8 +180,7 @@ local function unify(list, who)
       end
       shape = s
     elseif kind(x) ~= "number" and not (kind(x) == "boolean" and wide == "i1") then
-      local cure = kind(x) == "view" and ("; load it first: %s[{…}]"):format(x.name) or kind(x) == "range" and "; :index() gives its indices as a tile" or ""
-      fail("%s: a tile does not mix with %s%s", who, S.describe(x), cure)
+      fail("%s: a tile does not mix with %s%s", who, S.describe(x), tile_cure(x))
     end
   end
   return wide, shape
@@ -191,8 +196,7 @@ local function merge_axes(result, list)
       end
     end
   end
-  result.axes = axes
-  return result
+  return S.note(result, "axes", axes)
 end
 
 local function elementwise(op, who, list)
@@ -223,11 +227,13 @@ function S.binary(op, a, b)
   local who = symbols[op] and ("'%s'"):format(symbols[op]) or ":" .. op
   if rawequal(a, nil) or rawequal(b, nil) then fail("%s: an operand is nil", who) end
   for _, x in ipairs { a, b } do
-    if kind(x) == "tile" and arithmetic_cures[x.dtype] then fail("%s: %s is a storage format; compute in f32: :to(tg.f32)", who, x.dtype) end
+    if kind(x) == "tile" and arithmetic_cures[x.dtype] then
+      fail("%s: %s is a storage format; compute in f32: :to(tg.f32)", who, x.dtype)
+    end
   end
   local r = elementwise(op, who, { a, b })
   if #r.shape == 0 and S.is_int(r.dtype) and (op == "add" or op == "sub" or op == "mul") then
-    r.align = op == "mul" and align_of(a) * align_of(b) or gcd(align_of(a), align_of(b))
+    S.note(r, "align", op == "mul" and align_of(a) * align_of(b) or gcd(align_of(a), align_of(b)))
   end
   return r
 end
@@ -260,10 +266,8 @@ function Tile.__pow() fail("'^' on tiles: write x * x, x:sqrt(), or (x:log2() * 
 
 local function unary(op, x, who)
   a_tile(x, who)
-  if arithmetic_cures[x.dtype] and op ~= "isnan" then fail("%s: %s is a storage format; compute in f32: :to(tg.f32)", who, x.dtype) end
-  local r = S.emit(op, { x })
-  r.axes = x.axes
-  return r
+  if arithmetic_cures[x.dtype] then fail("%s: %s is a storage format; compute in f32: :to(tg.f32)", who, x.dtype) end
+  return S.note(S.emit(op, { x }), "axes", x.axes)
 end
 function Tile.__unm(a) return unary("neg", a, "'-'") end
 function Tile.__bnot(a)
@@ -287,11 +291,12 @@ function Tile.__call() fail("a tile is called like a function") end
 function Tile.__pairs() fail("pairs on a tile: a tile's elements cannot be visited; use operations on the whole tile") end
 function Tile.__tostring(t) return S.describe(t) end
 Tile.__name = "tile"
-function Tile.__newindex(t, key, value)
-  if key == "axes" or key == "align" then return rawset(t, key, value) end
+function Tile.__newindex(_, key)
   fail("tiles are immutable: cannot set '%s'; store to a tensor with V[{…}] = tile", tostring(key))
 end
 Tile.__index = function(t, key)
+  local own = t[fields][key]
+  if own ~= nil then return own end
   if key == "T" then return methods.T(t) end
   local m = methods[key]
   if m then return m end
@@ -303,7 +308,9 @@ end
 -- ---- methods generated from the op table
 
 local function exactly(n, name, list)
-  if list.n ~= n then fail(":%s takes %s, %d were given", name, n == 1 and "no arguments" or n == 2 and "one argument" or (n - 1) .. " arguments", list.n - 1) end
+  if list.n ~= n then
+    fail(":%s takes %s, %d were given", name, n == 1 and "no arguments" or n == 2 and "one argument" or (n - 1) .. " arguments", list.n - 1)
+  end
   return table.unpack(list, 1, n)
 end
 
@@ -347,14 +354,14 @@ methods["to"] = function(t, dtype, mode)
     fail(':to(tg.%s): say what becomes of values beyond the largest: "sat" gives the largest, "ieee" NaN', dtype)
   end
   if mode and not finite[dtype] then
-    fail(':to(tg.%s): "%s" is for floats without Inf (e4m3, e4m3fnuz, e2m1, e8m0); to saturate, clamp with :min and :max first', dtype, mode)
+    fail(':to(tg.%s): "%s" is for floats without Inf (e4m3, e4m3fnuz, e2m1, e8m0); to saturate, clamp with :min and :max first',
+         dtype, mode)
   end
   local r = cast(t, dtype, mode)
-  r.axes = t.axes
   if t.align and S.is_int(dtype) then -- a narrower integer wraps: a power of two still divides what is left
-    r.align = core.dtypes[dtype].bits < core.dtypes[t.dtype].bits and t.align & -t.align or t.align
+    S.note(r, "align", core.dtypes[dtype].bits < core.dtypes[t.dtype].bits and t.align & -t.align or t.align)
   end
-  return r
+  return S.note(r, "axes", t.axes)
 end
 function methods.bitcast(t, dtype)
   S.check_dtype(dtype, ":bitcast")
@@ -373,9 +380,7 @@ function methods.transpose(t, ...)
     seen[p], zero_based[i] = true, p - 1
     if axes then axes[i] = t.axes[p] end
   end
-  local r = S.emit("transpose", { t }, { perm = zero_based })
-  r.axes = axes
-  return r
+  return S.note(S.emit("transpose", { t }, { perm = zero_based }), "axes", axes)
 end
 function methods.T(t)
   if #t.shape ~= 2 then fail(".T is for tiles with 2 axes, this one is %s%s; use :transpose(…)", t.dtype, S.shape_text(t.shape)) end
@@ -393,7 +398,8 @@ function methods.broadcast(t, ...)
   local shape = shape_of(":broadcast", ...)
   local common = common_shape(t.shape, shape)
   if not common or not same_shape(common, shape) then
-    fail(":broadcast: %s does not broadcast to %s: extents are aligned at the right and must be equal or 1", S.shape_text(t.shape), S.shape_text(shape))
+    fail(":broadcast: %s does not broadcast to %s: extents are aligned at the right and must be equal or 1",
+         S.shape_text(t.shape), S.shape_text(shape))
   end
   return broadcast_to(t, shape)
 end
@@ -403,7 +409,9 @@ function methods.spread(t, axis, factor)
 end
 function methods.join(a, b)
   a_tile(b, ":join")
-  if a.dtype ~= b.dtype or not same_shape(a.shape, b.shape) then fail(":join wants two tiles of one dtype and shape, not %s and %s", S.describe(a), S.describe(b)) end
+  if a.dtype ~= b.dtype or not same_shape(a.shape, b.shape) then
+    fail(":join wants two tiles of one dtype and shape, not %s and %s", S.describe(a), S.describe(b))
+  end
   if #a.shape >= 4 then fail(":join: the result would have more than 4 axes") end
   return S.emit("join", { a, b })
 end
@@ -418,11 +426,10 @@ end
 local reductions = { "sum", "prod", "min", "max", "minnum", "maxnum", "and", "or", "xor" }
 local reduction_kinds = {}
 local function reduced_axes(t, r, axis)
-  if t.axes then
-    r.axes = {}
-    for i = 1, #t.shape do r.axes[i] = i ~= axis + 1 and t.axes[i] or nil end
-  end
-  return r
+  if not t.axes then return r end
+  local axes = {}
+  for i = 1, #t.shape do axes[i] = i ~= axis + 1 and t.axes[i] or nil end
+  return S.note(r, "axes", axes)
 end
 for _, what in ipairs(reductions) do
   reduction_kinds[what] = true
@@ -457,7 +464,8 @@ function methods.scan(t, axis, o)
   o = options(o, ":scan", { kind = true, exclusive = true, reverse = true })
   local what = o.kind or "sum"
   if not reduction_kinds[what] then fail(":scan: unknown kind %s; there is %s", S.describe(what), table.concat(reductions, ", ")) end
-  return S.emit("scan", { t }, { kind = what, axis = axis_of(t, axis, ":scan"), exclusive = o.exclusive and 1 or nil, reverse = o.reverse and 1 or nil })
+  local a = axis_of(t, axis, ":scan")
+  return S.emit("scan", { t }, { kind = what, axis = a, exclusive = o.exclusive and 1 or nil, reverse = o.reverse and 1 or nil })
 end
 function methods.argmax(t, axis)
   if axis == nil then fail(":argmax(axis) names the axis, 1 to %d; it stays with extent 1", #t.shape) end
@@ -473,7 +481,9 @@ function methods.sort(t, axis, ...)
   if n & (n - 1) ~= 0 then fail(":sort: the extent %d is not a power of two; load a longer range with fill=", n) end
   for i = 2, #operands do
     a_tile(operands[i], ":sort")
-    if not same_shape(operands[i].shape, t.shape) then fail(":sort: keys are %s, payload %d is %s; shapes must agree", S.describe(t), i - 1, S.describe(operands[i])) end
+    if not same_shape(operands[i].shape, t.shape) then
+      fail(":sort: keys are %s, payload %d is %s; shapes must agree", S.describe(t), i - 1, S.describe(operands[i]))
+    end
   end
   local _, results = S.emit_op("sort", operands, { axis = a, descending = o.descending and 1 or nil })
   for i = 1, #results do results[i] = S.wrap(results[i]) end
@@ -486,9 +496,7 @@ function methods.assume(t, o)
   for key, value in pairs(o) do
     if math.type(value) ~= "integer" then fail(":assume: %s must be an integer, not %s", key, S.describe(value)) end
   end
-  local r = S.emit("assume", { t }, { divisible = o.divisible, min = o.min, max = o.max })
-  r.align = o.divisible
-  return r
+  return S.note(S.emit("assume", { t }, { divisible = o.divisible, min = o.min, max = o.max }), "align", o.divisible)
 end
 
 -- ---- dot
@@ -510,10 +518,12 @@ local function dot_operands(a, b)
   if #a.shape ~= 2 or #b.shape ~= 2 then fail("tg.dot wants a[M,K] and b[K,N], not %s and %s", S.describe(a), S.describe(b)) end
   if a.shape[2] ~= b.shape[1] or crossed(a, b) then
     if a.shape[2] == b.shape[2] then
-      fail("tg.dot: the inner extents of %s and %s do not meet: a[M,K] times b[K,N]; the second operand needs .T", S.describe(a), S.describe(b))
+      fail("tg.dot: the inner extents of %s and %s do not meet: a[M,K] times b[K,N]; the second operand needs .T",
+           S.describe(a), S.describe(b))
     end
     if a.shape[1] == b.shape[1] then
-      fail("tg.dot: the inner extents of %s and %s do not meet: a[M,K] times b[K,N]; the first operand needs .T", S.describe(a), S.describe(b))
+      fail("tg.dot: the inner extents of %s and %s do not meet: a[M,K] times b[K,N]; the first operand needs .T",
+           S.describe(a), S.describe(b))
     end
     fail("tg.dot: the inner extents %d and %d differ: a[M,K] times b[K,N]", a.shape[2], b.shape[1])
   end
@@ -524,7 +534,8 @@ local function check_scale(s, rows, inner, who, letter)
   a_tile(s, who)
   if s.dtype ~= "f32" then fail("%s must be f32, not %s; convert with :to(tg.f32)", who, s.dtype) end
   if #s.shape ~= 2 or rows % s.shape[1] ~= 0 or inner % s.shape[2] ~= 0 then
-    fail("%s is %s; it must be [%s/x, K/y] with %s = %d, K = %d, each scale covering an equal block", who, S.describe(s), letter, letter, rows, inner)
+    fail("%s is %s; it must be [%s/x, K/y] with %s = %d, K = %d, each scale covering an equal block",
+         who, S.describe(s), letter, letter, rows, inner)
   end
 end
 
@@ -540,7 +551,9 @@ function S.dot(a, b, o)
   if acc == nil then acc = S.const(want, { m, n }, want == "i32" and 0 or 0.0) end
   a_tile(acc, "tg.dot: acc")
   if acc.dtype ~= want then fail("tg.dot of %s accumulates in %s, acc is %s", a.dtype, want, acc.dtype) end
-  if not same_shape(acc.shape, { m, n }) then fail("tg.dot: the result is %s, acc is %s", S.shape_text { m, n }, S.shape_text(acc.shape)) end
+  if not same_shape(acc.shape, { m, n }) then
+    fail("tg.dot: the result is %s, acc is %s", S.shape_text { m, n }, S.shape_text(acc.shape))
+  end
   local r
   if scaled then
     local sa = o.scale_a == nil and S.const("f32", { 1, 1 }, 1.0) or o.scale_a
@@ -551,8 +564,8 @@ function S.dot(a, b, o)
   else
     r = S.emit("dot", { a, b, acc })
   end
-  if (a.axes and a.axes[1]) or (b.axes and b.axes[2]) then r.axes = { a.axes and a.axes[1] or nil, b.axes and b.axes[2] or nil } end
-  return r
+  local rows, columns = a.axes and a.axes[1] or nil, b.axes and b.axes[2] or nil
+  return (rows or columns) and S.note(r, "axes", { rows, columns }) or r
 end
 
 S.guard(methods, "tile", "t")

@@ -4,6 +4,7 @@
 -- one `view` op, made where it is first needed, gives whatever differs from it.
 local S = ...
 local core, fail, kind, View, D = S.core, S.fail, S.kind, S.View, S.D
+local fields = S.fields
 
 local methods = {}
 local views_made = 0
@@ -18,12 +19,13 @@ local function row_major(dims)
   return strides, n
 end
 
-local function make(from, fields)
+local function make(from, changes)
   views_made = views_made + 1
-  local v = { name = from.name, param = from.param, dtype = from.dtype, offset = from.offset, dims = from.dims, strides = from.strides, whole = false, id = views_made }
-  for key, value in pairs(fields) do v[key] = value end
-  if #v.dims > 4 then fail("view of '%s': a view has at most 4 axes", from.name) end
-  return setmetatable(v, View)
+  local own = { name = from.name, param = from.param, dtype = from.dtype, offset = from.offset, dims = from.dims, strides = from.strides,
+                whole = false, id = views_made }
+  for key, value in pairs(changes) do own[key] = value end
+  if #own.dims > 4 then fail("view of '%s': a view has at most 4 axes", from.name) end
+  return S.object(own, View)
 end
 
 -- The view of a whole parameter.
@@ -100,7 +102,8 @@ function methods.merge(v, axis)
   if i == #v.dims then fail(":merge(axis) merges axis and axis + 1; %d is the last", i) end
   local want = S.scalar("*", v.dims[i + 1], v.strides[i + 1])
   if not equal(v.strides[i], want) then
-    fail(":merge: axes %d and %d of '%s' are not contiguous: stride %s, where %s is needed", i, i + 1, v.name, tostring(v.strides[i]), tostring(want))
+    fail(":merge: axes %d and %d of '%s' are not contiguous: stride %s, where %s is needed",
+         i, i + 1, v.name, tostring(v.strides[i]), tostring(want))
   end
   local dims, strides = copy(v.dims), copy(v.strides)
   dims[i] = S.scalar("*", dims[i], dims[i + 1])
@@ -120,7 +123,9 @@ function methods.reshape(v, ...)
   end
   local _, have = row_major(v.dims)
   local new, want = row_major(dims)
-  if type(have) == "number" and type(want) == "number" and have ~= want then fail(":reshape: view '%s' has %d elements, the new shape %d", v.name, have, want) end
+  if type(have) == "number" and type(want) == "number" and have ~= want then
+    fail(":reshape: view '%s' has %d elements, the new shape %d", v.name, have, want)
+  end
   return make(v, { dims = dims, strides = new })
 end
 
@@ -138,7 +143,9 @@ end
 -- A new axis before `axis` along which everything repeats.
 function methods.broadcast(v, axis, extent)
   local i = math.tointeger(axis)
-  if not i or i < 1 or i > #v.dims + 1 then fail(":broadcast: view '%s' takes a new axis at 1 to %d, not %s", v.name, #v.dims + 1, S.describe(axis)) end
+  if not i or i < 1 or i > #v.dims + 1 then
+    fail(":broadcast: view '%s' takes a new axis at 1 to %d, not %s", v.name, #v.dims + 1, S.describe(axis))
+  end
   extent = S.a_scalar(extent, ":broadcast: extent")
   local dims, strides = copy(v.dims), copy(v.strides)
   table.insert(dims, i, extent)
@@ -172,7 +179,8 @@ methods["as"] = function(v, dtype, byte_offset)
   dims[n] = from == to and S.scalar("-", v.dims[n], skip) or S.scalar("-", S.scalar("//", bits, to), skip)
   if type(dims[n]) == "number" and dims[n] < 0 then fail(":as: the byte offset lies beyond the row of view '%s'", v.name) end
   for i = 1, n - 1 do strides[i] = rescale(v.strides[i], from, to, ":as", "a stride") end
-  return make(v, { dtype = dtype, offset = S.scalar("+", rescale(v.offset, from, to, ":as", "the offset"), skip), dims = dims, strides = strides })
+  local offset = S.scalar("+", rescale(v.offset, from, to, ":as", "the offset"), skip)
+  return make(v, { dtype = dtype, offset = offset, dims = dims, strides = strides })
 end
 
 -- ---- indexing
@@ -210,7 +218,8 @@ end
 local index_keys = { fill = true }
 local function index_list(v, list, who)
   if kind(list) ~= "table" then
-    fail("view '%s' is indexed with braces: %s[{…}], not %s[%s]; %s", v.name, v.name, v.name, kind(list) == "string" and list or kind(list), index_cure)
+    fail("view '%s' is indexed with braces: %s[{…}], not %s[%s]; %s",
+         v.name, v.name, v.name, kind(list) == "string" and list or kind(list), index_cure)
   end
   for key in pairs(list) do
     if type(key) ~= "number" and not index_keys[key] then fail("%s: unknown key '%s' in the index; there is fill=", who, tostring(key)) end
@@ -229,8 +238,7 @@ local function load(v, list)
     if S.is_int(v.dtype) and math.type(attrs.fill) ~= "integer" then fail("fill=%s does not fit %s", tostring(fill), v.dtype) end
   end
   local t = S.emit(vector and "gather" or "load", operands, attrs)
-  t.axes = #shape > 0 and axes or nil
-  return t
+  return S.note(t, "axes", #shape > 0 and axes or nil)
 end
 
 -- The tile to store: literals take dtype and shape, smaller tiles broadcast.
@@ -267,7 +275,9 @@ local function masked(mask, shape, who)
   if #mask.shape > #shape then fail("%s: the mask is %s, the index selects %s", who, S.describe(mask), S.shape_text(shape)) end
   for i = 1, #mask.shape do
     local m = mask.shape[i]
-    if m ~= 1 and m ~= shape[i + #shape - #mask.shape] then fail("%s: the mask is %s, the index selects %s", who, S.describe(mask), S.shape_text(shape)) end
+    if m ~= 1 and m ~= shape[i + #shape - #mask.shape] then
+      fail("%s: the mask is %s, the index selects %s", who, S.describe(mask), S.shape_text(shape))
+    end
   end
   return S.broadcast_to(mask, shape)
 end
@@ -290,7 +300,9 @@ local atomic_kinds = { add = true, min = true, max = true, ["and"] = true, ["or"
 -- V:atomic(kind, {…}, tile [, {mask, order, scope}]) gives the old values.
 function methods.atomic(v, what, list, tile, o)
   local who = ("atomic on '%s'"):format(v.name)
-  if not atomic_kinds[what] then fail('%s: the kind is "add", "min", "max", "and", "or", "xor" or "exch", not %s', who, S.describe(what)) end
+  if not atomic_kinds[what] then
+    fail('%s: the kind is "add", "min", "max", "and", "or", "xor" or "exch", not %s', who, S.describe(what))
+  end
   o = S.options(o, who, { mask = true, order = true, scope = true })
   index_list(v, list, who)
   if v.readonly then fail("%s: it is an input; declare it with k.output or k.inout", who) end
@@ -304,6 +316,8 @@ S.guard(methods, "view", "V")
 
 View.__index = function(v, key)
   if type(key) == "string" then
+    local own = v[fields][key]
+    if own ~= nil then return own end
     local m = methods[key]
     if m then return m end
     if key == "readonly" then return v.param.readonly end
@@ -319,7 +333,7 @@ View.__name = "view"
 View.__tostring = function(v) return S.describe(v) end
 View.__len = function(v) fail("'#' on view '%s': its dims are dims of the kernel", v.name) end
 local function arithmetic() fail("arithmetic on a view: load a tile first: V[{…}]") end
-for _, event in ipairs { "add", "sub", "mul", "div", "idiv", "mod", "unm", "pow", "band", "bor", "bxor", "bnot", "shl", "shr", "lt", "le", "concat" } do
+for event in ("add sub mul div idiv mod unm pow band bor bxor bnot shl shr lt le concat"):gmatch "%a+" do
   View["__" .. event] = arithmetic
 end
 

@@ -47,6 +47,14 @@ static const mistake mistakes[] = {
     {1, "local y = x[1]", "a tile is indexed with 1: a tile's elements cannot be picked"},
     {1, "local y = x ^ 2", "'^' on tiles: write x * x"},
     {1, "x.shap = 1", "tiles are immutable"},
+    {1, "x.v = (x * 2).v", "tiles are immutable: cannot set 'v'; store to a tensor with V[{…}] = tile"},
+    {1, "x.shape = {1}", "tiles are immutable: cannot set 'shape'"},
+    {1, "x.dtype = 'i32'", "tiles are immutable: cannot set 'dtype'"},
+    {1, "m:first().align = 128", "tiles are immutable: cannot set 'align'"},
+    {1, "eps.dtype = 'i32'", "tiles are immutable: cannot set 'dtype'"},
+    {1, "m.len = 3", "ranges are immutable: cannot set 'len'"},
+    {1, "A.dtype = 'i32'", "view 'A': cannot set 'dtype'; store with A[{…}] = tile"},
+    {1, "local y = Q[{m, K:by(64)}]:isnan()", ":isnan: e4m3 is a storage format; compute in f32: :to(tg.f32)"},
     {1, "local y = x:relu()", "tiles have no method 'relu'"},
     {1, "local y = x(1)", "a tile is called like a function"},
     {1, "local y = x:exp(2)", ":exp takes no arguments, 1 were given"},
@@ -188,8 +196,9 @@ static void test_mistakes(void) {
 static const struct {
   const char *text, *says;
 } files[] = {
-    {"return 3", "a kernel's file must return tg.kernel(name, function(k) … end), not 3"},
-    {"", "a kernel's file must return tg.kernel(name, function(k) … end), not nil"},
+    {"return 3", "bad.lua: a kernel's file must return tg.kernel(name, function(k) … end), not 3"},
+    {"return function(X, r, c)\nreturn X[r, c] end", "bad.lua:2: ']' expected near ','; tensors are indexed with braces: X[{r, c}]"},
+    {"", "bad.lua: a kernel's file must return tg.kernel(name, function(k) … end), not nil"},
     {"return require('tegula').kernel('a', function(k) end)", "in kernel 'a': the kernel has no k.blocks(…)"},
     {"return require('tegula').kernel('a b', function(k) end)", "a name is letters, digits and _, not \"a b\""},
     {"local x = = 3", "bad.lua:1: unexpected symbol near '='"},
