@@ -151,9 +151,11 @@ typedef struct tg_limits {
   double bf16_peak_gflops; // dots of bf16 pairs in registers; 0 where there is no instruction for them
   double stream_gbs;       // reading an array far larger than the caches
 } tg_limits;
-const char *tg_host_model(tg_arena *arena);            // "AMD EPYC 7B13 (25/1)": what the processor calls itself, with family and model
-tg_limits tg_limits_get(tg_context *ctx, int threads); // from the cache directory, measured and written there when absent
-int tg_host_threads(void);                             // processors this process may use
+const char *tg_host_model(tg_arena *arena); // "AMD EPYC 7B13 (25/1)": what the processor calls itself, with family and model
+// Measures for some tenths of a second, longer the first time, and returns the highest that this machine ever reached, which the cache
+// directory remembers: load, the clock and neighbours of a shared processor only ever lower a figure.
+tg_limits tg_limits_get(tg_context *ctx, int threads);
+int tg_host_threads(void); // processors this process may use
 
 // ---- inputs (inputs.c): reproducible arguments for a kernel and shape
 typedef struct tg_inputs {

@@ -71,16 +71,9 @@ static double prepare(void *state, tg_bindings config) {
   return tg_launchable_compile_seconds(d->launchable);
 }
 
-// One host thread is timed by its processor time: what else the machine does must not decide between candidates.
 static void run(void *state, int repeat, double *seconds) {
   bench_device *d = state;
-  bool own_time = d->subject.threads == 1 && !strcmp(d->subject.family, "cpu");
-  if (!own_time) tg_check_status(d->ctx, tg_launchable_run(d->launchable, repeat, seconds));
-  for (int i = 0; own_time && i < repeat; i++) {
-    double begin = tg_processor_seconds();
-    tg_check_status(d->ctx, tg_launchable_run(d->launchable, 1, NULL));
-    seconds[i] = tg_processor_seconds() - begin;
-  }
+  tg_check_status(d->ctx, tg_launchable_run(d->launchable, repeat, seconds));
 }
 
 static const char *check(void *state) {

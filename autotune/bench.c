@@ -81,6 +81,7 @@ static void write_document(benching *b) {
   tg_json_put_string(&text, "config_source", tg_launchable_config_source(b->launchable));
   tg_json_put_int(&text, "threads", s->threads);
   tg_json_put_int(&text, "runs", b->runs);
+  tg_json_put_string(&text, "clock", tg_launchable_own_time(b->launchable) ? "processor" : "wall");
   tg_json_key(&text, "seconds");
   tg_text_add(&text, "{");
   tg_json_put_number(&text, "min", b->times[0]); // tg_median left them sorted

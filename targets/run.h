@@ -30,5 +30,7 @@ void tg_check_indices(tg_context *ctx, tg_arena *arena, const tg_record *record,
 const tg_record *tg_launchable_record(const tg_launchable *launchable);
 const char *tg_launchable_config_source(const tg_launchable *launchable);
 double tg_launchable_compile_seconds(const tg_launchable *launchable);
+// Is its time the calling thread's processor time (else that of the clock on the wall)?
+bool tg_launchable_own_time(const tg_launchable *launchable);
 
 #endif

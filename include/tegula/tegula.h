@@ -319,7 +319,8 @@ tg_status tg_run(tg_device *device, tg_source *source, const tg_run_options *opt
 typedef struct tg_launchable tg_launchable;
 tg_status tg_prepare(tg_device *device, tg_source *source, const tg_run_options *options, int nargs, const tg_argument *args,
                      tg_launchable **out);
-/* seconds: wall seconds of each run when not NULL, `repeat` of them. */
+/* seconds: when not NULL, what each of the `repeat` runs took: on `cpu` with `threads` 1 the calling thread's processor time, which other
+ * processes do not lengthen; else time by the clock on the wall. */
 tg_status tg_launchable_run(tg_launchable *launchable, int repeat, double *seconds);
 tg_status tg_launchable_fetch(tg_launchable *launchable); /* copies outputs back into the arguments' arrays */
 void tg_launchable_free(tg_launchable *launchable);

@@ -1,8 +1,11 @@
 // Kernels run through the public API on interp and cpu: every parameter kind, several launches, empty tensors, threads, and wrong calls.
 #include <math.h>
+#include <pthread.h>
+#include <sched.h>
+#include <stdatomic.h>
 #include <unistd.h>
 
-#include "tegula/tegula.h"
+#include "targets/run.h"
 
 #include "test.h"
 
@@ -123,6 +126,46 @@ static void repeated(void) {
   release(&a);
 }
 
+static void *spin(void *stop) {
+  while (!*(_Atomic bool *)stop) continue;
+  return NULL;
+}
+
+// One thread is timed by its own time: what else its CPU does adds nothing.
+static void own_time(void) {
+  cpu_set_t all, one;
+  CHECK(!sched_getaffinity(0, sizeof all, &all));
+  CPU_ZERO(&one);
+  CPU_SET(sched_getcpu(), &one);
+  CHECK(!sched_setaffinity(0, sizeof one, &one)); // which the other thread inherits
+  _Atomic bool stop = false;
+  pthread_t other;
+  CHECK(!pthread_create(&other, NULL, spin, &stop));
+  arguments a = make(130, 170, 7);
+  a.at[O].array = array(tg_dtype_find("f32"), 2, 130, 170);
+  for (int threads = 1; threads <= 2; threads++) {
+    enum { REPEAT = 8 };
+    tg_launchable *l;
+    double seconds[REPEAT], own = 0, wall = 0, sum = 0;
+    CHECKF(tg_prepare(device, source, &(tg_run_options){.threads = threads}, NARGS, a.at, &l) == TG_OK, "%s", tg_error_message(ctx));
+    bool own_time = threads == 1 && device->target; // the interpreter has none
+    CHECK(tg_launchable_own_time(l) == own_time);
+    for (double start = tg_seconds(); tg_seconds() - start < 0.1;) {
+      double begin_own = tg_processor_seconds(), begin = tg_seconds();
+      CHECK(tg_launchable_run(l, REPEAT, seconds) == TG_OK);
+      own += tg_processor_seconds() - begin_own;
+      wall += tg_seconds() - begin;
+      for (int i = 0; i < REPEAT; i++) sum += seconds[i];
+    }
+    CHECKF(sum > 0 && sum <= (own_time ? own : wall), "%d threads: %g s, own %g, wall %g", threads, sum, own, wall);
+    tg_launchable_free(l);
+  }
+  release(&a);
+  stop = true;
+  pthread_join(other, NULL);
+  CHECK(!sched_setaffinity(0, sizeof all, &all));
+}
+
 static void refuse(arguments *a, int nargs, const tg_run_options *options, bool allocate, const char *one, const char *two,
                    const char *three) {
   tg_status status = tg_run(device, source, options, nargs, a->at, allocate);
@@ -223,6 +266,7 @@ static void on(const char *name) {
   CHECKF(tg_device_open(ctx, name, &device) == TG_OK, "%s", tg_error_message(ctx));
   results();
   repeated();
+  own_time();
   wrong_calls();
   indices();
   tg_device_close(device);
