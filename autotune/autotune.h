@@ -102,6 +102,8 @@ char *tg_db_line(tg_arena *arena, const tg_db_record *record, size_t *size);
 // Appends whole lines under a lock, in one write; mends a torn last line of an earlier writer. Throws TG_FAILED with file and reason; then
 // the file is as it was.
 void tg_db_append(tg_context *ctx, const char *file, const char *text, size_t size);
+// Deletes the journals of killed runs of this database (<file>.run-<hash>) that nobody has appended to for `age` seconds.
+void tg_db_expire_journals(const char *file, double age);
 void tg_db_writable(tg_context *ctx, const char *file); // throws TG_INVALID with the cure when records could not be appended
 
 typedef enum tg_db_level { TG_DB_EXACT, TG_DB_NEAREST, TG_DB_MACHINE, TG_DB_FAMILY, TG_DB_MISS } tg_db_level;

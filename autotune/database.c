@@ -1,5 +1,6 @@
 // The tuning database: append-only text, one JSON record a line.
 #include <cjson/cJSON.h>
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <math.h>
@@ -246,6 +247,24 @@ void tg_db_append(tg_context *ctx, const char *file, const char *text, size_t si
   if (error) tg_throw(ctx, TG_FAILED, "cannot append to the tuning database %s: %s", file, strerror(error));
 }
 
+static bool ends_in_hash(const char *text) { return strlen(text) == 16 && strspn(text, "0123456789abcdef") == 16; }
+
+void tg_db_expire_journals(const char *file, double age) {
+  const char *slash = strrchr(file, '/'), *base = slash ? slash + 1 : file;
+  char *directory = slash ? strndup(file, (size_t)(slash - file) + 1) : strdup(".");
+  DIR *in = directory ? opendir(directory) : NULL;
+  size_t n = strlen(base);
+  for (struct dirent *entry; in && (entry = readdir(in));) {
+    const char *name = entry->d_name;
+    struct stat info;
+    if (strncmp(name, base, n) || strncmp(name + n, ".run-", 5) || !ends_in_hash(name + n + 5)) continue;
+    if (fstatat(dirfd(in), name, &info, AT_SYMLINK_NOFOLLOW) || !S_ISREG(info.st_mode)) continue;
+    if (difftime(time(NULL), info.st_mtime) > age) unlinkat(dirfd(in), name, 0);
+  }
+  if (in) closedir(in);
+  free(directory);
+}
+
 // ---- looking up
 
 // Squared doublings over the letters; INFINITY when they name unlike letters.
@@ -265,7 +284,8 @@ typedef struct rank { // smaller is better, field by field
   int level;
   double distance;
   int layer, threads, provisional, old;
-  int64_t age; // negated time of this machine's final records: a run measures what it replaces, so the newest knows best
+  int64_t age;  // negated time of this machine's final records: a run measures what it replaces, so the newest knows best
+  int position; // of such a record, negated: of one second's the later line is the newer
   double seconds;
 } rank;
 
@@ -277,10 +297,11 @@ static bool better(const rank *a, const rank *b) {
   if (a->provisional != b->provisional) return a->provisional < b->provisional;
   if (a->old != b->old) return a->old < b->old;
   if (a->age != b->age) return a->age < b->age;
+  if (a->position != b->position) return a->position < b->position;
   return a->seconds < b->seconds;
 }
 
-static bool rank_record(const tg_db_record *r, const tg_db_query *q, int layer, rank *out) {
+static bool rank_record(const tg_db_record *r, const tg_db_query *q, int layer, int position, rank *out) {
   if (strcmp(r->kernel, q->kernel) || strcmp(r->signature, q->signature) || strcmp(r->family, q->family)) return false;
   if (!tg_bindings_equal(r->statics, q->statics) || !tg_bindings_equal(r->settings, q->settings)) return false;
   double distance = distance_of(r->shape, q->shape);
@@ -295,6 +316,7 @@ static bool rank_record(const tg_db_record *r, const tg_db_query *q, int layer, 
                 .provisional = !r->final,
                 .old = strcmp(r->version, TG_VERSION) != 0,
                 .age = here && r->final ? -r->time : 0,
+                .position = here && r->final ? -position : 0,
                 .seconds = r->seconds};
   return true;
 }
@@ -305,7 +327,7 @@ const tg_db_record *tg_db_find(int ndbs, const tg_db *dbs, const tg_db_query *qu
   for (int d = 0; d < ndbs; d++) {
     for (int i = 0; i < dbs[d].n; i++) {
       rank here;
-      if (!rank_record(&dbs[d].at[i], query, d, &here) || (best && !better(&here, &best_rank))) continue;
+      if (!rank_record(&dbs[d].at[i], query, d, i, &here) || (best && !better(&here, &best_rank))) continue;
       if (query->accept && !query->accept(query->user, dbs[d].at[i].config)) continue;
       best = &dbs[d].at[i];
       best_rank = here;

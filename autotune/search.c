@@ -341,10 +341,11 @@ static void body(void *arg) {
   search(r);
   int index = r->plan->space->first_default;
   r->out->standard = r->known[index] != UNKNOWN ? r->position[index] : -1;
-  if (r->out->best < 0) return;
-  choose_best(r);
-  if (r->plan->database) record_body(&(record_call){r, &r->out->at[r->out->best], replaces_record(r)});
-  if (r->plan->journal) unlink(r->plan->journal); // the run is complete
+  if (r->out->best >= 0) {
+    choose_best(r);
+    if (r->plan->database) record_body(&(record_call){r, &r->out->at[r->out->best], replaces_record(r)});
+  }
+  if (r->plan->journal) unlink(r->plan->journal); // the run is complete, even one in which all failed: the next tries again
 }
 
 void tg_plan_run(const tg_plan *plan, tg_arena *arena, tg_outcome *out) {

@@ -6,6 +6,9 @@
 #include "targets/json.h"
 #include "targets/run.h"
 
+// A killed run is taken up by the same command within this time; after a week its machine, code or question is most likely another.
+static const double JOURNAL_SECONDS = 7 * 86400.0;
+
 typedef struct tuning {
   tg_context *ctx;
   tg_arena arena;
@@ -135,6 +138,7 @@ static void tune(void *arg) {
   tg_plan plan = {.ctx = ctx, .strategy = tg_strategy_find(ctx, o->strategy), .seed = o->seed, .trials = o->trials, .budget = o->budget};
   plan.space = tg_space_of(ctx, &t->arena, &t->subject);
   tg_db_writable(ctx, ctx->config.database);
+  tg_db_expire_journals(ctx->config.database, JOURNAL_SECONDS);
   plan.database = is_empty(&t->subject) ? NULL : ctx->config.database;
   plan.journal = journal_of(t, plan.space, plan.strategy);
   use_records(t, &plan);

@@ -261,6 +261,31 @@ static void test_rebuilt(void) {
   expect_journal_after_tune(lines);
 }
 
+static bool write_file(const char *name, int days) {
+  char path[400], command[1000];
+  snprintf(path, sizeof path, "%s%s", database, name);
+  snprintf(command, sizeof command, "echo '{}' > '%s' && touch -d '%d days ago' '%s'", path, days, path);
+  return system(command) == 0;
+}
+
+static bool is_there(const char *name) {
+  char path[400];
+  snprintf(path, sizeof path, "%s%s", database, name);
+  return access(path, F_OK) == 0;
+}
+
+// Journals that no run has taken up for a week go; younger ones, and files that only look like journals, stay.
+static void test_dead_journals(void) {
+  CHECK(write_file(".run-0123456789abcdef", 9) && write_file(".run-1123456789abcdef", 5));
+  CHECK(write_file(".run-0123456789abcde", 9) && write_file(".run-0123456789abcdef.txt", 9) && write_file("2.run-0123456789abcdef", 9));
+  tg_context *ctx = context_new();
+  cJSON_Delete(tune(ctx, "gemm_f32", 3, 2));
+  tg_context_free(ctx);
+  CHECK(!is_there(".run-0123456789abcdef") && is_there(".run-1123456789abcdef"));
+  CHECK(is_there(".run-0123456789abcde") && is_there(".run-0123456789abcdef.txt") && is_there("2.run-0123456789abcdef"));
+  CHECK(is_there("")); // the database itself
+}
+
 int main(void) {
   CHECK(mkdtemp(directory) != NULL);
   snprintf(database, sizeof database, "%s/tuning.jsonl", directory);
@@ -271,6 +296,7 @@ int main(void) {
   test_pinned();
   test_killed();
   test_rebuilt();
+  test_dead_journals();
   char command[200];
   snprintf(command, sizeof command, "rm -r %s", directory);
   CHECK(system(command) == 0);
