@@ -18,6 +18,7 @@ typedef struct cli_option {
 } cli_option;
 
 typedef struct cli cli;
+typedef struct cli_kept cli_kept;
 
 typedef struct cli_command {
   const char *name, *arguments, *summary, *examples; // arguments: the positional words; the synopsis is these and the options
@@ -38,6 +39,7 @@ struct cli {
     const cli_option *option;
     const char *value;
   } given[CLI_MAX_VALUES];
+  cli_kept *kept; // memory that goes when the command ends
 };
 
 extern const cli_command *const cli_commands[]; // NULL-terminated
@@ -47,10 +49,10 @@ const char *cli_value(const cli *c, const char *name, const char *fallback); // 
 // Integer or seconds option; a malformed value ends the command with exit status 2.
 long cli_int(const cli *c, const char *name, long fallback, long low, long high);
 double cli_number(const cli *c, const char *name, double fallback);
-// Collects every NAME=VALUE of an option, split at commas. The strings live as long as the process.
-tg_bindings cli_bindings(const cli *c, const char *name);
-// Splits NAME=VALUE; ends the command with exit status 2 naming `what` when there is no '='.
-tg_binding cli_pair(const char *text, const char *what);
+// Collects every NAME=VALUE of an option, split at commas. Lives as long as the command.
+tg_bindings cli_bindings(cli *c, const char *name);
+// Splits NAME=VALUE; ends the command with exit status 2 naming `what` when there is no '='. Lives as long as the command.
+tg_binding cli_pair(cli *c, const char *text, const char *what);
 
 // Prints "tegula: error: …" and returns the exit status: 2 for a wrong call, 1 for failed work.
 int cli_fail(const cli *c, tg_status status);

@@ -44,7 +44,7 @@ static void set_output(call *x, const tg_param *p, const char *file) {
 
 // --out NAME=FILE
 static void add_output(call *x, const char *text) {
-  tg_binding pair = cli_pair(text, "--out");
+  tg_binding pair = cli_pair(x->c, text, "--out");
   const tg_param *p = find_param(x, pair.name);
   if (p->kind != TG_OUTPUT && p->kind != TG_INOUT) cli_usage("exec: --out %s: it is no output", pair.name);
   set_output(x, p, pair.value);
@@ -52,7 +52,7 @@ static void add_output(call *x, const char *text) {
 
 // NAME=FILE or NAME=NUMBER
 static tg_status add_argument(call *x, const char *word) {
-  tg_binding pair = cli_pair(word, "argument");
+  tg_binding pair = cli_pair(x->c, word, "argument");
   const tg_param *p = find_param(x, pair.name);
   if (p->kind == TG_OUTPUT) {
     set_output(x, p, pair.value);
@@ -105,7 +105,10 @@ static int run(cli *c) {
                                 .check_indices = true};
   tg_status status = cli_source(c, &source);
   if (!status) status = tg_source_signature(source, &run_options.settings, &signature);
-  if (status) return cli_fail(c, status);
+  if (status) {
+    tg_source_free(source);
+    return cli_fail(c, status);
+  }
   x.nparams = tg_kernel_params(signature, &x.params);
   int named = 0;
   for (int i = 0; i < c->ngiven && !status; i++)

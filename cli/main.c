@@ -6,6 +6,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <stdarg.h>
+#include <stddef.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -154,23 +155,51 @@ _Noreturn static void out_of_memory(void) {
 
 static void *must(void *p) { return p ? p : (out_of_memory(), NULL); }
 
-tg_binding cli_pair(const char *text, const char *what) {
-  const char *equals = strchr(text, '=');
-  if (!equals || equals == text) cli_usage("%s '%s' is not NAME=VALUE", what, text);
-  return (tg_binding){must(strndup(text, (size_t)(equals - text))), must(strdup(equals + 1))};
+struct cli_kept {
+  cli_kept *next;
+  max_align_t memory[];
+};
+
+static void *keep(cli *c, size_t size) {
+  cli_kept *kept = must(malloc(sizeof *kept + size));
+  kept->next = c->kept;
+  c->kept = kept;
+  return kept->memory;
 }
 
-tg_bindings cli_bindings(const cli *c, const char *name) {
-  tg_binding *list = NULL;
-  int n = 0;
+static void drop_kept(cli *c) {
+  for (cli_kept *next; c->kept; c->kept = next) {
+    next = c->kept->next;
+    free(c->kept);
+  }
+}
+
+static char *keep_text(cli *c, const char *text, size_t length) {
+  char *copy = keep(c, length + 1);
+  memcpy(copy, text, length);
+  copy[length] = 0;
+  return copy;
+}
+
+tg_binding cli_pair(cli *c, const char *text, const char *what) {
+  const char *equals = strchr(text, '=');
+  if (!equals || equals == text) cli_usage("%s '%s' is not NAME=VALUE", what, text);
+  return (tg_binding){keep_text(c, text, (size_t)(equals - text)), keep_text(c, equals + 1, strlen(equals + 1))};
+}
+
+tg_bindings cli_bindings(cli *c, const char *name) {
+  int n = 0, most = 0;
   for (int i = 0; i < c->ngiven; i++) {
     if (strcmp(c->given[i].option->name, name)) continue;
-    char *copy = must(strdup(c->given[i].value)), *save = NULL;
-    for (char *item = strtok_r(copy, ",", &save); item; item = strtok_r(NULL, ",", &save)) {
-      list = must(realloc(list, sizeof *list * (size_t)(n + 1)));
-      list[n++] = cli_pair(item, name);
-    }
-    free(copy);
+    most++;
+    for (const char *at = c->given[i].value; (at = strchr(at, ',')); at++) most++;
+  }
+  if (!most) return (tg_bindings){0};
+  tg_binding *list = keep(c, sizeof *list * (size_t)most);
+  for (int i = 0; i < c->ngiven; i++) {
+    if (strcmp(c->given[i].option->name, name)) continue;
+    char *copy = keep_text(c, c->given[i].value, strlen(c->given[i].value)), *save = NULL;
+    for (char *item = strtok_r(copy, ",", &save); item; item = strtok_r(NULL, ",", &save)) list[n++] = cli_pair(c, item, name);
   }
   return (tg_bindings){n, list};
 }
@@ -302,5 +331,6 @@ int main(int argc, char **argv) {
   if (tg_context_new(&(tg_config){.log = log_line}, &c.ctx)) out_of_memory();
   int status = finish(c.command->run(&c));
   tg_context_free(c.ctx);
+  drop_kept(&c);
   return status;
 }
