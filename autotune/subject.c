@@ -286,7 +286,6 @@ const tg_db_record *tg_subject_lookup(tg_context *ctx, tg_arena *arena, const tg
     choice.refused[choice.nrefused++] = record->config;
   }
   *level = TG_DB_MISS;
-  log_miss(ctx, arena, s, subject);
   return NULL;
 }
 
@@ -303,6 +302,7 @@ static void lookup_in(lookup_call *c, tg_arena *arena) {
   tg_db_level level;
   tg_subject_make(c->ctx, arena, c->source, c->request, &subject);
   const tg_db_record *record = tg_subject_lookup(c->ctx, arena, &subject, &level);
+  if (!record) log_miss(c->ctx, arena, open_store(c->ctx, arena), &subject);
   tg_text text = {.arena = arena};
   tg_json_bindings(&text, record ? record->config : (tg_bindings){0});
   c->json = tg_doc_finish(&text);

@@ -270,6 +270,8 @@ static const cli_command *find_command(const char *name) {
   return NULL;
 }
 
+_Noreturn static void unknown_command(const char *name) { cli_usage("no command '%s'; 'tegula --help' lists them", name); }
+
 // Streams that came closed are taken, each opened the wrong way round: no file opened later gets their numbers, and using them stays an
 // error.
 static void hold_streams(void) {
@@ -309,6 +311,7 @@ int main(int argc, char **argv) {
   }
   if (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h") || !strcmp(argv[1], "help")) {
     const cli_command *command = argc > 2 ? find_command(argv[2]) : NULL;
+    if (argc > 2 && !command) unknown_command(argv[2]);
     if (command) print_help(command);
     else print_overview(stdout);
     return finish(0);
@@ -318,7 +321,7 @@ int main(int argc, char **argv) {
     return finish(0);
   }
   cli c = {.command = find_command(argv[1])};
-  if (!c.command) cli_usage("no command '%s'; 'tegula --help' lists them", argv[1]);
+  if (!c.command) unknown_command(argv[1]);
   if (runs_kernels(c.command)) bound_spinning(argv);
   for (int i = 2; i < argc && strcmp(argv[i], "--"); i++) {
     if (!strcmp(argv[i], "--help") || !strcmp(argv[i], "-h")) {

@@ -53,6 +53,7 @@ static void check_keys(const cJSON *object, const char *args, const char *const 
 static void test_wrong_calls(void) {
   CHECK(call("") == 2);
   check_refused("frobnicate", "no command 'frobnicate'");
+  check_refused("help frobnicate", "no command 'frobnicate'");
   check_refused("compile gemm_f32", "--target is missing");
   check_refused("compile gemm_f32 --target pentium", "pentium");
   check_refused("compile no_such_kernel --target cpu", "no_such_kernel");
@@ -351,6 +352,8 @@ static void test_notes(void) {
   CHECK(system(command) == 0);
   CHECK(call("bench own.lua --shape T=4,I=16 --runs 1 --threads 1") == 0);
   CHECKF(strstr(err, "; `tegula tune own.lua --shape …` finds"), "%s", err);
+  CHECK(call("tune own.lua --shape T=4,I=16 --trials 1 --threads 1") == 0);
+  CHECKF(!*err, "%s", err); // the one command that needs no such advice
   snprintf(command, sizeof command, "cp '%s/examples/first_kernel.lua' %s/script.lua", ROOT_DIR, directory);
   CHECK(system(command) == 0);
   CHECK(call("run script.lua") == 0);
