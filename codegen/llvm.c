@@ -206,6 +206,7 @@ void tg_emit_llvm(tg_kernel *lane, const tg_llvm_options *options, tg_arena *are
   job.e.fma = options->nvptx || m->fma;
   job.e.f16c = options->nvptx || m->f16c;
   job.e.bf16_dot = !options->nvptx && m->bf16_dot;
+  job.e.byte_table = !options->nvptx && m->byte_table >= 128;
   job.e.rounding = options->nvptx || m->vector_bits >= 256; // SSE4.1 comes before AVX
   const tg_status status = tg_protect(ctx, emit_all, &job);
   close_all(&job.e);

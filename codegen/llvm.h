@@ -51,6 +51,7 @@ struct tg_llvm {
   LLVMValueRef function;                                           // being filled
   LLVMTypeRef none, i1, i8, i16, i32, i64, half, f32, f64, ptr[3]; // ptr by tg_space
   bool fma, f16c, bf16_dot, rounding; // native: fused multiply-add, f16 <-> f32 conversion, dots of bf16 pairs, floor and relatives
+  bool byte_table;                    // 64 bytes can be looked up in a table of 128 at once
   LLVMMetadataRef unroll_disable, empty_node;
   bool *pairs;   // cpu: of the operands and results of casts, by value id; see llvm_pairs.c
   bool in_pairs; // the f32 side of the cast being emitted is

@@ -368,4 +368,56 @@ static void emit_decode(tg_llvm *e, tg_op *op) {
   }
 }
 
-const tg_llvm_row tg_llvm_rows_cast[] = {{TG_OP_CAST, emit_cast}, {TG_OP_BITCAST, emit_bitcast}, {TG_OP_DECODE, emit_decode}, {0, NULL}};
+// ---- pairs of bf16
+
+// Byte `high` of the bf16 that a code without sign stands for.
+static int byte_of_code(int code, int high) {
+  const float x = code == 0x7f ? NAN : code < 8 ? (float)code * 0x1p-9f : (float)value_of(TG_E4M3, code);
+  uint32_t bits;
+  memcpy(&bits, &x, sizeof bits);
+  if (code == 0x7f) bits = 0x7fc00000;
+  return (int)(bits >> (high ? 24 : 16) & 0xff);
+}
+
+static LLVMValueRef look_up(tg_llvm *e, LLVMValueRef codes, int high) {
+  LLVMValueRef half[2], element[64];
+  for (int h = 0; h < 2; h++) {
+    for (int i = 0; i < 64; i++) element[i] = LLVMConstInt(e->i8, (unsigned)byte_of_code(64 * h + i, high), false);
+    half[h] = LLVMConstVector(element, 64);
+  }
+  return tg_llvm_intrinsic(e, "llvm.x86.avx512.vpermi2var.qi.512", 0, NULL, 3, (LLVMValueRef[]){half[0], codes, half[1]});
+}
+
+// 64 codes by table, their sign put over it. Element i of the result is made of codes step i and step i + second.
+static LLVMValueRef pairs_by_table(tg_llvm *e, LLVMValueRef codes, int step, int second) {
+  LLVMValueRef low = look_up(e, codes, 0), high = LLVMBuildOr(B, look_up(e, codes, 1), andk(e, codes, 0x80), ""), word[2];
+  int mask[64];
+  for (int h = 0; h < 2; h++) {
+    for (int i = 0; i < 16; i++)
+      for (int k = 0; k < 4; k++) mask[4 * i + k] = (16 * h + i) * step + (k / 2) * second + (k % 2) * 64;
+    word[h] = LLVMBuildBitCast(B, tg_llvm_shuffle(e, low, high, 64, mask), LLVMVectorType(e->i32, 16), "");
+  }
+  for (int i = 0; i < 32; i++) mask[i] = i;
+  return tg_llvm_shuffle(e, word[0], word[1], 32, mask);
+}
+
+static void emit_pairs(tg_llvm *e, tg_op *op) {
+  const int dtype = op->in[0]->type.dtype, n = op->in[0]->type.dim[0] * op->nin;
+  LLVMValueRef x = tg_llvm_in(op, 0);
+  int *mask = TG_NEWN(e->arena, int, n);
+  if (e->byte_table && dtype == TG_E4M3 && n == 64) {
+    for (int i = 0; i < n; i++) mask[i] = i;
+    if (op->nin > 1) x = tg_llvm_shuffle(e, x, tg_llvm_in(op, 1), 64, mask);
+    tg_llvm_set(op, pairs_by_table(e, x, op->nin > 1 ? 1 : 2, op->nin > 1 ? 32 : 1));
+    return;
+  }
+  x = tg_llvm_cast(e, dtype, TG_BF16, x, TG_ROUND_IEEE);
+  if (op->nin > 1) {
+    for (int i = 0; i < n; i++) mask[i] = i / 2 + i % 2 * (n / 2);
+    x = tg_llvm_shuffle(e, x, tg_llvm_cast(e, dtype, TG_BF16, tg_llvm_in(op, 1), TG_ROUND_IEEE), (unsigned)n, mask);
+  }
+  tg_llvm_set(op, LLVMBuildBitCast(B, x, LLVMVectorType(e->i32, (unsigned)n / 2), ""));
+}
+
+const tg_llvm_row tg_llvm_rows_cast[] = {
+    {TG_OP_CAST, emit_cast}, {TG_OP_BITCAST, emit_bitcast}, {TG_OP_DECODE, emit_decode}, {TG_OP_PAIRS, emit_pairs}, {0, NULL}};

@@ -26,7 +26,7 @@ static void find_dot(tg_op *op, void *user) {
   if (op->code != TG_OP_DOT && op->code != TG_OP_DOT_SCALED) return;
   found->any = true;
   found->pairs = found->pairs || loops_dot2_takes(op);
-  found->fits = found->fits || loops_dot2_fits(op);
+  found->fits = found->fits || loops_dot2_fits(op) || loops_dot2_few(op);
 }
 
 enum { STREAM_FROM = 32 }; // MiB
@@ -98,14 +98,17 @@ static int knobs(const tg_kernel *tile, const tg_machine *machine, tg_knob *out,
                        .values = {STREAM_FROM, 4, 4096}};
     return 1;
   }
-  out[0] =
-      (tg_knob){.name = "kc", .doc = "elements of the reduced axis that a dot packs at once", .nvalues = 4, .values = {256, 128, 384, 512}};
+  out[0] = (tg_knob){.name = "kc",
+                     .doc = "elements of the reduced axis that a dot packs at once",
+                     .nvalues = 4,
+                     .nmore = 2,
+                     .values = {256, 128, 384, 512, 768, 1024}};
   int rows = machine->micro_rows > 0 ? (int)machine->micro_rows : 4;
   out[1] = (tg_knob){.name = "mr", .doc = "rows of the dot's micro-kernel", .nvalues = 2, .values = {rows, rows > 8 ? 8 : 4}};
   if (!found.pairs) return 2;
   int native = machine->bf16_dot > 0, worth = native && found.fits;
   out[2] = (tg_knob){.name = "dot2",
-                     .doc = "1: dots of five rows and more by pairs of bf16, which takes subnormal bf16 as 0",
+                     .doc = "1: dots by pairs of bf16: of e4m3, and of bf16 from five rows on, where it takes subnormals as 0",
                      .nvalues = 1 + worth,
                      .nmore = 1 - worth,
                      .values = {native, !native}};

@@ -426,7 +426,7 @@ bool loops_dot_fold(lower *L, tg_op *op) {
   describe(L, &J, dot, op);
   tg_value *lb = loops_cast(L, loops_scalar(L, op->in[0]), TG_I64);
   J.end = loops_cast(L, loops_scalar(L, op->in[1]), TG_I64);
-  if (loops_dot_codes(L, &J, lb, op->in[2]) || loops_dot_small(L, &J, lb, op->in[2])) {
+  if (loops_dot_few(L, &J, lb, op->in[2]) || loops_dot_codes(L, &J, lb, op->in[2]) || loops_dot_small(L, &J, lb, op->in[2])) {
     loops_bind_buffer(L, op->out[0], J.c);
     return true;
   }

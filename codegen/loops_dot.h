@@ -47,7 +47,10 @@ void loops_dot2_pack_sb(lower *L, dot_job *J, tg_value *column, int lanes); // a
 void loops_dot2_pack_b(lower *L, dot_job *J, const pos *to, tg_value *x);   // x at (k from the start of the strip, column of the panel)
 void loops_dot2_micro(lower *L, dot_job *J, tg_value *row, int height);
 
-// ---- loops_codes.c, loops_small.c: few rows, of two e4m3 tiles, of any; false when it does not serve. Leaves the result in J->c.
+// ---- loops_few.c, loops_codes.c, loops_small.c: few rows, by dots of bf16 pairs, of two e4m3 tiles, of any; false when it does not serve.
+// Leaves the result in J->c.
+bool loops_dot2_few(const tg_op *dot); // its dtypes and shape
+bool loops_dot_few(lower *L, dot_job *J, tg_value *lb, tg_value *init);
 bool loops_dot_codes(lower *L, dot_job *J, tg_value *lb, tg_value *init);
 bool loops_dot_small(lower *L, dot_job *J, tg_value *lb, tg_value *init);
 

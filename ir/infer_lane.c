@@ -181,6 +181,14 @@ bool tg_infer_DOT2(tg_infer_state *s) {
   return needs_type(s, 1, like(s, 0, TG_I32)) && needs_type(s, 2, like(s, 0, TG_I32)) && tg_rule_one(s, s->in[0]->type);
 }
 
+bool tg_infer_PAIRS(tg_infer_state *s) {
+  if (!tg_rule_tile(s, 0) || (s->nin > 1 && !needs_type(s, 1, s->in[0]->type))) return false;
+  const tg_type *x = &s->in[0]->type;
+  if ((x->dtype != TG_E4M3 && x->dtype != TG_BF16) || x->rank != 1 || (s->nin == 1 && x->dim[0] % 2))
+    return tg_rule_fail(s, "operand 1 is %s; a vector of e4m3 or bf16 is needed, alone of even length", tg_rule_text(s, 0));
+  return tg_rule_one(s, tg_vector_type(TG_I32, x->dim[0] * s->nin / 2));
+}
+
 bool tg_infer_TRAP(tg_infer_state *s) { return tg_rule_scalar(s, 0, TG_M_I1) && nothing(s); }
 
 // Operands `bytes` and `high` of the same shape, i8 and i1.

@@ -345,7 +345,10 @@ tg_status tg_machine_load(tg_context *ctx, const char *file) {
 static const char *host_level(void) {
 #if defined(__x86_64__)
   __builtin_cpu_init();
-  if (__builtin_cpu_supports("x86-64-v4")) return __builtin_cpu_supports("avx512bf16") ? "cpu-avx512bf16" : "cpu-avx512";
+  if (__builtin_cpu_supports("x86-64-v4")) {
+    const bool pairs = __builtin_cpu_supports("avx512bf16") && __builtin_cpu_supports("avx512vbmi");
+    return pairs ? "cpu-avx512bf16" : "cpu-avx512";
+  }
   if (__builtin_cpu_supports("x86-64-v3")) return "cpu-avx2";
 #endif
   return "cpu-generic";

@@ -535,12 +535,14 @@ void conform_some(void) {
 void conform_pairs(void) {
   const shape shapes[] = {{0, 24, 16}, {1, 1, 16},   {2, 24, 0},   {3, 129, 144},  {64, 129, 16}, {129, 129, 144},
                           {5, 7, 272}, {17, 24, 31}, {9, 40, 257}, {17, 131, 575}, {3, 576, 2048}};
-  static const char *const settings[] = {"dot2=1", "dot2=1,BM=16,BN=64,kc=128", "dot2=1,BM=128,BN=256,kc=384"};
-  for (int i = 0; i < 3; i++)
+  static const char *const settings[] = {"dot2=1", "dot2=1,BM=16,BN=64,kc=128", "dot2=1,BM=128,BN=256,kc=384", "dot2=1,BM=2,BN=64",
+                                         "dot2=1,BM=8,BN=128"};
+  for (int i = 0; i < 5; i++)
     for (size_t j = 0; j < sizeof shapes / sizeof *shapes; j++) {
       char packed[64];
       snprintf(packed, sizeof packed, "packed=1,%s", settings[i]);
       shape s = shapes[j];
+      if (i >= 3 && s.M > 9) continue; // these are for few rows
       conform_gemm("gemm_bf16", settings[i], s);
       s.K = (s.K + 15) / 16 * 16;
       conform_gemm("gemm_fp8", settings[i], s), conform_gemm("gemm_fp8", packed, s);

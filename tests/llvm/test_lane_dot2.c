@@ -94,6 +94,68 @@ static void test_instruction(int lanes, int instructions, const char *registers)
   tg_arena_free(&arena);
 }
 
+// pairs: every code in every place, one operand and two, against the table of codes written out.
+static float of_code(int code) {
+  const int exponent = code >> 3 & 15, mantissa = code & 7;
+  const float size = (code & 0x7f) == 0x7f ? NAN : exponent ? ldexpf(1 + (float)mantissa / 8, exponent - 7) : ldexpf((float)mantissa, -9);
+  return code & 0x80 ? -size : size;
+}
+
+static void test_pairs(const char *target, int operands, int lanes) {
+  char text[2048];
+  snprintf(text, sizeof text,
+           "kernel pairs lane {\n  input A : e4m3[64]\n  inout C : i32[32]\n"
+           "  launch pairs_0 (1) block (1, 1, 1) (%%0 : ptr<global> = A, %%1 : ptr<global> = C) {\n"
+           "    %%2 = const {type = i64, value = %d} : i64\n    %%3 = ptradd %%0, %%2 : ptr<global>\n"
+           "    %%4 = lload %%0 {type = e4m3[%d], align = 1} : e4m3[%d]\n    %%5 = lload %%3 {type = e4m3[%d], align = 1} : e4m3[%d]\n"
+           "    %%6 = pairs %%4%s : i32[%d]\n    lstore %%1, %%6 {align = 4}\n  }\n}\n",
+           lanes, lanes, lanes, lanes, lanes, operands > 1 ? ", %5" : "", lanes * operands / 2);
+  void *module = lane_open(ctx, target, text);
+  tg_cpu_entry *entry = lane_entry(module, "pairs_0");
+  if (!entry) return;
+  const int64_t grid[4] = {1, 1, 1, 1};
+  uint8_t codes[2 * 64];
+  uint32_t words[32];
+  int wrong = 0;
+  for (int start = 0; start < 256; start++) {
+    for (int i = 0; i < 128; i++) codes[i] = (uint8_t)(start + 3 * i);
+    const uint64_t args[] = {(uint64_t)(uintptr_t)codes, (uint64_t)(uintptr_t)words};
+    CHECK(!entry(args, grid, 0, 1, NULL, NULL));
+    for (int i = 0; i < lanes * operands; i++) {
+      const int code = operands > 1 ? codes[i / 2 + i % 2 * lanes] : codes[i];
+      const float got = of_bf16(words[i / 2] >> 16 * (i % 2) & 0xffff), want = of_code(code);
+      wrong += !same(got, want) || (!isnan(want) && signbit(got) != signbit(want));
+    }
+  }
+  CHECKF(!wrong, "%s, %d operands of %d: %d wrong", target, operands, lanes, wrong);
+  dlclose(module);
+}
+
+static int count_of(const char *text, const char *word) {
+  int n = 0;
+  for (const char *p = text; (p = strstr(p, word)); p++) n++;
+  return n;
+}
+
+// Four look-ups and shuffles and one instruction for the signs, for 64 codes.
+static void test_pairs_code(void) {
+  tg_arena arena;
+  tg_arena_init(&arena, ctx);
+  tg_bytes out;
+  const char *text = "kernel pairs lane {\n  input A : e4m3[64]\n  inout C : i32[32]\n"
+                     "  launch pairs_0 (1) block (1, 1, 1) (%0 : ptr<global> = A, %1 : ptr<global> = C) {\n"
+                     "    %2 = lload %0 {type = e4m3[64], align = 1} : e4m3[64]\n    %3 = pairs %2 : i32[32]\n"
+                     "    lstore %1, %3 {align = 4}\n  }\n}\n";
+  if (!lane_compile(ctx, &arena, "cpu:avx512bf16", "asm", text, &out)) {
+    CHECKF(false, "%s", tg_error_message(ctx));
+  } else {
+    const int n = count_of(out.data, "vpermi2b") + count_of(out.data, "vpermt2b");
+    CHECKF(n == 4 && !strstr(out.data, "vcvtph2ps"), "%d table look-ups", n);
+  }
+  CHECK(lane_compile(ctx, &arena, "cpu:avx512", "asm", text, &out) && !count_of(out.data, "vpermi2b"));
+  tg_arena_free(&arena);
+}
+
 int main(void) {
   const char *targets[4];
   const int n = lane_targets(targets);
@@ -102,6 +164,8 @@ int main(void) {
     static const int lanes[] = {0, 3, 4, 8, 16, 32};
     for (int i = 0; i < 6; i++) test_numbers(targets[t], lanes[i]);
   }
+  for (int t = 0; t < n; t++) test_pairs(targets[t], 1, 64), test_pairs(targets[t], 2, 32), test_pairs(targets[t], 1, 6);
+  test_pairs_code();
   test_instruction(4, 1, "%xmm");
   test_instruction(8, 1, "%ymm");
   test_instruction(16, 1, "%zmm");
