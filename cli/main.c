@@ -16,9 +16,10 @@ const cli_command *const cli_commands[] = {&cli_targets, &cli_machines, &cli_dev
                                            &cli_tune,    &cli_bench,    &cli_check,   &cli_run,     &cli_completion, NULL};
 
 static void log_line(void *user, tg_log_level level, const char *text) {
-  (void)user;
+  const cli *c = user;
   const char *const names[] = {"debug", "note", "warning"};
   if (level == TG_LOG_DEBUG && !getenv("TEGULA_DEBUG")) return;
+  if (level == TG_LOG_INFO && c->command == &cli_check) return; // what is not tuned is no matter there
   fprintf(stderr, "tegula: %s: %s\n", names[level], text);
 }
 
@@ -331,7 +332,7 @@ int main(int argc, char **argv) {
     if (!strcmp(c.command->name, "run") && argv[i][0] != '-') break;
   }
   parse_words(&c, argc - 2, argv + 2);
-  if (tg_context_new(&(tg_config){.log = log_line}, &c.ctx)) out_of_memory();
+  if (tg_context_new(&(tg_config){.log = log_line, .user = &c}, &c.ctx)) out_of_memory();
   int status = finish(c.command->run(&c));
   tg_context_free(c.ctx);
   drop_kept(&c);

@@ -329,6 +329,18 @@ static void test_bench_and_tune(void) {
   CHECKF(strstr(out, "packing  B packed by pack_weights before the clock started"), "%s", out);
 }
 
+// A library of one kernel: its cases, how they went and what they cost, and nothing else.
+static void test_check(void) {
+  char command[512];
+  snprintf(command, sizeof command, "cd %s && mkdir -p root/kernels && ln -s '%s/lua' root/lua && cp '%s/kernels/swiglu.lua' root/kernels",
+           directory, ROOT_DIR, ROOT_DIR);
+  CHECK(system(command) == 0);
+  setenv("TEGULA_ROOT", "root", 1);
+  CHECK(call("check --device interp") == 0);
+  unsetenv("TEGULA_ROOT");
+  CHECKF(!strncmp(out, "ok   swiglu ", 12) && strstr(out, " passed, 0 skipped, 0 failed in ") && !*err, "%s%s", out, err);
+}
+
 // The packed route of docs/cli.md, with the arrays that the example leaves.
 static void test_packed_route(void) {
   char args[256];
@@ -407,6 +419,7 @@ int main(void) {
   test_bench_and_tune();
   test_notes();
   test_packed_route();
+  test_check();
   tg_context_free(ctx);
   char command[128];
   snprintf(command, sizeof command, "rm -rf %s", directory);
