@@ -39,6 +39,17 @@ typedef struct tg_lowering {
 } tg_lowering;
 extern const tg_lowering tg_lowering_loops, tg_lowering_simt;
 
+// ---- views.c
+// A launch-time scalar as an expression; NULL = it is not one.
+const tg_expr *tg_launch_expr(tg_arena *arena, const tg_value *v);
+const tg_param *tg_view_param(const tg_kernel *kernel, const tg_op *view);         // whose storage a `view` op shows; NULL = unknown
+const tg_expr *tg_view_storage(tg_arena *arena, const tg_param *param, int dtype); // its elements, counted in another dtype
+// What a `view` op covers: elements first … last of the `have` that its tensor has, counted in the view's dtype, when `some` is above 0.
+typedef struct tg_reach {
+  const tg_expr *some, *first, *last, *have;
+} tg_reach;
+bool tg_view_reach(tg_arena *arena, const tg_kernel *kernel, const tg_op *view, tg_reach *out); // false: the launch does not tell
+
 // Byte offset of every `scratch {space = "local"}` op of a launch's body, stored in op->note as (void *)(intptr_t)offset; returns the
 // total. Ops in walking order, each at its align.
 int64_t tg_scratch_layout(tg_launch *launch);

@@ -217,11 +217,15 @@ void loops_bind_buffer(lower *L, tg_value *v, const buffer *b);
 _Noreturn void loops_refuse(lower *L, const tg_op *op, const char *format, ...) __attribute__((format(printf, 3, 4)));
 int loops_memory_dtype(int dtype); // i1 and, in buffers, e2m1 live as i8
 
-// ---- loops_memory.c
+// ---- loops_view.c
 void loops_resolve(lower *L, tg_value *v, view *out);
+bool loops_view_known(lower *L, const tg_op *op); // the launch record checks where the view leads
+void loops_check_view(lower *L, tg_op *op);       // else the code does
 tg_value *loops_count(lower *L, const tg_op *op, int axis, const view *view,
                       tg_value **low);                      // inside indices of a view axis; low: see constraint
 tg_value *loops_need(lower *L, const need *n, int64_t len); // run-time number of indices that matter
+
+// ---- loops_memory.c
 tg_value *loops_eval_load(lower *L, tg_op *op, const pos *p);
 void loops_store(lower *L, tg_op *op); // store, scatter
 tg_value *loops_read_buffer(lower *L, const buffer *b, const pos *p, int dtype);

@@ -239,6 +239,7 @@ void loops_region(lower *L, tg_region *region) {
     case TG_OP_SORT: loops_sort(L, op); break;
     case TG_OP_PRINT: loops_print(L, op); break;
     case TG_OP_ASSERT: loops_assert(L, op); break;
+    case TG_OP_VIEW: loops_check_view(L, op); break;
     default:
       for (int i = 0; i < op->nout; i++)
         if (loops_info(L, op->out[i])->keep) keep(L, op->out[i]);

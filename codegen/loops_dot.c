@@ -418,6 +418,7 @@ bool loops_dot_fold(lower *L, tg_op *op) {
   if (uses_of(body, body->args[1]) != 1 || uses_of(body, dot->out[0]) != 1) return false;
   for (tg_op *o = body->first; o; o = o->next) {
     if (o != dot && o != body->last && loops_is_root(o)) return false;
+    if (o->code == TG_OP_VIEW && !loops_view_known(L, o)) return false;
     for (int i = 0; i < o->nout; i++)
       if (loops_info(L, o->out[i])->keep) return false;
   }

@@ -18,26 +18,6 @@ static bool expr_const(simt *s, const tg_expr *e, int64_t *value) {
   return e && tg_e_eval(e, known_symbol, s->tile, value, &missing);
 }
 
-// NULL = not launch-time.
-static const tg_expr *expr_of(simt *s, const tg_value *v) {
-  static const struct {
-    int code;
-    tg_expr_op op;
-  } ops[] = {
-      {TG_OP_ADD, TG_EXPR_ADD}, {TG_OP_SUB, TG_EXPR_SUB}, {TG_OP_MUL, TG_EXPR_MUL}, {TG_OP_MIN, TG_EXPR_MIN}, {TG_OP_MAX, TG_EXPR_MAX}};
-  const tg_op *op = v->def;
-  int64_t i;
-  if (!op || v->type.kind != TG_TILE || v->type.rank != 0) return NULL;
-  if (tg_const_as_int(v, &i)) return tg_e_const(s->arena, i);
-  if (op->code == TG_OP_EXPR) return tg_find_attr(op, "e")->e;
-  for (size_t k = 0; k < sizeof ops / sizeof ops[0]; k++) {
-    if (op->code != ops[k].code) continue;
-    const tg_expr *a = expr_of(s, op->in[0]), *b = a ? expr_of(s, op->in[1]) : NULL;
-    return b ? tg_e_bin(s->arena, ops[k].op, a, b) : NULL;
-  }
-  return NULL;
-}
-
 static int64_t gcd(int64_t a, int64_t b) {
   while (b) {
     int64_t t = a % b;
@@ -186,7 +166,7 @@ typedef struct view {
   size dim[TG_MAX_RANK], stride[TG_MAX_RANK];
 } view;
 
-static size size_of(simt *s, const tg_value *v) { return (size){expr_of(s, v), v}; }
+static size size_of(simt *s, const tg_value *v) { return (size){tg_launch_expr(s->arena, v), v}; }
 
 static tg_value *size_value(simt *s, size z) { return z.e ? simt_argument(s, z.e) : simt_scalar(s, z.v); }
 
@@ -257,7 +237,7 @@ bool simt_range_is_full(simt *s, const tg_op *range) {
   // One index that is the block's own coordinate on a grid axis as long as the range's end.
   const tg_op *pid = range->in[0]->def;
   if (len != 1 || !pid || pid->code != TG_OP_PID) return false;
-  const tg_expr *grid = s->launch->grid[tg_attr_int(pid, "axis", 0)], *e = expr_of(s, range->in[1]);
+  const tg_expr *grid = s->launch->grid[tg_attr_int(pid, "axis", 0)], *e = tg_launch_expr(s->arena, range->in[1]);
   return e && tg_e_equal(grid, e);
 }
 

@@ -21,7 +21,7 @@ static void look_for_writes(tg_op *op, void *user) {
 
 static bool movable(const tg_op *op, bool loads) {
   unsigned traits = tg_op_rows()[op->code].traits;
-  if (op->nregions || op->code == TG_OP_SCRATCH || op->code == TG_OP_ASSUME) return false;
+  if (op->nregions || op->code == TG_OP_SCRATCH || op->code == TG_OP_ASSUME || op->code == TG_OP_VIEW) return false;
   return (traits & TG_PURE) || (loads && (traits & TG_READS) && !(traits & TG_WRITES));
 }
 

@@ -70,6 +70,7 @@ static void compile_body(void *arg) {
   read_tile(c);
   lower(c, family, machine);
   tg_record *record = tg_record_make(c->arena, c->lane, c->job->target);
+  tg_record_add_views(record, c->tile);
   note_knobs(c, family, machine, record);
   for (int i = 0; i < c->lane->nlaunches; i++) {
     const int64_t bytes = tg_scratch_layout(c->lane->launches[i]);

@@ -80,6 +80,31 @@ tg_record *tg_record_make(tg_arena *arena, const tg_kernel *kernel, const char *
   return record;
 }
 
+struct views {
+  tg_record *record;
+  const tg_kernel *tile;
+};
+
+static void add_view(tg_op *op, void *user) {
+  const struct views *all = user;
+  tg_record *record = all->record;
+  tg_reach reach;
+  int64_t some, first, last, have;
+  if (op->code != TG_OP_VIEW || !tg_view_reach(record->arena, all->tile, op, &reach)) return;
+  if (tg_expr_is_const(reach.some, &some) && tg_expr_is_const(reach.first, &first) && tg_expr_is_const(reach.last, &last) &&
+      tg_expr_is_const(reach.have, &have) && (some <= 0 || (first >= 0 && last < have)))
+    return;
+  record->views = tg_arena_grow(record->arena, record->views, (size_t)record->nviews, sizeof *record->views);
+  const char *at = tg_loc_text(record->arena, op->loc); // "kernel.lua:7: " or nothing
+  const char *what = tg_arena_printf(record->arena, "%sthe view of '%s'", at, tg_view_param(all->tile, op)->name);
+  record->views[record->nviews++] = (tg_record_view){what, copy_expr(record->arena, reach.some), copy_expr(record->arena, reach.first),
+                                                     copy_expr(record->arena, reach.last), copy_expr(record->arena, reach.have)};
+}
+
+void tg_record_add_views(tg_record *record, const tg_kernel *tile) {
+  for (int i = 0; i < tile->nlaunches; i++) tg_walk(tile->launches[i]->body, add_view, &(struct views){record, tile});
+}
+
 // ---- evaluation
 
 const tg_record_param *tg_record_param_find(const tg_record *record, const char *name) {
@@ -130,6 +155,21 @@ int64_t tg_record_grid(tg_context *ctx, const tg_record_launch *launch, const tg
       tg_throw(ctx, TG_INVALID, "the launch '%s' would have more than 2^63 blocks", launch->entry);
   }
   return blocks;
+}
+
+void tg_record_check_views(tg_context *ctx, const tg_record *record, const tg_dims *dims) {
+  for (int i = 0; i < record->nviews; i++) {
+    const tg_record_view *view = &record->views[i];
+    if (tg_record_eval(ctx, view->some, dims, view->what) <= 0) continue;
+    const int64_t first = tg_record_eval(ctx, view->first, dims, view->what), last = tg_record_eval(ctx, view->last, dims, view->what),
+                  have = tg_record_eval(ctx, view->have, dims, view->what);
+    if (first >= 0 && last < have) continue;
+    tg_throw(
+        ctx, TG_INVALID,
+        "%s leads outside of its storage for these dims: it covers elements %lld ... %lld, and there are %lld (0 ... %s); its start or an "
+        "extent is too large",
+        view->what, (long long)first, (long long)last, (long long)have, tg_e_text(&ctx->arena, view->have));
+  }
 }
 
 // ---- preconditions: "K % 16 == 0", "M < 2147483648", "aligned(A, 16)"

@@ -32,6 +32,11 @@ typedef struct tg_record_param { // the kernel's parameters, in declaration orde
   const tg_expr *packed[2], *below;
 } tg_record_param;
 
+typedef struct tg_record_view {              // a view whose extent only the launch knows: nothing, or elements first … last of `have`
+  const char *what;                          // "the view of 'A' at kernel.lua:7"
+  const tg_expr *some, *first, *last, *have; // see tg_reach
+} tg_record_view;
+
 typedef struct tg_record {
   tg_arena *arena;
   const char *kernel, *target;
@@ -42,12 +47,15 @@ typedef struct tg_record {
   tg_record_param *params;
   const char **preconditions;
   tg_record_launch *launches;
+  int nviews;
+  tg_record_view *views;
   int64_t scratch_bytes;        // loops: per worker
   int registers, spilled_bytes; // -1 unknown
 } tg_record;
 
 // From a lowered kernel (lane level).
 tg_record *tg_record_make(tg_arena *arena, const tg_kernel *lane, const char *target);
+void tg_record_add_views(tg_record *record, const tg_kernel *tile);                              // of the tile kernel that was lowered
 char *tg_record_to_json(tg_arena *arena, const tg_record *record, size_t *size);                 // wire form, read back by the next
 tg_record *tg_record_from_json(tg_context *ctx, tg_arena *arena, const char *json, size_t size); // throws on anything malformed
 // The document of `compile --emit meta` (design §6); `shape` NULL leaves expressions as text, else evaluates grid, bytes and values.
@@ -69,6 +77,8 @@ void tg_dims_solve(tg_context *ctx, const tg_record *record, int ntensors, const
                    tg_dims *out);
 // True when every precondition holds for dims and pointers (tensors NULL: aligned, as a driver's own allocations are).
 bool tg_record_admits(const tg_record *record, const tg_dims *dims, int ntensors, const tg_tensor *tensors);
+// Throws TG_INVALID naming the first view that leads outside of its tensor for these dims. What the launch does not tell the code looks at.
+void tg_record_check_views(tg_context *ctx, const tg_record *record, const tg_dims *dims);
 // Evaluated grid of a launch; returns the number of blocks, 0 = the launch is skipped. Throws TG_INVALID when that exceeds 63 bits.
 int64_t tg_record_grid(tg_context *ctx, const tg_record_launch *launch, const tg_dims *dims, int64_t grid[4]);
 // An expression's value; throws TG_INVALID naming `what` and the letter that is open.

@@ -70,6 +70,13 @@ static void put_launch(tg_text *text, const tg_record_launch *launch) {
   tg_text_append(text, "]}", 2);
 }
 
+static void put_view(tg_text *text, const tg_record_view *view) {
+  tg_text_append(text, "{", 1);
+  tg_json_put_string(text, "what", view->what);
+  put_exprs(text, "reach", 4, (const tg_expr *[]){view->some, view->first, view->last, view->have});
+  tg_text_append(text, "}", 1);
+}
+
 char *tg_record_to_json(tg_arena *arena, const tg_record *record, size_t *size) {
   tg_text text = {.arena = arena};
   tg_text_append(&text, "{", 1);
@@ -95,6 +102,13 @@ char *tg_record_to_json(tg_arena *arena, const tg_record *record, size_t *size) 
     tg_json_comma(&text);
     put_launch(&text, &record->launches[i]);
   }
+  tg_text_append(&text, "]", 1);
+  tg_json_key(&text, "views");
+  tg_text_append(&text, "[", 1);
+  for (int i = 0; i < record->nviews; i++) {
+    tg_json_comma(&text);
+    put_view(&text, &record->views[i]);
+  }
   tg_text_append(&text, "]}", 2);
   *size = text.size;
   return text.data;
@@ -118,7 +132,7 @@ static const cJSON *member(struct reading *r, const cJSON *object, const char *k
 }
 
 static const char *text_of(struct reading *r, const cJSON *item, const char *what) {
-  if (!cJSON_IsString(item) || strlen(item->valuestring) > 4096) malformed(r, what);
+  if (!cJSON_IsString(item) || strlen(item->valuestring) > 1 << 16) malformed(r, what);
   return tg_arena_strdup(r->arena, item->valuestring);
 }
 
@@ -217,6 +231,13 @@ static void get_launch(struct reading *r, const cJSON *from, tg_record_launch *t
   }
 }
 
+static void get_view(struct reading *r, const cJSON *from, tg_record_view *to) {
+  const tg_expr *reach[4];
+  to->what = get_text(r, from, "what");
+  if (get_exprs(r, from, "reach", 4, reach) != 4) malformed(r, "reach");
+  to->some = reach[0], to->first = reach[1], to->last = reach[2], to->have = reach[3];
+}
+
 static void read_body(void *argument) {
   struct reading *r = argument;
   const cJSON *root = r->root, *item;
@@ -239,6 +260,10 @@ static void read_body(void *argument) {
   const cJSON *launches = get_list(r, root, "launches", 1024, &record->nlaunches);
   record->launches = TG_NEWN(r->arena, tg_record_launch, record->nlaunches + 1);
   cJSON_ArrayForEach(item, launches) get_launch(r, item, &record->launches[i++]);
+  i = 0;
+  const cJSON *views = get_list(r, root, "views", 65536, &record->nviews);
+  record->views = TG_NEWN(r->arena, tg_record_view, record->nviews + 1);
+  cJSON_ArrayForEach(item, views) get_view(r, item, &record->views[i++]);
   r->record = record;
 }
 

@@ -307,6 +307,7 @@ static void cpu_launch(tg_device *device, void *code, const tg_record *record, c
   tg_context *ctx = device->ctx;
   if (threads <= 0) threads = omp_get_max_threads();
   if (threads > MAX_THREADS) threads = MAX_THREADS;
+  tg_record_check_views(ctx, record, dims);
   size_t stride = ((size_t)record->scratch_bytes + PAGE - 1) / PAGE * PAGE;
   for (int i = 0; i < record->nlaunches; i++) {
     const tg_record_launch *launch = &record->launches[i];
