@@ -150,6 +150,10 @@ int64_t tg_record_grid(tg_context *ctx, const tg_record_launch *launch, const tg
     empty |= grid[i] == 0;
   }
   if (empty) return 0;
+  if (launch->block[0] > 1 && (grid[0] > INT32_MAX || grid[1] > UINT16_MAX || grid[2] > UINT16_MAX))
+    tg_throw(ctx, TG_INVALID,
+             "the launch '%s' would have a grid of %lld x %lld x %lld blocks; at most 2^31 - 1 x 65535 x 65535 can be launched",
+             launch->entry, (long long)grid[0], (long long)grid[1], (long long)grid[2]);
   for (int i = 0; i < 4; i++) {
     if (__builtin_mul_overflow(blocks, grid[i], &blocks))
       tg_throw(ctx, TG_INVALID, "the launch '%s' would have more than 2^63 blocks", launch->entry);

@@ -79,7 +79,8 @@ void tg_dims_solve(tg_context *ctx, const tg_record *record, int ntensors, const
 bool tg_record_admits(const tg_record *record, const tg_dims *dims, int ntensors, const tg_tensor *tensors);
 // Throws TG_INVALID naming the first view that leads outside of its tensor for these dims. What the launch does not tell the code looks at.
 void tg_record_check_views(tg_context *ctx, const tg_record *record, const tg_dims *dims);
-// Evaluated grid of a launch; returns the number of blocks, 0 = the launch is skipped. Throws TG_INVALID when that exceeds 63 bits.
+// Evaluated grid of a launch; returns the number of blocks, 0 = the launch is skipped. Throws TG_INVALID when that exceeds 63 bits, or what
+// a GPU's grid takes where blocks have threads.
 int64_t tg_record_grid(tg_context *ctx, const tg_record_launch *launch, const tg_dims *dims, int64_t grid[4]);
 // An expression's value; throws TG_INVALID naming `what` and the letter that is open.
 int64_t tg_record_eval(tg_context *ctx, const tg_expr *e, const tg_dims *dims, const char *what);

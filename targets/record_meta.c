@@ -80,6 +80,8 @@ static void put_arg(struct meta *m, const tg_record_arg *arg) {
 }
 
 static void put_grid(struct meta *m, const tg_record_launch *launch) {
+  int64_t checked[4];
+  if (m->dims) tg_record_grid(m->ctx, launch, m->dims, checked);
   tg_json_key(&m->text, "grid");
   tg_text_add(&m->text, "[");
   for (int i = 0; i < 3; i++) {

@@ -209,6 +209,20 @@ static void grids(tg_context *ctx, tg_arena *arena, const tg_record *record) {
   at[1].value = "10";
   CHECK(attempt(&p, solve) == TG_OK);
   CHECK(attempt(&p, grid) == TG_OK && p.blocks == 20 && p.grid[0] == 2 && p.grid[1] == 10 && p.grid[2] == 1);
+  record->launches[0].block[0] = 64; // threads: a GPU's launch
+  CHECK(attempt(&p, grid) == TG_OK && p.blocks == 20);
+  at[0].value = "137438953408"; // 64 * (2^31 - 1)
+  CHECK(attempt(&p, solve) == TG_OK && attempt(&p, grid) == TG_OK && p.grid[0] == INT32_MAX);
+  at[0].value = "137438953409";
+  CHECK(attempt(&p, solve) == TG_OK);
+  CHECK(attempt(&p, grid) == TG_INVALID && strstr(tg_error_message(ctx), "a grid of 2147483648 x 10 x 1 blocks") != NULL);
+  CHECK(attempt(&p, make_meta) == TG_INVALID);
+  at[0].value = "65", at[1].value = "65536";
+  CHECK(attempt(&p, solve) == TG_OK);
+  CHECK(attempt(&p, grid) == TG_INVALID && strstr(tg_error_message(ctx), "a grid of 2 x 65536 x 1 blocks") != NULL);
+  record->launches[0].block[0] = 1;
+  at[1].value = "10";
+  CHECK(attempt(&p, solve) == TG_OK);
   p.launch = 1;
   CHECK(attempt(&p, grid) == TG_OK && p.blocks == 390);
 }
