@@ -98,11 +98,8 @@ static int knobs(const tg_kernel *tile, const tg_machine *machine, tg_knob *out,
                        .values = {STREAM_FROM, 4, 4096}};
     return 1;
   }
-  out[0] = (tg_knob){.name = "kc",
-                     .doc = "elements of the reduced axis that a dot packs at once",
-                     .nvalues = 4,
-                     .nmore = 2,
-                     .values = {256, 128, 384, 512, 768, 1024}};
+  out[0] =
+      (tg_knob){.name = "kc", .doc = "elements of the reduced axis that a dot packs at once", .nvalues = 4, .values = {256, 128, 384, 512}};
   int rows = machine->micro_rows > 0 ? (int)machine->micro_rows : 4;
   out[1] = (tg_knob){.name = "mr", .doc = "rows of the dot's micro-kernel", .nvalues = 2, .values = {rows, rows > 8 ? 8 : 4}};
   if (!found.pairs) return 2;

@@ -105,11 +105,23 @@ static void store_half(lower *L, dot_job *J, tg_value *k, tg_value *column, cons
   }
 }
 
+// Pairs of step k, an odd one, and the one before.
+static void store_pairs(lower *L, dot_job *J, tg_value *k, tg_value *column, const pos *to, tg_value *pairs) {
+  tg_value *at = loops_ptradd(L, J->bpack->ptr, loops_mulc(L, loops_addc(L, k, -1), J->nr * 2));
+  loops_store_at(L, loops_ptradd(L, at, loops_mulc(L, loops_addc(L, column, to->at[1].c[0]), 4)), pairs, 4);
+}
+
 // Where a trip of the loop around covers several steps, which begin at an even one, the even ones wait for the odd ones.
 void loops_dot2_pack_b(lower *L, dot_job *J, const pos *to, tg_value *x) {
   tg_value *k = loops_index_value(L, &to->at[0], 1), *column = loops_index_base(L, &to->at[1]);
   if (!L->block || L->probe) {
     store_half(L, J, k, column, to, loops_cast(L, x, TG_BF16));
+    return;
+  }
+  if (x->type.dtype == TG_E4M3) {
+    tg_value *both[] = {J->even, x};
+    if (L->block->row % 2 == 0) J->even = x;
+    else store_pairs(L, J, k, column, to, loops_pure(L, TG_OP_PAIRS, 2, both, 0, NULL));
     return;
   }
   x = loops_cast(L, x, TG_F32); // whose upper half is the bf16
@@ -119,8 +131,7 @@ void loops_dot2_pack_b(lower *L, dot_job *J, const pos *to, tg_value *x) {
     return;
   }
   tg_value *pair = loops_bin(L, TG_OP_OR, J->even, loops_bin(L, TG_OP_AND, bits, loops_const(L, TG_I32, -65536)));
-  tg_value *at = loops_ptradd(L, J->bpack->ptr, loops_mulc(L, loops_addc(L, k, -1), J->nr * 2)); // of an even step
-  loops_store_at(L, loops_ptradd(L, at, loops_mulc(L, loops_addc(L, column, to->at[1].c[0]), 4)), pair, 4);
+  store_pairs(L, J, k, column, to, pair);
 }
 
 // ---- the micro-kernel
