@@ -53,8 +53,10 @@ struct tg_llvm {
   bool fma, f16c, bf16_dot, rounding; // native: fused multiply-add, f16 <-> f32 conversion, dots of bf16 pairs, floor and relatives
   bool byte_table;                    // 64 bytes can be looked up in a table of 128 at once
   LLVMMetadataRef unroll_disable, empty_node;
-  bool *pairs;   // cpu: of the operands and results of casts, by value id; see llvm_pairs.c
-  bool in_pairs; // the f32 side of the cast being emitted is
+  bool *pairs;     // cpu: of the operands and results of casts, by value id; see llvm_pairs.c
+  bool in_pairs;   // the f32 side of the cast being emitted is
+  bool *short_nan; // cpu: of casts from f32, by their result's id, and of splats that are to be made so; see llvm_known.c
+  bool in_short;   // mark of the cast being emitted
   // cpu: of the function being filled
   LLVMValueRef scratch, hooks;
   LLVMValueRef coordinate[4];
@@ -111,6 +113,7 @@ bool tg_llvm_known_int(const tg_value *v, int64_t *k); // a constant, or a splat
 bool tg_llvm_never_nan(const tg_value *v);
 bool tg_llvm_never_minus_zero(const tg_value *v);
 bool tg_llvm_unlike_zeros(const tg_op *op); // its two float operands may be -0 and +0
+void tg_llvm_find_short_nans(tg_llvm *e);   // of e->launch
 bool tg_llvm_known_nonnegative(const tg_value *v);
 
 // ---- integers (llvm_int.c)

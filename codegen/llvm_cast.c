@@ -160,7 +160,8 @@ static LLVMValueRef encode_bf16(tg_llvm *e, LLVMValueRef x) {
   LLVMValueRef bits = tg_llvm_bitcast(e, x, e->i32);
   LLVMValueRef rounded = LLVMBuildAdd(B, bits, addk(e, andk(e, shrk(e, bits, 16), 1), 0x7fff), "");
   // Rounding may carry a NaN over into another number; all bits set are one again.
-  LLVMValueRef r = LLVMBuildOr(B, rounded, LLVMBuildSExt(B, is_nan(e, x), LLVMTypeOf(bits), ""), "");
+  LLVMValueRef r = rounded; // of a short one, its upper half stays
+  if (!e->in_short) r = LLVMBuildOr(B, rounded, LLVMBuildSExt(B, is_nan(e, x), LLVMTypeOf(bits), ""), "");
   return e->in_pairs ? interleave_uppers(e, r) : cut_to(e, shrk(e, r, 16), e->i16);
 }
 
@@ -224,10 +225,12 @@ static LLVMValueRef encode_by_addition(tg_llvm *e, int dtype, LLVMValueRef x, tg
 // 2^20 E leaves v / (E / 8), rounded to nearest even, in the low bits of the sum. The factor of E holds what else the lower half of the sum
 // must have so that adding E's exponent field, moved to 8 per power, makes the code: nothing has to be masked before the halves are packed.
 // A NaN counts as the largest number in the sum, but as NaN in E: the sum is Inf, its lower half 0, and what E adds lies above every code.
+// The lower half is 0 for a short NaN, too.
 static LLVMValueRef e4m3_sum(tg_llvm *e, LLVMValueRef x, double limit) {
   const tg_llvm_least least = {.x_number = true, .y_number = true}, greatest = {.greatest = true, .x_number = true, .y_number = true};
   LLVMValueRef top = kf(x, limit), size = tg_llvm_intrinsic1(e, "llvm.fabs", x);
-  LLVMValueRef or_nan = tg_llvm_float_least(e, top, size, least), limited = tg_llvm_float_least(e, size, top, least);
+  LLVMValueRef or_nan = tg_llvm_float_least(e, top, size, least);
+  LLVMValueRef limited = e->in_short ? or_nan : tg_llvm_float_least(e, size, top, least);
   LLVMValueRef power_of_two = tg_llvm_bitcast(e, andk(e, tg_llvm_bitcast(e, or_nan, e->i32), 0x7f800000), e->f32);
   power_of_two = tg_llvm_float_least(e, power_of_two, kf(x, 0x1p-6), greatest);
   LLVMTypeRef type = LLVMTypeOf(x);
@@ -331,8 +334,9 @@ static void emit_cast(tg_llvm *e, tg_op *op) {
   const char *mode = tg_attr_str(op, "mode", "ieee");
   e->in_pairs = e->pairs && ((to == TG_F32 && from == TG_BF16 && e->pairs[op->out[0]->id]) ||
                              (from == TG_F32 && tg_llvm_is_narrow(to) && e->pairs[op->in[0]->id]));
+  e->in_short = e->short_nan && e->short_nan[op->out[0]->id];
   tg_llvm_set(op, tg_llvm_cast(e, from, to, tg_llvm_in(op, 0), strcmp(mode, "sat") ? TG_ROUND_IEEE : TG_ROUND_SAT));
-  e->in_pairs = false;
+  e->in_pairs = e->in_short = false;
 }
 
 static void emit_bitcast(tg_llvm *e, tg_op *op) {

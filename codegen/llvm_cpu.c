@@ -59,6 +59,7 @@ static LLVMValueRef make_body(tg_llvm *e, LLVMTypeRef *type) {
   LLVMPositionBuilderAtEnd(B, tg_llvm_block(e, "body"));
   tg_scratch_layout(launch);
   tg_llvm_find_pairs(e);
+  tg_llvm_find_short_nans(e);
   tg_llvm_region(e, launch->body);
   LLVMBuildRet(B, LLVMConstNull(e->ptr[TG_LOCAL]));
   return f;

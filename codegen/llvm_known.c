@@ -141,3 +141,80 @@ bool tg_llvm_unlike_zeros(const tg_op *op) {
   if (dtype == TG_E4M3FNUZ || dtype == TG_E8M0 || never_zero(op->in[0]) || never_zero(op->in[1])) return false;
   return !(tg_llvm_never_minus_zero(op->in[0]) && tg_llvm_never_minus_zero(op->in[1]));
 }
+
+// ---- short NaN
+
+// A NaN whose lower 16 bits are 0: what remains of a NaN of bf16 and of those that x86 makes itself, and what arithmetic on such gives,
+// which is one of its operands' or a new one. The upper half of a short NaN is a NaN, and rounding to bf16 does not carry out of it. A
+// splat is made so at the scalar.
+typedef struct shorts {
+  int *seen, search;         // by value id, the last search that met it: a search ends at the first value that is not short
+  const tg_value *splat[32]; // met by this search
+  int nsplats;
+} shorts;
+
+// The lower 16 bits are 0, or it is made of such: what math.c makes powers of two of.
+static bool upper_half(const tg_value *v, int depth) {
+  int64_t k;
+  if (!depth) return false;
+  if (tg_llvm_known_int(v, &k)) return (k & 0xffff) == 0;
+  if (v->def && v->def->code == TG_OP_SHL) return tg_llvm_known_int(v->def->in[1], &k) && k >= 16 && k < 32;
+  return v->def && v->def->code == TG_OP_ADD && upper_half(v->def->in[0], depth - 1) && upper_half(v->def->in[1], depth - 1);
+}
+
+static bool is_short(shorts *s, const tg_value *v, int depth) {
+  const tg_op *op = v->def;
+  if (!depth || !op || v->type.dtype != TG_F32) return false;
+  if (s->seen[v->id] == s->search) return true;
+  s->seen[v->id] = s->search;
+  int first = 0;
+  switch (op->code) {
+  case TG_OP_CONST: return true;
+  case TG_OP_CAST: return op->in[0]->type.dtype == TG_BF16 || tg_dtypes[op->in[0]->type.dtype].cls == 'i';
+  case TG_OP_BITCAST: return op->in[0]->type.dtype == TG_I32 && upper_half(op->in[0], DEPTH);
+  case TG_OP_SPLAT:
+    if (tg_llvm_never_nan(op->in[0])) return true;
+    if (s->nsplats == (int)(sizeof s->splat / sizeof *s->splat)) return false;
+    s->splat[s->nsplats++] = v;
+    return true;
+  case TG_OP_SELECT: first = 1; break;
+  case TG_OP_NEG:
+  case TG_OP_ABS:
+  case TG_OP_SQRT:
+  case TG_OP_ADD:
+  case TG_OP_SUB:
+  case TG_OP_MUL:
+  case TG_OP_DIV:
+  case TG_OP_FMA:
+  case TG_OP_MIN:
+  case TG_OP_MAX:
+  case TG_OP_MINNUM:
+  case TG_OP_MAXNUM: break;
+  default: return false;
+  }
+  for (int i = first; i < op->nin; i++)
+    if (!is_short(s, op->in[i], depth - 1)) return false;
+  return true;
+}
+
+typedef struct short_walk {
+  tg_llvm *e;
+  shorts s;
+} short_walk;
+
+static void find_short(tg_op *op, void *user) {
+  enum { LONGEST = 64 };
+  short_walk *w = user;
+  if (op->code != TG_OP_CAST || op->in[0]->type.dtype != TG_F32 || !op->in[0]->type.rank) return;
+  w->s.search++, w->s.nsplats = 0;
+  if (!is_short(&w->s, op->in[0], LONGEST)) return;
+  w->e->short_nan[op->out[0]->id] = true;
+  for (int i = 0; i < w->s.nsplats; i++) w->e->short_nan[w->s.splat[i]->id] = true;
+}
+
+void tg_llvm_find_short_nans(tg_llvm *e) {
+  const size_t n = e->kernel->next_id;
+  e->short_nan = TG_NEWN(e->arena, bool, n);
+  short_walk w = {.e = e, .s = {.seen = TG_NEWN(e->arena, int, n)}};
+  if (e->fma) tg_walk(e->launch->body, find_short, &w);
+}

@@ -1,9 +1,14 @@
 // Making, taking apart and reducing short vectors.
+#include <math.h>
 #include <stdlib.h>
 
 #include "codegen/llvm_short.h"
 
-static void emit_splat(tg_llvm *e, tg_op *op) { tg_llvm_set(op, tg_llvm_splat(e, tg_llvm_in(op, 0), (unsigned)op->out[0]->type.dim[0])); }
+static void emit_splat(tg_llvm *e, tg_op *op) {
+  LLVMValueRef x = tg_llvm_in(op, 0);
+  if (e->short_nan && e->short_nan[op->out[0]->id]) x = pick(e, is_nan(e, x), kf(x, NAN), x);
+  tg_llvm_set(op, tg_llvm_splat(e, x, (unsigned)op->out[0]->type.dim[0]));
+}
 
 static void emit_undef(tg_llvm *e, tg_op *op) { tg_llvm_set(op, LLVMGetUndef(tg_llvm_type(e, op->out[0]->type))); }
 

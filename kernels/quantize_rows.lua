@@ -8,7 +8,7 @@ return tg.kernel("quantize_rows", function(k)
   local ue8m0 = k.option("ue8m0", 0, 0, 1) -- 1: scales rounded up to a power of two
   local X = k.input("X", bf16, M, K)
   local Q, S = k.output("Q", e4m3, M, K), k.output("S", f32, M, K:cdiv(128))
-  local bm = k.tune("BM", 1, 2, 4, 8, 16, 32, { default = 1 })
+  local bm = k.tune("BM", 1, 2, 4, 8, 16, 32, { default = 4 })
   local bk = k.tune("BK", 128, 256, 512, 1024, 2048, 4096, { default = 1024 })
 
   k.blocks(K:by(bk), M:by(bm), function(columns, m) -- along a row first: neighbours in memory

@@ -8,7 +8,7 @@ return tg.kernel("swiglu_quantize", function(k)
   local clamp = k.option("clamp", 0, { min = 0 })
   local G = k.input("G", bf16, T, 2 * I)
   local Q, S = k.output("Q", e4m3, T, I), k.output("S", f32, T, I:cdiv(128))
-  local bm = k.tune("BM", 1, 2, 4, 8, 16, 32, { default = 1 })
+  local bm = k.tune("BM", 1, 2, 4, 8, 16, 32, { default = 4 })
   local bi = k.tune("BI", 128, 256, 512, 1024, 2048, { default = 1024 })
   local up = G:slice(2, I, I)
 
