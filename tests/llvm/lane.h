@@ -18,24 +18,25 @@ typedef struct lane_call {
   tg_context *ctx;
   const char *text, *target, *want;
   tg_arena *arena;
+  tg_kernel *kernel;
   tg_bytes out;
 } lane_call;
 
 static void lane_compile_body(void *arg) {
   lane_call *call = arg;
-  tg_kernel *kernel = tg_parse(call->ctx, call->text, strlen(call->text), "test.lane");
+  tg_kernel *kernel = call->kernel = tg_parse(call->ctx, call->text, strlen(call->text), "test.lane");
   if (tg_verify(kernel)) tg_rethrow(call->ctx);
   const tg_family *family;
   const tg_machine *machine = tg_target_find(call->ctx, call->target, &family);
   tg_record *record = tg_record_make(call->arena, kernel, call->target);
   call->out = tg_finish_cpu(kernel, machine, call->want, call->arena, record);
-  tg_kernel_free(kernel);
 }
 
 // Bytes of the wanted form; fails the test with the message when `complain`.
 static bool lane_compile(tg_context *ctx, tg_arena *arena, const char *target, const char *want, const char *text, tg_bytes *out) {
   lane_call call = {.ctx = ctx, .text = text, .target = target, .want = want, .arena = arena};
   const tg_status status = tg_protect(ctx, lane_compile_body, &call);
+  tg_kernel_free(call.kernel);
   *out = call.out;
   return status == TG_OK;
 }
