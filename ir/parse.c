@@ -473,6 +473,7 @@ static void parse_param(parser *s, tg_param_kind kind) {
     expect(s, '(');
     q.below = expect_expr(s);
     expect(s, ')');
+    if (!i && accept_word(s, "none")) q.flags |= TG_PARAM_NONE;
   }
   tg_declare_param(s->kernel, &q, accept_loc(s));
 }

@@ -197,7 +197,7 @@ static void put_param(printer *p, const tg_param *q) {
   if (q->below) {
     put(p, q->flags & TG_PARAM_INDEX ? " index(" : " offsets(");
     put_expr(p, q->below);
-    put(p, ")");
+    put(p, q->flags & TG_PARAM_NONE ? ") none" : ")");
   }
   put_loc(p, q->loc);
   put(p, "\n");

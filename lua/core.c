@@ -111,6 +111,7 @@ static int declare_param(lua_State *L) {
   int flags = lua_gettop(L);
   if (field_true(L, flags, "optional")) p.flags |= TG_PARAM_OPTIONAL;
   if (field_true(L, flags, "zero")) p.flags |= TG_PARAM_ZERO;
+  if (field_true(L, flags, "none")) p.flags |= TG_PARAM_NONE;
   if (lua_getfield(L, 2, "packed") == LUA_TTABLE) {
     p.flags |= TG_PARAM_PACKED;
     int packed = lua_gettop(L);

@@ -64,19 +64,30 @@ end
 
 local k = {}
 
--- k.option(name, default, allowed… | {min = n}): a Lua number or string, from --set.
+-- The letter that shapes know an option's value by: a dim that the option fixes.
+local function fixed_letter(t, letter, value, name)
+  local who = ("k.option('%s')"):format(name)
+  check_name(letter, who .. ": letter")
+  if math.type(value) ~= "integer" or value < 0 then fail("%s: a letter stands for an integer, 0 or more, not %s", who, S.describe(value)) end
+  if t.names[letter] then fail("%s: '%s' is declared twice", who, letter) end
+  t.names[letter], t.symbols[#t.symbols + 1] = true, letter
+  local fixed = t.statics[letter]
+  if fixed ~= nil and tonumber(fixed) ~= value then fail("%s = %s contradicts the option %s=%d: change it with --set", letter, fixed, name, value) end
+  core.static(t.handle, letter, value)
+end
+
+-- k.option(name, default, allowed… [, {min = n, letter = "E"}]): a Lua number or string, from --set.
 function k.option(name, default, ...)
   check_name(name, "k.option")
   if type(default) ~= "number" and type(default) ~= "string" then
     fail("k.option('%s', default, allowed…): the default is a number or a string, not %s", name, S.describe(default))
   end
-  local allowed, least = { ... }, nil
-  if kind(allowed[1]) == "table" then
-    least = S.options(allowed[1], "k.option", { min = true }).min
-    if #allowed > 1 or type(default) ~= "number" or type(least) ~= "number" or default < least then
-      fail("k.option('%s', default, {min = n}): a number, its default not below n", name)
-    end
-    allowed = {}
+  local allowed, o = { ... }, nil
+  if kind(allowed[#allowed]) == "table" then o = table.remove(allowed) end
+  o = S.options(o, "k.option", { min = true, letter = true })
+  local least = o.min
+  if least ~= nil and (#allowed > 0 or type(default) ~= "number" or type(least) ~= "number" or default < least) then
+    fail("k.option('%s', default, {min = n}): a number, its default not below n", name)
   end
   for _, x in ipairs(allowed) do
     if type(x) ~= type(default) then
@@ -88,7 +99,9 @@ function k.option(name, default, ...)
     for _, x in ipairs(allowed) do found = found or x == default end
     if not found then table.insert(allowed, 1, default) end
   end
-  return setting("k.option", name, default, allowed, "option", least)
+  local value = setting("k.option", name, default, allowed, "option", least)
+  if o.letter ~= nil then fixed_letter(S.trace, o.letter, value, name) end
+  return value
 end
 
 -- k.tune(name, values… [, {default = v}]): an integer, from --set, the tuner or the default (the first value when none is named).
@@ -158,7 +171,7 @@ local function dim_expr(d, who)
 end
 
 local allowed_options = {
-  input = { packed = true, index = true, offsets = true },
+  input = { packed = true, index = true, none = true, offsets = true },
   output = { optional = true },
   inout = {},
   workspace = { zero = true },
@@ -183,7 +196,7 @@ local function tensor(param_kind)
     end
     local index, offsets = o.index and dim_expr(o.index, who), o.offsets and dim_expr(o.offsets, who)
     core.param(t.handle, { name = name, kind = param_kind, dtype = dtype, dims = exprs, packed = packed, index = index, offsets = offsets,
-                           flags = { optional = o.optional, zero = o.zero } })
+                           flags = { optional = o.optional, zero = o.zero, none = o.none } })
     local v = S.param_view(name, dtype, dims)
     v.param.readonly = param_kind == "input"
     return v

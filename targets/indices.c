@@ -26,13 +26,14 @@ static const char *place(tg_arena *arena, const tg_tensor *tensor, int64_t i) {
 static void check_one(tg_context *ctx, tg_arena *arena, const tg_record_param *param, const tg_tensor *tensor, const tg_dims *dims) {
   int64_t limit = tg_record_eval(ctx, param->below, dims, param->name), n = 1, before = 0;
   bool offsets = param->flags & TG_PARAM_OFFSETS;
-  int64_t greatest = offsets ? limit : limit - 1;
+  int64_t greatest = offsets ? limit : limit - 1, least = param->flags & TG_PARAM_NONE ? -1 : 0;
   for (int axis = 0; axis < tensor->rank; axis++) n *= tensor->dim[axis];
   for (int64_t i = 0; i < n; i++) {
     int64_t value = element(tensor, i);
-    if (value < 0 || value > greatest) {
-      tg_throw(ctx, TG_INVALID, "%s%s is %lld, but %s lie in 0 ... %lld (%s%s)", param->name, place(arena, tensor, i), (long long)value,
-               offsets ? "these offsets" : "these indices", (long long)greatest, tg_e_text(arena, param->below), offsets ? "" : " - 1");
+    if (value < least || value > greatest) {
+      tg_throw(ctx, TG_INVALID, "%s%s is %lld, but %s lie in 0 ... %lld (%s%s)%s", param->name, place(arena, tensor, i), (long long)value,
+               offsets ? "these offsets" : "these indices", (long long)greatest, tg_e_text(arena, param->below), offsets ? "" : " - 1",
+               least ? ", or are -1 for none" : "");
     }
     if (offsets && value < before) {
       tg_throw(ctx, TG_INVALID, "%s%s is %lld, less than the %lld before it: offsets never decrease", param->name, place(arena, tensor, i),

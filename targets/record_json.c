@@ -205,7 +205,7 @@ static void get_param(struct reading *r, const cJSON *from, tg_record_param *to)
   to->name = get_text(r, from, "name");
   to->kind = one_of(r, from, "kind", 5, param_kinds);
   to->dtype = get_dtype(r, from);
-  to->flags = (unsigned)get_int(r, from, "flags", 0, 2 * TG_PARAM_OFFSETS - 1);
+  to->flags = (unsigned)get_int(r, from, "flags", 0, 2 * TG_PARAM_NONE - 1);
   to->rank = get_exprs(r, from, "dims", TG_MAX_RANK, to->dims);
   if ((to->flags & TG_PARAM_PACKED) && get_exprs(r, from, "packed", 2, to->packed) != 2) malformed(r, "packed");
   if ((to->flags & (TG_PARAM_INDEX | TG_PARAM_OFFSETS)) && get_exprs(r, from, "below", 1, &to->below) != 1) malformed(r, "below");

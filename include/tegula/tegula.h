@@ -146,7 +146,8 @@ enum {
   TG_PARAM_ZERO = 2,    /* workspace zeroed before the first launch */
   TG_PARAM_PACKED = 4,  /* weights in the layout of pack_weights: see `packed` */
   TG_PARAM_INDEX = 8,   /* integer input whose elements are 0 ... below-1 */
-  TG_PARAM_OFFSETS = 16 /* integer input of one axis whose elements never decrease and are 0 ... below */
+  TG_PARAM_OFFSETS = 16, /* integer input of one axis whose elements never decrease and are 0 ... below */
+  TG_PARAM_NONE = 32     /* with TG_PARAM_INDEX: -1 stands for none */
 };
 
 typedef struct tg_param {
