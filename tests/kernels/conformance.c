@@ -37,7 +37,7 @@ typedef struct loaded {
   const char *kernel;
   tg_source *source;
 } loaded;
-static loaded sources[16];
+static loaded sources[32];
 
 static tg_source *source_of(const char *kernel) {
   int i = 0;
@@ -80,12 +80,26 @@ static bool run(const char *kernel, const char *settings, int threads, int nargs
   return status == TG_OK;
 }
 
-static tg_array *array_of(const char *dtype, int rank, int64_t d0, int64_t d1) {
+bool conform_run(const char *kernel, const char *settings, int threads, int nargs, tg_argument *args) {
+  return run(kernel, settings, threads, nargs, args);
+}
+
+tg_array *conform_array(const char *dtype, int rank, const int64_t *dims) {
   tg_array *a = NULL;
-  check_status("array", tg_array_new(ctx, tg_dtype_find(dtype), rank, (int64_t[]){d0, d1}, &a));
+  check_status("array", tg_array_new(ctx, tg_dtype_find(dtype), rank, dims, &a));
   if (!a) exit(test_done());
   return a;
 }
+
+static tg_array *array_of(const char *dtype, int rank, int64_t d0, int64_t d1) {
+  return conform_array(dtype, rank, (int64_t[]){d0, d1});
+}
+
+void conform_free(int n, tg_array *const *arrays) {
+  for (int i = 0; i < n; i++) tg_array_free(ctx, arrays[i]);
+}
+
+const char *conform_device(void) { return device_name; }
 
 static int64_t blocks(int64_t n) { return (n + 127) / 128; }
 

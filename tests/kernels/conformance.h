@@ -18,6 +18,11 @@ typedef struct shape {
 void conformance_open(const char *device);
 void conformance_machine(const char *file, const char *name); // the device runs code for that machine, described in the file
 int conformance_close(void);                                  // says what was checked; the exit status of the program
+// For tables of cases in other files: a run, checked for its status; arrays, zeroed.
+bool conform_run(const char *kernel, const char *settings, int threads, int nargs, tg_argument *args);
+tg_array *conform_array(const char *dtype, int rank, const int64_t *dims);
+void conform_free(int n, tg_array *const *arrays);
+const char *conform_device(void);
 // One shape of each kernel. `settings` as in --set, "" = the config that the device takes by itself.
 void conform_gemm(const char *kernel, const char *settings, shape s);
 void conform_quantize(const char *kernel, const char *settings, int64_t rows, int64_t columns);

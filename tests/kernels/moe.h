@@ -1,0 +1,7 @@
+// Conformance of the kernels around attention and experts: as in conformance.h.
+#ifndef TG_CONFORMANCE_MOE_H
+#define TG_CONFORMANCE_MOE_H
+
+void conform_moe(void); // a few shapes of every awkward kind
+
+#endif
