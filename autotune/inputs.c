@@ -46,7 +46,33 @@ static void fill_codes(tg_rng *rng, uint8_t *codes, size_t n, int dtype) {
   }
 }
 
-static void fill(tg_rng *rng, const tg_param *param, tg_array *array) {
+// Offsets that share out what there is alike; indices that all differ as long as there are enough, else any.
+static void fill_indices(maker *m, tg_rng *rng, const tg_param *param, tg_array *array) {
+  enum { MOST = 1 << 24 };
+  int64_t n = 1, limit = extent(m, param, param->below);
+  for (int i = 0; i < array->rank; i++) n *= array->dim[i];
+  if (param->flags & TG_PARAM_OFFSETS) {
+    for (int64_t i = 0; i < n; i++) tg_array_set(array, i, n > 1 ? (double)limit * (double)i / (double)(n - 1) : 0);
+    return;
+  }
+  const bool differ = n <= limit && limit <= MOST;
+  int32_t *left = differ ? TG_NEWN(m->arena, int32_t, limit + 1) : NULL;
+  for (int64_t i = 0; left && i < limit; i++) left[i] = (int32_t)i;
+  for (int64_t i = 0; i < n; i++) {
+    int64_t value = limit > 0 ? (int64_t)(tg_rng_next(rng) >> 1) % (differ ? limit - i : limit) : 0;
+    if (differ) {
+      const int64_t at = i + value;
+      value = left[at], left[at] = left[i];
+    }
+    tg_array_set(array, i, (double)value);
+  }
+}
+
+static void fill(maker *m, tg_rng *rng, const tg_param *param, tg_array *array) {
+  if (param->below) {
+    fill_indices(m, rng, param, array);
+    return;
+  }
   int64_t n = 1;
   for (int i = 0; i < array->rank; i++) n *= array->dim[i];
   float *f32 = array->data;
@@ -68,7 +94,7 @@ static void fill(tg_rng *rng, const tg_param *param, tg_array *array) {
   case TG_F64:
     for (int64_t i = 0; i < n; i++) tg_array_set(array, i, 2 * tg_rng_unit(rng) - 1);
     break;
-  default: break; // integers are indices and offsets: 0 is always one
+  default: break; // 0 is always an index
   }
 }
 
@@ -89,6 +115,7 @@ static tg_array *new_array(maker *m, tg_dtype dtype, int rank, const int64_t *di
 typedef struct pack_call {
   maker *maker;
   tg_array *weights, *packed;
+  tg_binding matrices;
   tg_source *source;
   tg_launchable *launchable;
   double seconds;
@@ -99,17 +126,20 @@ static void pack_body(void *arg) {
   tg_context *ctx = p->maker->ctx;
   tg_check_status(ctx, tg_source_load(ctx, "pack_weights", &p->source));
   tg_argument args[] = {{.name = "B", .array = p->weights}, {.name = "Bp", .array = p->packed}};
-  tg_run_options options = {.threads = p->maker->subject->threads};
+  tg_run_options options = {.settings = {p->weights->rank > 2, &p->matrices}, .threads = p->maker->subject->threads};
   tg_check_status(ctx, tg_prepare(p->maker->device, p->source, &options, 2, args, &p->launchable));
   tg_check_status(ctx, tg_launchable_run(p->launchable, 1, &p->seconds));
   tg_check_status(ctx, tg_launchable_fetch(p->launchable));
 }
 
 static void pack(maker *m, const tg_param *param, tg_array *packed) {
-  int64_t dim[2] = {extent(m, param, param->packed[0]), extent(m, param, param->packed[1])};
-  pack_call p = {.maker = m, .weights = new_array(m, param->dtype, 2, dim), .packed = packed};
+  const bool several = param->packed[2];
+  int64_t dim[3] = {several ? extent(m, param, param->packed[2]) : 1, extent(m, param, param->packed[0]),
+                    extent(m, param, param->packed[1])};
+  pack_call p = {.maker = m, .weights = new_array(m, param->dtype, several ? 3 : 2, dim + !several), .packed = packed};
+  p.matrices = (tg_binding){"experts", tg_arena_printf(m->arena, "%lld", (long long)dim[0])};
   tg_rng rng = rng_for(m, param->name);
-  fill(&rng, param, p.weights);
+  fill(m, &rng, param, p.weights);
   tg_status status = tg_protect(m->ctx, pack_body, &p);
   tg_launchable_free(p.launchable);
   tg_source_free(p.source);
@@ -142,7 +172,7 @@ static void make_one(maker *m, const tg_param *param) {
   if (param->kind == TG_OUTPUT) return;
   tg_rng rng = rng_for(m, param->name);
   if (param->flags & TG_PARAM_PACKED && param->packed[0]) pack(m, param, arg->array);
-  else fill(&rng, param, arg->array);
+  else fill(m, &rng, param, arg->array);
 }
 
 static void make_all(void *arg) {

@@ -135,10 +135,10 @@ void tg_declare_param(tg_kernel *kernel, const tg_param *param, tg_loc loc) {
   if ((p.flags & TG_PARAM_PACKED) && p.kind != TG_INPUT)
     tg_complain(kernel, loc, "%s %s cannot be packed; only an input can", kinds[p.kind], p.name);
   for (int i = 0; i < p.rank; i++) p.dims[i] = copy_declared(kernel, "a dim", p.name, param->dims[i], loc);
-  for (int i = 0; i < 2 && (p.flags & TG_PARAM_PACKED); i++)
+  for (int i = 0; i < (param->packed[2] ? 3 : 2) && (p.flags & TG_PARAM_PACKED); i++)
     p.packed[i] = copy_declared(kernel, "a packed dim", p.name, param->packed[i], loc);
-  if ((p.flags & TG_PARAM_NONE) && !(p.flags & TG_PARAM_INDEX))
-    tg_complain(kernel, loc, "%s cannot say that -1 is none: it holds no indices", p.name);
+  if ((p.flags & (TG_PARAM_NONE | TG_PARAM_DROPS)) && !(p.flags & TG_PARAM_INDEX))
+    tg_complain(kernel, loc, "%s cannot say what stands for none: it holds no indices", p.name);
   if (p.flags & (TG_PARAM_INDEX | TG_PARAM_OFFSETS)) {
     if (p.kind != TG_INPUT || tg_dtypes[p.dtype].cls != 'i')
       tg_complain(kernel, loc, "%s %s cannot hold indices; an integer input can", kinds[p.kind], p.name);

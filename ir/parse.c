@@ -465,6 +465,7 @@ static void parse_param(parser *s, tg_param_kind kind) {
     q.packed[0] = expect_expr(s);
     expect(s, ',');
     q.packed[1] = expect_expr(s);
+    if (accept(s, ',')) q.packed[2] = expect_expr(s);
     expect(s, ')');
   }
   for (int i = 0; i < 2; i++) {
@@ -474,6 +475,7 @@ static void parse_param(parser *s, tg_param_kind kind) {
     q.below = expect_expr(s);
     expect(s, ')');
     if (!i && accept_word(s, "none")) q.flags |= TG_PARAM_NONE;
+    if (!i && accept_word(s, "drops")) q.flags |= TG_PARAM_DROPS;
   }
   tg_declare_param(s->kernel, &q, accept_loc(s));
 }

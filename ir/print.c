@@ -192,12 +192,13 @@ static void put_param(printer *p, const tg_param *q) {
     put_expr(p, q->packed[0]);
     put(p, ", ");
     put_expr(p, q->packed[1]);
+    if (q->packed[2]) put(p, ", "), put_expr(p, q->packed[2]);
     put(p, ")");
   }
   if (q->below) {
     put(p, q->flags & TG_PARAM_INDEX ? " index(" : " offsets(");
     put_expr(p, q->below);
-    put(p, q->flags & TG_PARAM_NONE ? ") none" : ")");
+    put(p, q->flags & TG_PARAM_NONE ? ") none" : q->flags & TG_PARAM_DROPS ? ") drops" : ")");
   }
   put_loc(p, q->loc);
   put(p, "\n");

@@ -8,8 +8,8 @@ return tg.kernel("grouped_gemm_fp8", function(k)
   local packed = k.option("packed", 0, 0, 1)
   local A, As = k.input("A", e4m3, T, K), k.input("As", f32, T, K:cdiv(128))
   local B, panels
-  if packed == 1 then -- from pack_weights of [E*N, K]
-    B = k.input("B", e4m3, E * N:cdiv(32) * K * 32 + 64, { packed = { E * N, K } })
+  if packed == 1 then -- from pack_weights with experts=E: a header of 64 bytes, then for each expert panels of 32 rows, K-major
+    B = k.input("B", e4m3, E * N:cdiv(32) * K * 32 + 64, { packed = { N, K, E } })
     panels = B:as(e4m3, 64):reshape(E, N:cdiv(32), K, 32)
   else
     B = k.input("B", e4m3, E, N, K)

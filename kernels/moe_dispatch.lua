@@ -6,9 +6,9 @@ local bf16, i32, i64 = tg.bf16, tg.i32, tg.i64
 -- Slots are counted by blocks, the counts summed up, every slot placed, then rows moved.
 return tg.kernel("moe_dispatch", function(k)
   local T, H, K = k.dim "T", k.dim "H", k.dim "k"
-  local E = k.option("experts", 256, { letter = "E" })
+  local E = k.option("experts", 256, { min = 1, letter = "E" })
   local slots = T * K
-  local X, idx = k.input("X", bf16, T, H), k.input("idx", i32, T, K)
+  local X, idx = k.input("X", bf16, T, H), k.input("idx", i32, T, K, { index = E, drops = true })
   local Xp, offsets, src = k.output("Xp", bf16, slots, H), k.output("offsets", i32, E + 1), k.output("src", i32, slots)
   local bs = k.tune("BS", 16, 32, 64, 128, { default = 64 })
   local bh = k.tune("BH", 256, 512, 1024, 2048, 4096, { default = 2048 })

@@ -7,8 +7,8 @@ local least <const> = -2 ^ 31 | 0
 -- w = unbiased scores / their sum * scale. score=sqrt_softplus,groups=1 is V4's.
 return tg.kernel("moe_gate", function(k)
   local T, E = k.dim "T", k.static "E"
-  local groups, topk_groups = k.option("groups", 8), k.option("topk_groups", 4)
-  local topk, scale = k.option("topk", 8, { letter = "k" }), k.option("scale", 2.5)
+  local groups, topk_groups = k.option("groups", 8, { min = 1 }), k.option("topk_groups", 4, { min = 1 })
+  local topk, scale = k.option("topk", 8, { min = 1, letter = "k" }), k.option("scale", 2.5)
   local kind = k.option("score", "sigmoid", "sigmoid", "sqrt_softplus")
   local L, bias = k.input("L", f32, T, E), k.input("bias", f32, E)
   local idx, w = k.output("idx", i32, T, topk), k.output("w", f32, T, topk)
@@ -34,7 +34,9 @@ return tg.kernel("moe_gate", function(k)
   end
 
   k.blocks(T:by(bt), function(t)
-    if E % groups ~= 0 or topk > E then error(("moe_gate: %d experts cannot be %d groups, nor give the %d best"):format(E, groups, topk)) end
+    if E % groups ~= 0 or topk > E // groups * groups:min(topk_groups) then
+      error(("moe_gate: of %d experts in %d groups, the %d best are no %d"):format(E, groups, topk_groups, topk))
+    end
     local e = tg.range(0, E)
     local biased = score(L[{t, e}]) + bias[{e}]
     local keys = ordered(biased)

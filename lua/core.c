@@ -112,10 +112,11 @@ static int declare_param(lua_State *L) {
   if (field_true(L, flags, "optional")) p.flags |= TG_PARAM_OPTIONAL;
   if (field_true(L, flags, "zero")) p.flags |= TG_PARAM_ZERO;
   if (field_true(L, flags, "none")) p.flags |= TG_PARAM_NONE;
+  if (field_true(L, flags, "drops")) p.flags |= TG_PARAM_DROPS;
   if (lua_getfield(L, 2, "packed") == LUA_TTABLE) {
     p.flags |= TG_PARAM_PACKED;
     int packed = lua_gettop(L);
-    for (int i = 0; i < 2; i++) {
+    for (int i = 0, n = (int)luaL_len(L, packed); i < n && i < 3; i++) {
       lua_rawgeti(L, packed, i + 1);
       p.packed[i] = expr_at(L, -1);
     }

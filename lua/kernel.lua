@@ -171,7 +171,7 @@ local function dim_expr(d, who)
 end
 
 local allowed_options = {
-  input = { packed = true, index = true, none = true, offsets = true },
+  input = { packed = true, index = true, none = true, drops = true, offsets = true },
   output = { optional = true },
   inout = {},
   workspace = { zero = true },
@@ -191,12 +191,13 @@ local function tensor(param_kind)
     local exprs, packed = {}, nil
     for i, d in ipairs(dims) do exprs[i] = dim_expr(d, who) end
     if o.packed then
-      if #o.packed ~= 2 then fail("%s: packed = {N, K} names the logical dims", who) end
-      packed = { dim_expr(o.packed[1], who), dim_expr(o.packed[2], who) }
+      if #o.packed ~= 2 and #o.packed ~= 3 then fail("%s: packed = {N, K} names the logical dims, {N, K, E} those of E matrices", who) end
+      packed = {}
+      for i, d in ipairs(o.packed) do packed[i] = dim_expr(d, who) end
     end
     local index, offsets = o.index and dim_expr(o.index, who), o.offsets and dim_expr(o.offsets, who)
     core.param(t.handle, { name = name, kind = param_kind, dtype = dtype, dims = exprs, packed = packed, index = index, offsets = offsets,
-                           flags = { optional = o.optional, zero = o.zero, none = o.none } })
+                           flags = { optional = o.optional, zero = o.zero, none = o.none, drops = o.drops } })
     local v = S.param_view(name, dtype, dims)
     v.param.readonly = param_kind == "input"
     return v

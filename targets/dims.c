@@ -126,7 +126,7 @@ static void check_tensor(struct solver *s, const tg_record_param *param, const t
   }
 }
 
-// ---- packed weights: 64 bytes of eight little-endian i64: "TGLPACK1", N, K, layout, device family, 0, 0, 0
+// ---- packed weights: 64 bytes of eight little-endian i64: "TGLPACK1", N, K, layout, device family, matrices (0 = one), 0, 0
 
 enum { PACK_LAYOUT = 1, PACK_FAMILY_CPU = 1 };
 
@@ -146,18 +146,43 @@ static void read_packed(struct solver *s, const tg_record_param *param, const tg
   }
   int64_t field[7];
   for (int i = 0; i < 7; i++) field[i] = little_endian(header + 8 + 8 * i);
-  if (field[2] != PACK_LAYOUT || field[3] != PACK_FAMILY_CPU || field[4] || field[5] || field[6]) {
+  if (field[2] != PACK_LAYOUT || field[3] != PACK_FAMILY_CPU || field[5] || field[6]) {
     tg_throw(s->ctx, TG_INVALID,
              "%s is packed in layout %lld for device family %lld; this device takes layout %d of family %d (cpu): pack the "
              "weights again with this version's pack_weights",
              param->name, (long long)field[2], (long long)field[3], PACK_LAYOUT, PACK_FAMILY_CPU);
   }
+  if (field[4] < 0 || (field[4] > 1 && !param->packed[2]))
+    tg_throw(s->ctx, TG_INVALID, "%s holds %lld packed matrices; kernel '%s' takes one", param->name, (long long)field[4],
+             s->record->kernel);
   static const char *const letters[] = {"N", "K"};
   for (int i = 0; i < 2; i++) {
     const char *where = tg_arena_printf(s->record->arena, "%s's pack header (%s)", param->name, letters[i]);
     if (field[i] < 0) tg_throw(s->ctx, TG_INVALID, "%s holds %lld", where, (long long)field[i]);
-    if (param->packed[i]) match(s, param->packed[i], field[i], where);
+    if (param->packed[i] && (i || field[4] || !param->packed[2])) match(s, param->packed[i], field[i], where);
   }
+  if (param->packed[2] && field[4])
+    match(s, param->packed[2], field[4], tg_arena_printf(s->record->arena, "%s's pack header (matrices)", param->name));
+}
+
+// Several matrices that were packed as one: as good, if each begins with a whole panel.
+static void match_stacked(struct solver *s, const tg_record_param *param, const tg_tensor *tensor) {
+  enum { PANEL = 32 };
+  const unsigned char *header = tensor->data;
+  if (!param->packed[2] || little_endian(header + 40)) return;
+  const int64_t rows = little_endian(header + 8);
+  const tg_expr *all = tg_e_bin(s->record->arena, TG_EXPR_MUL, param->packed[2], param->packed[0]);
+  match(s, all, rows, tg_arena_printf(s->record->arena, "%s's pack header (N)", param->name));
+  int64_t each, matrices;
+  const char *missing;
+  if (!tg_e_eval(param->packed[0], tg_dims_lookup, s->dims, &each, &missing) ||
+      !tg_e_eval(param->packed[2], tg_dims_lookup, s->dims, &matrices, &missing))
+    return;
+  if (matrices > 1 && each % PANEL)
+    tg_throw(s->ctx, TG_INVALID,
+             "%s was packed as one matrix of %lld rows, but holds %lld of %lld rows, no multiple of %d: pack it with "
+             "pack_weights --set experts=%lld",
+             param->name, (long long)rows, (long long)matrices, (long long)each, PANEL, (long long)matrices);
 }
 
 // ---- the order: exact shapes left to right, then --shape, then shapes that a rounded division blurs
@@ -249,6 +274,11 @@ void tg_dims_solve(tg_context *ctx, const tg_record *record, int ntensors, const
     if (tensor && (param->flags & TG_PARAM_PACKED) && param->kind != TG_OUTPUT) read_packed(&s, param, tensor);
   }
   solve_until_settled(&s, ntensors, tensors);
+  for (int i = 0; i < record->nparams; i++) {
+    const tg_record_param *param = &record->params[i];
+    const tg_tensor *tensor = tensor_of(param->name, ntensors, tensors);
+    if (tensor && (param->flags & TG_PARAM_PACKED) && param->kind != TG_OUTPUT) match_stacked(&s, param, tensor);
+  }
   if (shape) apply_shape(&s, shape);
   solve_until_settled(&s, ntensors, tensors);
   s.rounding = true;

@@ -47,7 +47,7 @@ void tg_check_indices(tg_context *ctx, tg_arena *arena, const tg_record *record,
                       const tg_dims *dims) {
   for (int i = 0; i < record->nparams; i++) {
     const tg_record_param *param = &record->params[i];
-    if (!(param->flags & (TG_PARAM_INDEX | TG_PARAM_OFFSETS))) continue;
+    if (!(param->flags & (TG_PARAM_INDEX | TG_PARAM_OFFSETS)) || param->flags & TG_PARAM_DROPS) continue;
     for (int t = 0; t < ntensors; t++) {
       if (strcmp(tensors[t].name, param->name) == 0) check_one(ctx, arena, param, &tensors[t], dims);
     }

@@ -42,7 +42,7 @@ static void make_params(tg_record *record, const tg_kernel *kernel) {
                             .rank = from->rank,
                             .flags = from->flags};
     for (int d = 0; d < from->rank; d++) to->dims[d] = copy_expr(arena, from->dims[d]);
-    for (int d = 0; d < 2; d++) to->packed[d] = copy_expr(arena, from->packed[d]);
+    for (int d = 0; d < 3; d++) to->packed[d] = copy_expr(arena, from->packed[d]);
     to->below = copy_expr(arena, from->below);
   }
 }

@@ -29,7 +29,7 @@ typedef struct tg_record_param { // the kernel's parameters, in declaration orde
   int rank;
   unsigned flags;
   const tg_expr *dims[TG_MAX_RANK];
-  const tg_expr *packed[2], *below;
+  const tg_expr *packed[3], *below;
 } tg_record_param;
 
 typedef struct tg_record_view {              // a view whose extent only the launch knows: nothing, or elements first … last of `have`

@@ -42,7 +42,7 @@ static void put_param(tg_text *text, const tg_record_param *param) {
   tg_json_put_string(text, "dtype", tg_dtype_name(param->dtype));
   tg_json_put_int(text, "flags", param->flags);
   put_exprs(text, "dims", param->rank, param->dims);
-  if (param->flags & TG_PARAM_PACKED) put_exprs(text, "packed", 2, param->packed);
+  if (param->flags & TG_PARAM_PACKED) put_exprs(text, "packed", param->packed[2] ? 3 : 2, param->packed);
   if (param->below) put_exprs(text, "below", 1, &param->below);
   tg_text_append(text, "}", 1);
 }
@@ -205,9 +205,9 @@ static void get_param(struct reading *r, const cJSON *from, tg_record_param *to)
   to->name = get_text(r, from, "name");
   to->kind = one_of(r, from, "kind", 5, param_kinds);
   to->dtype = get_dtype(r, from);
-  to->flags = (unsigned)get_int(r, from, "flags", 0, 2 * TG_PARAM_NONE - 1);
+  to->flags = (unsigned)get_int(r, from, "flags", 0, 2 * TG_PARAM_DROPS - 1);
   to->rank = get_exprs(r, from, "dims", TG_MAX_RANK, to->dims);
-  if ((to->flags & TG_PARAM_PACKED) && get_exprs(r, from, "packed", 2, to->packed) != 2) malformed(r, "packed");
+  if ((to->flags & TG_PARAM_PACKED) && get_exprs(r, from, "packed", 3, to->packed) < 2) malformed(r, "packed");
   if ((to->flags & (TG_PARAM_INDEX | TG_PARAM_OFFSETS)) && get_exprs(r, from, "below", 1, &to->below) != 1) malformed(r, "below");
 }
 

@@ -147,7 +147,8 @@ enum {
   TG_PARAM_PACKED = 4,  /* weights in the layout of pack_weights: see `packed` */
   TG_PARAM_INDEX = 8,   /* integer input whose elements are 0 ... below-1 */
   TG_PARAM_OFFSETS = 16, /* integer input of one axis whose elements never decrease and are 0 ... below */
-  TG_PARAM_NONE = 32     /* with TG_PARAM_INDEX: -1 stands for none */
+  TG_PARAM_NONE = 32,    /* with TG_PARAM_INDEX: -1 stands for none */
+  TG_PARAM_DROPS = 64    /* with TG_PARAM_INDEX: so does everything outside, which nobody reports */
 };
 
 typedef struct tg_param {
@@ -157,7 +158,7 @@ typedef struct tg_param {
   int rank;
   unsigned flags;
   const tg_expr *dims[TG_MAX_RANK];
-  const tg_expr *packed[2]; /* TG_PARAM_PACKED: the logical N and K, read from the buffer's header */
+  const tg_expr *packed[3]; /* TG_PARAM_PACKED: the logical N and K, read from the buffer's header; then NULL or the number of matrices */
   const tg_expr *below; /* TG_PARAM_INDEX, TG_PARAM_OFFSETS: kernels stay in bounds on any content; tg_run_options.check_indices looks */
   tg_loc loc;
 } tg_param;

@@ -381,12 +381,16 @@ static void grouped_reach(grouped *g) {
   FREE(dirty);
 }
 
+// Experts each by themselves, or where all begin with a whole panel sometimes as one matrix.
 static bool pack_all(grouped *g) {
   tg_array flat = *g->B;
-  flat.rank = 2, flat.dim[0] = g->E * g->N, flat.dim[1] = g->K;
+  char settings[32] = "";
+  const bool stacked = g->E == 1 || (g->N % 32 == 0 && below(2));
+  if (stacked) flat.rank = 2, flat.dim[0] = g->E * g->N, flat.dim[1] = g->K;
+  else snprintf(settings, sizeof settings, "experts=%lld", (long long)g->E);
   g->Bp = ARRAY("e4m3", g->E * ((g->N + 31) / 32) * 32 * g->K + 64);
   g->args[2].array = g->Bp;
-  return conform_run("pack_weights", "", 1, 2, (tg_argument[]){{.name = "B", .array = &flat}, {.name = "Bp", .array = g->Bp}});
+  return conform_run("pack_weights", settings, 1, 2, (tg_argument[]){{.name = "B", .array = &flat}, {.name = "Bp", .array = g->Bp}});
 }
 
 static void run_grouped(grouped *g, bool packed) {
@@ -474,7 +478,7 @@ static void products(void) {
       contiguous("packed=1", Ts[i], 3, 96, 272, share);
     }
   contiguous("", 40, 16, 24, 384, SHARE_RANDOM), contiguous("packed=1", 16, 1, 40, 128, SHARE_RANDOM),
-      contiguous("", 5, 2, 24, 0, SHARE_RANDOM);
+      contiguous("packed=1", 16, 3, 40, 128, SHARE_RANDOM), contiguous("", 5, 2, 24, 0, SHARE_RANDOM);
   contiguous("FEW=1,BM=16,BN=32", 40, 9, 129, 144, SHARE_RANDOM), contiguous("FEW=8,BM=32,BN=256", 40, 9, 129, 400, SHARE_RANDOM);
   contiguous("packed=1,FEW=2,BM=128,BN=64", 300, 3, 160, 144, SHARE_RANDOM);
   masked("", 4, 0, 24, 144, SHARE_RANDOM), masked("", 4, 1, 129, 144, SHARE_LAST), masked("", 5, 17, 129, 144, SHARE_RANDOM);

@@ -213,6 +213,33 @@ static void packed(tg_context *ctx, tg_arena *arena) {
   CHECK(solve(&p) == TG_INVALID);
 }
 
+// Several matrices: packed by themselves, or as one whose rows are all of theirs.
+static void packed_experts(tg_context *ctx, tg_arena *arena) {
+  int64_t header[8] = {0, 40, 144, 1, 1, 3, 0, 0};
+  memcpy(header, "TGLPACK1", 8);
+  struct problem p = problem(ctx, arena, 3, (const char *[]){"E", "N", "K"});
+  tg_record_param *b = param(&p, "Bp", TG_E4M3, "64 + E * ceildiv(N, 32) * 32 * K", NULL);
+  param(&p, "offsets", TG_I32, "E + 1", NULL);
+  b->flags = TG_PARAM_PACKED;
+  b->packed[0] = expr(&p, "N"), b->packed[1] = expr(&p, "K"), b->packed[2] = expr(&p, "E");
+  tensor(&p, "Bp", TG_E4M3, 1, 64 + 3 * 64 * 144, 0);
+  tensor(&p, "offsets", TG_I32, 1, 4, 0);
+  p.tensors[0].data = header;
+  CHECK(solve(&p) == TG_OK && value(&p, "N") == 40 && value(&p, "E") == 3);
+  header[5] = 4;
+  CHECK(solve(&p) == TG_INVALID);
+  header[5] = -1;
+  CHECK(solve(&p) == TG_INVALID);
+  header[5] = 0, header[1] = 3 * 64;
+  CHECK(solve(&p) == TG_OK && value(&p, "N") == 64 && value(&p, "E") == 3);
+  header[1] = 3 * 40, p.tensors[0].dim[0] = 64 + 4 * 32 * 144;
+  CHECK(solve(&p) == TG_INVALID);
+  CHECK(says(&p, "Bp was packed as one matrix of 120 rows", "3 of 40 rows", "experts=3"));
+  b->packed[2] = NULL, header[1] = 40, header[5] = 3;
+  CHECK(solve(&p) == TG_INVALID);
+  CHECK(says(&p, "3 packed matrices", "takes one", ""));
+}
+
 int main(void) {
   tg_context *ctx;
   if (tg_context_new(NULL, &ctx) != TG_OK) return 1;
@@ -222,6 +249,7 @@ int main(void) {
   given(ctx, &arena);
   expressions(ctx, &arena);
   packed(ctx, &arena);
+  packed_experts(ctx, &arena);
   tg_arena_free(&arena);
   tg_context_free(ctx);
   return test_done();
