@@ -2,7 +2,7 @@ local tg <const> = require "tegula"
 local e4m3, bf16, f32, i32 = tg.e4m3, tg.bf16, tg.f32, tg.i32
 
 -- C[t,n] = sum_k A[t,k]*As[t,k/128] * B[e,n,k]*Bs[e,n/128,k/128] for the rows t of expert e, offsets[e] … offsets[e+1]; rows of no expert
--- are not written. An expert with at most FEW rows takes them so many at a time, one with more BM.
+-- are not written. An expert's rows go by one where there is one, by FEW where there are so many at most, else by BM.
 return tg.kernel("grouped_gemm_fp8", function(k)
   local T, E, N, K = k.dim "T", k.dim "E", k.dim "N", k.dim "K"
   local packed = k.option("packed", 0, 0, 1)
@@ -17,7 +17,7 @@ return tg.kernel("grouped_gemm_fp8", function(k)
   local Bs = k.input("Bs", f32, E, N:cdiv(128), K:cdiv(128))
   local offsets = k.input("offsets", i32, E + 1, { offsets = T })
   local C = k.output("C", bf16, T, N)
-  local few = k.tune("FEW", 1, 2, 4, 8, { default = 4 })
+  local few = k.tune("FEW", 2, 4, 8, { default = 8 })
   local bm = k.tune("BM", 16, 32, 64, 128, { default = 64 })
   local bn = k.tune("BN", 32, 64, 128, 256, 512, { default = 128 })
 
@@ -34,6 +34,9 @@ return tg.kernel("grouped_gemm_fp8", function(k)
         end):to(bf16)
       end)
     end
-    tg.when((last - first):le(few), function() multiply(few) end, function() multiply(bm) end)
+    local count = last - first
+    tg.when(count:le(1), function() multiply(1) end, function()
+      tg.when(count:le(few), function() multiply(few) end, function() multiply(bm) end)
+    end)
   end)
 end)

@@ -2,14 +2,14 @@ local tg <const> = require "tegula"
 local e4m3, bf16, f32, i32 = tg.e4m3, tg.bf16, tg.f32, tg.i32
 
 -- C[e,r,n] = sum_k A[e,r,k]*As[e,r,k/128] * B[e,n,k]*Bs[e,n/128,k/128] for the first counts[e] rows r of expert e; others are not touched.
--- An expert with at most FEW rows takes them so many at a time, one with more BM.
+-- An expert's rows go by one where there is one, by FEW where there are so many at most, else by BM.
 return tg.kernel("grouped_gemm_fp8_masked", function(k)
   local E, R, N, K = k.dim "E", k.dim "R", k.dim "N", k.dim "K"
   local A, As = k.input("A", e4m3, E, R, K), k.input("As", f32, E, R, K:cdiv(128))
   local B, Bs = k.input("B", e4m3, E, N, K), k.input("Bs", f32, E, N:cdiv(128), K:cdiv(128))
   local counts = k.input("counts", i32, E, { index = R + 1 })
   local C = k.output("C", bf16, E, R, N)
-  local few = k.tune("FEW", 1, 2, 4, 8, { default = 4 })
+  local few = k.tune("FEW", 2, 4, 8, { default = 8 })
   local bm = k.tune("BM", 16, 32, 64, 128, { default = 64 })
   local bn = k.tune("BN", 32, 64, 128, 256, 512, { default = 128 })
 
@@ -23,6 +23,8 @@ return tg.kernel("grouped_gemm_fp8_masked", function(k)
         end):to(bf16)
       end)
     end
-    tg.when(last:le(few), function() multiply(few) end, function() multiply(bm) end)
+    tg.when(last:le(1), function() multiply(1) end, function()
+      tg.when(last:le(few), function() multiply(few) end, function() multiply(bm) end)
+    end)
   end)
 end)

@@ -122,8 +122,23 @@ static void test_lists(void) {
     cJSON_ArrayForEach(item, document) check_keys(item, lists[i], list_keys);
     cJSON_Delete(document);
   }
-  const char *const kernels[] = {"gemm_f32",        "gemm_bf16", "gemm_fp8", "pack_weights",    "quantize_rows",
-                                 "quantize_blocks", "rmsnorm",   "swiglu",   "swiglu_quantize", NULL};
+  const char *const kernels[] = {"gemm_f32",
+                                 "gemm_bf16",
+                                 "gemm_fp8",
+                                 "pack_weights",
+                                 "quantize_rows",
+                                 "quantize_blocks",
+                                 "rmsnorm",
+                                 "swiglu",
+                                 "swiglu_quantize",
+                                 "rope",
+                                 "moe_gate",
+                                 "moe_dispatch",
+                                 "moe_combine",
+                                 "grouped_gemm_fp8",
+                                 "grouped_gemm_fp8_masked",
+                                 "mtp",
+                                 NULL};
   CHECK(call("kernels") == 0);
   for (int i = 0; kernels[i]; i++) CHECKF(strstr(out, kernels[i]), "no kernel %s", kernels[i]);
 }
@@ -259,6 +274,33 @@ static void test_settings(void) {
     }
   }
   CHECK(call("compile swiglu --target cpu --set clamp=7.5 --emit tile") == 0);
+}
+
+// What exec says of the kernels around experts: letters by other names, indices that are wrong and those that are meant to be outside.
+static void test_experts(void) {
+  tg_context *ctx;
+  if (tg_context_new(NULL, &ctx)) return;
+  tg_array *x = save(ctx, "tokens.npy", "bf16", 2, 2, 8), *idx = save(ctx, "idx.npy", "i32", 2, 2, 3),
+           *w = save(ctx, "weights.npy", "f32", 2, 2, 3);
+  tg_array *y = save(ctx, "rows.npy", "bf16", 2, 6, 8), *src = save(ctx, "src.npy", "i32", 1, 6, 1);
+  for (int i = 0; i < 6; i++) tg_array_set(idx, i, i - 1), tg_array_set(src, i, i - 1); // idx: -1 and 4 drop their rows
+  char path[128];
+  snprintf(path, sizeof path, "%s/idx.npy", directory);
+  CHECK(tg_npy_write(ctx, path, idx) == TG_OK);
+  snprintf(path, sizeof path, "%s/src.npy", directory);
+  CHECK(tg_npy_write(ctx, path, src) == TG_OK);
+  CHECKF(call("exec moe_dispatch --set experts=4 --shape E=4,k=3 X=tokens.npy idx=idx.npy --out offsets=o.npy") == 0, "%s", err);
+  check_refused("exec moe_dispatch --set experts=4 --shape E=5 X=tokens.npy idx=idx.npy --out offsets=never.npy", "E = 5");
+  CHECKF(call("exec moe_combine Y=rows.npy src=src.npy w=weights.npy --out O=o.npy") == 0, "%s", err);
+  tg_array_set(src, 5, 6);
+  CHECK(tg_npy_write(ctx, path, src) == TG_OK);
+  check_refused("exec moe_combine Y=rows.npy src=src.npy w=weights.npy --out O=never.npy", "src[5] is 6, but these indices lie in 0 ... 5");
+  cJSON_Delete(check_json("bench moe_gate --shape T=3,E=16,k=8 --threads 1 --runs 1 --json"));
+  check_refused("bench moe_gate --shape T=3,E=16,k=4", "k");
+  check_refused("bench moe_gate --shape T=3,E=17", "17 experts");
+  tg_array *all[] = {x, idx, w, y, src};
+  for (int i = 0; i < 5; i++) tg_array_free(ctx, all[i]);
+  tg_context_free(ctx);
 }
 
 static void test_compile(void) {
@@ -413,6 +455,7 @@ int main(void) {
   test_exec(ctx);
   test_debug_ops(ctx);
   test_option_letters();
+  test_experts();
   test_compile();
   test_own_machine();
   test_settings();

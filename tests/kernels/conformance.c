@@ -91,9 +91,7 @@ tg_array *conform_array(const char *dtype, int rank, const int64_t *dims) {
   return a;
 }
 
-static tg_array *array_of(const char *dtype, int rank, int64_t d0, int64_t d1) {
-  return conform_array(dtype, rank, (int64_t[]){d0, d1});
-}
+static tg_array *array_of(const char *dtype, int rank, int64_t d0, int64_t d1) { return conform_array(dtype, rank, (int64_t[]){d0, d1}); }
 
 void conform_free(int n, tg_array *const *arrays) {
   for (int i = 0; i < n; i++) tg_array_free(ctx, arrays[i]);

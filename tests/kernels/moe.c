@@ -479,7 +479,7 @@ static void products(void) {
     }
   contiguous("", 40, 16, 24, 384, SHARE_RANDOM), contiguous("packed=1", 16, 1, 40, 128, SHARE_RANDOM),
       contiguous("packed=1", 16, 3, 40, 128, SHARE_RANDOM), contiguous("", 5, 2, 24, 0, SHARE_RANDOM);
-  contiguous("FEW=1,BM=16,BN=32", 40, 9, 129, 144, SHARE_RANDOM), contiguous("FEW=8,BM=32,BN=256", 40, 9, 129, 400, SHARE_RANDOM);
+  contiguous("FEW=2,BM=16,BN=32", 40, 9, 129, 144, SHARE_RANDOM), contiguous("FEW=8,BM=32,BN=256", 40, 9, 129, 400, SHARE_RANDOM);
   contiguous("packed=1,FEW=2,BM=128,BN=64", 300, 3, 160, 144, SHARE_RANDOM);
   masked("", 4, 0, 24, 144, SHARE_RANDOM), masked("", 4, 1, 129, 144, SHARE_LAST), masked("", 5, 17, 129, 144, SHARE_RANDOM);
   masked("", 3, 129, 24, 272, SHARE_RANDOM), masked("FEW=8,BM=16,BN=32", 4, 20, 129, 16, SHARE_RANDOM), masked("", 2, 9, 24, 0, SHARE_LAST);

@@ -246,7 +246,7 @@ static const struct {
     {"local tg = require 'tegula' return tg.kernel('a', function(k) k.input('A', tg.f32, 3, {zero = true}) end)",
      "k.input('A'): unknown option 'zero'"},
     {"local tg = require 'tegula' return tg.kernel('a', function(k) k.input('A', tg.f32, 3, {optional = true}) end)",
-     "k.input('A'): unknown option 'optional'; there is index, offsets, packed"},
+     "k.input('A'): unknown option 'optional'; there is drops, index, none, offsets, packed"},
     {"local tg = require 'tegula' return tg.kernel('a', function(k) k.inout('A', tg.f32, 3, {optional = true}) end)",
      "k.inout('A'): unknown option 'optional'; there is none"},
     {"return require('tegula').kernel('a', function(k)\nk.blocks(1, function() return 1 end) end)",
