@@ -68,11 +68,15 @@ local k = {}
 local function fixed_letter(t, letter, value, name)
   local who = ("k.option('%s')"):format(name)
   check_name(letter, who .. ": letter")
-  if math.type(value) ~= "integer" or value < 0 then fail("%s: a letter stands for an integer, 0 or more, not %s", who, S.describe(value)) end
+  if math.type(value) ~= "integer" or value < 0 then
+    fail("%s: a letter stands for an integer, 0 or more, not %s", who, S.describe(value))
+  end
   if t.names[letter] then fail("%s: '%s' is declared twice", who, letter) end
   t.names[letter], t.symbols[#t.symbols + 1] = true, letter
   local fixed = t.statics[letter]
-  if fixed ~= nil and tonumber(fixed) ~= value then fail("%s = %s contradicts the option %s=%d: change it with --set", letter, fixed, name, value) end
+  if fixed ~= nil and tonumber(fixed) ~= value then
+    fail("%s = %s contradicts the option %s=%d: change it with --set", letter, fixed, name, value)
+  end
   core.static(t.handle, letter, value)
 end
 
