@@ -31,11 +31,15 @@ static double expression(const count *c, const tg_expr *e) {
   }
 }
 
+// fmin and fmax would take the number where the other side depends on data.
+static double known(double a, double b, double picked) { return isnan(a) || isnan(b) ? NAN : picked; }
+
 // Value of an integer at the first block; NAN when it depends on data or on a loop.
 static double value_of(const count *c, const tg_value *v) {
   const tg_op *op = v->def;
   if (!op) return NAN;
   const tg_attr *e = tg_find_attr(op, "e");
+  double a, b;
   int64_t constant;
   if (tg_is_const(v)) return tg_const_as_int(v, &constant) ? (double)constant : NAN;
   switch (op->code) {
@@ -45,8 +49,8 @@ static double value_of(const count *c, const tg_value *v) {
   case TG_OP_SUB: return value_of(c, op->in[0]) - value_of(c, op->in[1]);
   case TG_OP_MUL: return value_of(c, op->in[0]) * value_of(c, op->in[1]);
   case TG_OP_DIV: return value_of(c, op->in[0]) / value_of(c, op->in[1]);
-  case TG_OP_MIN: return fmin(value_of(c, op->in[0]), value_of(c, op->in[1]));
-  case TG_OP_MAX: return fmax(value_of(c, op->in[0]), value_of(c, op->in[1]));
+  case TG_OP_MIN: a = value_of(c, op->in[0]), b = value_of(c, op->in[1]); return known(a, b, fmin(a, b));
+  case TG_OP_MAX: a = value_of(c, op->in[0]), b = value_of(c, op->in[1]); return known(a, b, fmax(a, b));
   case TG_OP_CAST:
   case TG_OP_ASSUME: return value_of(c, op->in[0]);
   case TG_OP_FIRST: return op->in[0]->def && op->in[0]->def->code == TG_OP_RANGE ? value_of(c, op->in[0]->def->in[0]) : NAN;
@@ -73,7 +77,10 @@ static void count_region(count *c, const tg_region *region, double times) {
   for (const tg_op *op = region->first; op; op = op->next) {
     count_op(c, op, times);
     double inner = times;
-    if (op->code == TG_OP_FOR) inner *= fmax(0, (value_of(c, op->in[1]) - value_of(c, op->in[0])) / (double)tg_attr_int(op, "step", 1));
+    if (op->code == TG_OP_FOR) {
+      const double trips = (value_of(c, op->in[1]) - value_of(c, op->in[0])) / (double)tg_attr_int(op, "step", 1);
+      inner *= trips < 0 ? 0 : trips;
+    }
     if (op->code == TG_OP_WHILE) inner = NAN;
     for (int r = 0; r < op->nregions; r++) count_region(c, op->regions[r], inner);
   }

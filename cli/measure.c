@@ -62,9 +62,10 @@ static void print_bench(const char *document) {
   printf("  time     %.3f ms min, %.3f ms median, %.3f ms MAD, ", 1e3 * number_of(seconds, "min"), 1e3 * number_of(seconds, "median"),
          1e3 * number_of(seconds, "mad"));
   printf("%.0f run%s, %.0f thread%s\n", runs, runs == 1 ? "" : "s", threads, threads == 1 ? "" : "s");
-  printf("  compute  %.1f GFLOP/s", gflops);
-  if (peak > 0) printf(", %.2f of the measured peak of %.1f", gflops / peak, peak);
-  if (bf16 > 0) printf(", %.2f of that of bf16 dots, %.1f", gflops / bf16, bf16);
+  if (isnan(gflops)) printf("  compute  unknown: how much there is depends on data");
+  else printf("  compute  %.1f GFLOP/s", gflops);
+  if (peak > 0 && !isnan(gflops)) printf(", %.2f of the measured peak of %.1f", gflops / peak, peak);
+  if (bf16 > 0 && !isnan(gflops)) printf(", %.2f of that of bf16 dots, %.1f", gflops / bf16, bf16);
   printf("\n  memory   %.1f GB/s", gbs);
   if (stream > 0) printf(", %.2f of the measured stream of %.1f", gbs / stream, stream);
   printf("\n");
