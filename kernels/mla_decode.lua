@@ -1,0 +1,60 @@
+local tg <const> = require "tegula"
+local bf16, f32, i32, i64 = tg.bf16, tg.f32, tg.i32, tg.i64
+local huge <const>, log2e <const> = math.huge, 1.4426950408889634
+
+-- Absorbed attention over a paged latent cache: O = softmax(scale * Q . KV) . KV[first D], query s of S sees the first lens - S + s + 1 keys.
+-- Keys are shared out over `splits` blocks, whose results the second launch combines. LSE is a natural logarithm; no key gives O = 0 and
+-- LSE = -inf. Keys in pages outside 0 ... P-1 are left out.
+return tg.kernel("mla_decode", function(k)
+  local B, S, N, P, W = k.dim "B", k.dim "S", k.dim "N", k.dim "P", k.dim "W"
+  local D, R = k.option("D", 512), k.option("R", 64)
+  local Q, KV = k.input("Q", bf16, B, S, N, D + R), k.input("KV", bf16, P, 64, D + R)
+  local pages, lens = k.input("table", i32, B, W, { index = P }), k.input("lens", i32, B, { index = 64 * W + 1 })
+  local scale = k.scalar("scale", f32)
+  local O, LSE = k.output("O", bf16, B, S, N, D), k.output("LSE", f32, B, S, N, { optional = true })
+  local splits = k.tune("splits", 1, 2, 4, 8, 16, 32, { default = 4 })
+  local bm, bp = k.tune("BM", 16, 32, 64, 128, 256, { default = 128 }), k.tune("BP", 1, 2, 4, { default = 2 }) -- rows, pages at a time
+  local rows, q, o, lse = S * N, Q:merge(2), O:merge(2), LSE:merge(2)     -- a row: a query's head
+  local part, logs = k.workspace("part", f32, splits, B, rows, D), k.workspace("logs", f32, splits, B, rows)
+
+  k.blocks(splits, rows:by(bm), B, function(s, m, b)
+    local c = tg.range(0, D)
+    local queries = q[{b, m, tg.range(0, D + R)}].T
+    local len = lens[{b}]:to(i64):max(0):min(64 * W)
+    local share = (len + (64 * splits - 1)) // (64 * splits) * 64         -- keys of a block: whole pages
+    local first, last, common = s * share, (s * share + share):min(len), len - (S - 1) -- keys before `common` are seen by all queries
+
+    local function attend(acc, top, sum, keys, limit)                     -- top, sum: of each row's scores and their powers of 2
+      local n, page = keys.len, pages[{b, keys // 64}]
+      local at = n < 64 and tg.range(keys:first() % 64, n) or tg.range(0, 64)
+      local sees = keys:index():reshape(n, 1):lt(limit) & (page:ge(0) & page:lt(P)):spread(1, n:min(64)):reshape(n, 1)
+      local scores = tg.dot(KV[{page, at, tg.range(0, D + R)}]:reshape(n, D + R), queries) * (scale * log2e)
+      scores = tg.where(sees, scores, -huge)
+      local next = top:max(scores:rmax(1))
+      local zero = tg.where(next:eq(-huge), 0, next)
+      local p, factor = (scores - zero):exp2(), (top - zero):exp2()
+      local v = tg.where(sees:ror(2), KV[{page, at, c}]:reshape(n, D), 0) -- 0 * NaN is NaN, also where nothing was ever written
+      local new = tg.dot(p.T:to(bf16), v, { acc = acc * factor.T })
+      return n > 1 and new or tg.where(sees.T, new, acc), next, sum * factor + p:rsum(1)
+    end
+    local acc, top, sum = tg.range(first, 64 * bp, last:min(common)):fold(tg.zeros(f32, bm, D), tg.full(f32, -huge, 1, bm),
+      tg.zeros(f32, 1, bm), function(a, t, u, keys) return attend(a, t, u, keys, last:min(common)) end)
+    acc, top, sum = tg.range(first:max(common), 1, last):fold(acc, top, sum, function(a, t, u, keys) -- the others one by one: what a row
+      return attend(a, t, u, keys, common + m:index() // N)                -- does not see must not reach it
+    end)
+    part[{s, b, m, c}] = acc / tg.where(sum:eq(0), 1, sum).T
+    logs[{s, b, m}] = (top + sum:log2()):reshape(bm)
+  end)
+
+  k.blocks(rows, B, function(m, b)
+    local log = logs[{tg.range(0, splits), b, m}]
+    local top = log:rmax(1)
+    local weights = (log - tg.where(top:eq(-huge), 0, top)):exp2()
+    local sum = weights:rsum(1)
+    D:by(128):each(function(c)
+      local mean = (part[{tg.range(0, splits), b, m, c}] * weights:reshape(splits, 1)):rsum(1) / tg.where(sum:eq(0), 1, sum)
+      o[{b, m, c}] = mean:reshape(128):to(bf16)
+    end)
+    lse[{b, m}] = ((top + sum:log2()) / log2e):reshape()
+  end)
+end)

@@ -1,0 +1,285 @@
+#include "attention.h"
+
+#include <malloc.h>
+#include <math.h>
+#include <unistd.h>
+
+#include "oracle.h"
+#include "oracle_attention.h"
+#include "tegula/tegula.h"
+#include "test.h"
+
+static tg_context *ctx;
+static tg_device *device;
+static const char *device_name;
+static char directory[] = "/tmp/tegula-attention-XXXXXX";
+static oracle_random randomness;
+
+static void check_status(const char *what, tg_status status) { CHECKF(status == TG_OK, "%s: %s", what, tg_error_message(ctx)); }
+
+void attention_open(const char *name) {
+  mallopt(M_PERTURB, 0x80); // fresh memory is full of 0x7f
+  CHECK(mkdtemp(directory) != NULL);
+  static char database[128];
+  snprintf(database, sizeof database, "%s/database.jsonl", directory);
+  const tg_config config = {.root = ROOT_DIR, .cache_dir = directory, .database = database, .worker = BUILD_DIR "/tegula-worker"};
+  if (tg_context_new(&config, &ctx)) abort();
+  check_status("open", tg_device_open(ctx, name, &device));
+  if (!device) exit(test_done());
+  device_name = name;
+}
+
+int attention_close(void) {
+  tg_device_close(device);
+  tg_context_free(ctx);
+  char command[128];
+  snprintf(command, sizeof command, "rm -rf '%s'", directory);
+  CHECK(system(command) == 0);
+  return test_done();
+}
+
+static tg_array *array_of(const char *dtype, int rank, const int64_t *dims) {
+  tg_array *a = NULL;
+  check_status("array", tg_array_new(ctx, tg_dtype_find(dtype), rank, dims, &a));
+  if (!a) exit(test_done());
+  return a;
+}
+#define ARRAY(dtype, ...) array_of(dtype, sizeof((int64_t[]){__VA_ARGS__}) / sizeof(int64_t), (int64_t[]){__VA_ARGS__})
+
+static bool run(const char *kernel, const char *settings, int threads, int nargs, tg_argument *args) {
+  tg_source *source = NULL;
+  char room[128];
+  tg_binding at[8];
+  tg_bindings bindings = {0, at};
+  snprintf(room, sizeof room, "%s", settings);
+  for (char *save, *item = strtok_r(room, ",", &save); item; item = strtok_r(NULL, ",", &save)) {
+    char *equals = strchr(item, '=');
+    *equals = 0;
+    at[bindings.n++] = (tg_binding){item, equals + 1};
+  }
+  const tg_run_options options = {.settings = bindings, .threads = threads};
+  tg_status status = tg_source_load(ctx, kernel, &source);
+  if (status == TG_OK) status = tg_run(device, source, &options, nargs, args, false);
+  CHECKF(status == TG_OK, "%s [%s] on %s: %s", kernel, settings, device_name, tg_error_message(ctx));
+  tg_source_free(source);
+  return status == TG_OK;
+}
+
+// ---- judging
+
+typedef struct verdict {
+  const char *kernel, *what;
+  char shape[160];
+} verdict;
+
+static oracle_heads heads_of(int64_t rows, int64_t D) {
+  const size_t n = (size_t)(rows * D + 1);
+  return (oracle_heads){D, malloc(n * sizeof(double)), malloc(n * sizeof(double)), malloc(((size_t)rows + 1) * sizeof(double))};
+}
+
+static void free_heads(oracle_heads *h) { free(h->out), free(h->sum), free(h->lse); }
+
+// rms of the error by rms of what is wanted: 8e-3 a row, 3.5e-3 of all; an element within two roundings to bf16 of what was added up.
+static void judge_rows(const verdict *v, int64_t rows, const tg_array *O, const tg_array *LSE, const oracle_heads *want) {
+  const int64_t D = want->D;
+  double all_error = 0, all = 0;
+  int64_t wrong = 0, first = -1;
+  for (int64_t r = 0; r < rows; r++) {
+    if (isnan(want->lse[r]) && isnan(want->out[r * D])) { // nothing to compare with but NaN
+      for (int64_t d = 0; d < D; d++) wrong += !isnan(oracle_decode(ORACLE_BF16, O->data, r * D + d));
+      if (wrong && first < 0) first = r * D;
+      continue;
+    }
+    double error = 0, sum = 0;
+    for (int64_t d = 0; d < D; d++) {
+      const int64_t i = r * D + d;
+      const double got = oracle_decode(ORACLE_BF16, O->data, i), off = got - want->out[i];
+      if (!(fabs(off) <= 0x1p-8 * fabs(want->out[i]) + 0x1p-8 * want->sum[i]) && wrong++ == 0) first = i;
+      error += off * off, sum += want->out[i] * want->out[i];
+    }
+    all_error += error, all += sum;
+    CHECKF(error <= 8e-3 * 8e-3 * sum, "%s on %s, %s, %s: row %lld errs by %.2g of its rms", v->kernel, device_name, v->shape, v->what,
+           (long long)r, sqrt(error / sum));
+    if (!LSE) continue;
+    const double got = oracle_decode(ORACLE_F32, LSE->data, r);
+    const bool fits = isinf(want->lse[r]) ? got == want->lse[r] : fabs(got - want->lse[r]) <= 1e-3 + 1e-5 * fabs(want->lse[r]);
+    CHECKF(fits, "%s on %s, %s, %s: LSE of row %lld is %.9g, want %.9g", v->kernel, device_name, v->shape, v->what, (long long)r, got,
+           want->lse[r]);
+  }
+  CHECKF(wrong == 0, "%s on %s, %s, %s: %lld elements, the first %lld: %.9g, want %.9g", v->kernel, device_name, v->shape, v->what,
+         (long long)wrong, (long long)first, first < 0 ? 0 : oracle_decode(ORACLE_BF16, O->data, first), first < 0 ? 0 : want->out[first]);
+  CHECKF(all_error <= 3.5e-3 * 3.5e-3 * all, "%s on %s, %s, %s: %.2g of the rms", v->kernel, device_name, v->shape, v->what,
+         sqrt(all_error / all));
+}
+
+static void judge_bits(const verdict *v, const tg_array *a, const tg_array *b) {
+  CHECKF(a->bytes == 0 || !memcmp(a->data, b->data, a->bytes), "%s on %s, %s, %s: other bits", v->kernel, device_name, v->shape, v->what);
+}
+
+// Rows for which touched holds must be NaN throughout, all others have the clean run's bits.
+static void judge_reach(const verdict *v, const tg_array *dirty, const tg_array *clean, int64_t rows, int64_t D, const bool *touched) {
+  const uint16_t *a = dirty->data, *b = clean->data;
+  int64_t wrong = 0, first = -1;
+  for (int64_t i = 0; i < rows * D; i++) {
+    const bool ok = touched[i / D] ? isnan(oracle_decode(ORACLE_BF16, a, i)) : a[i] == b[i];
+    if (!ok && wrong++ == 0) first = i;
+  }
+  CHECKF(wrong == 0, "%s on %s, %s, %s: %lld elements, the first in row %lld", v->kernel, device_name, v->shape, v->what, (long long)wrong,
+         (long long)(first / D));
+}
+
+// ---- decode
+
+typedef struct decode {
+  oracle_decode_call call;
+  tg_array *Q, *KV, *table, *lens, *O, *LSE;
+  char settings[128];
+} decode;
+
+// Pages in a scattered order, one more than are used; slots that no key wrote and unused pages are NaN, unused places of the table -1.
+static decode make_decode(const decode_shape *s) {
+  int64_t W = 0, P = 1;
+  for (int64_t b = 0; b < s->B; b++) {
+    if ((s->lens[b] + 63) / 64 > W) W = (s->lens[b] + 63) / 64;
+    P += (s->lens[b] + 63) / 64;
+  }
+  W += 2;
+  const int64_t C = s->D + s->R;
+  decode d = {.Q = ARRAY("bf16", s->B, s->S, s->N, C),
+              .KV = ARRAY("bf16", P, 64, C),
+              .table = ARRAY("i32", s->B, W),
+              .lens = ARRAY("i32", s->B),
+              .O = ARRAY("bf16", s->B, s->S, s->N, s->D),
+              .LSE = ARRAY("f32", s->B, s->S, s->N)};
+  uint16_t *cache = d.KV->data;
+  int32_t *table = d.table->data, *lens = d.lens->data;
+  oracle_fill(ORACLE_BF16, &randomness, s->B * s->S * s->N * C, 1, d.Q->data);
+  for (int64_t i = 0; i < P * 64 * C; i++) cache[i] = 0x7fc0;
+  int64_t used = 0;
+  for (int64_t b = 0; b < s->B; b++) {
+    lens[b] = (int32_t)s->lens[b];
+    for (int64_t w = 0; w < W; w++) {
+      table[b * W + w] = -1;
+      if (w * 64 >= s->lens[b]) continue;
+      const int64_t page = P - 1 - used++, keys = s->lens[b] - w * 64 < 64 ? s->lens[b] - w * 64 : 64;
+      table[b * W + w] = (int32_t)page;
+      oracle_fill(ORACLE_BF16, &randomness, keys * C, 1, cache + page * 64 * C);
+    }
+  }
+  d.call = (oracle_decode_call){.B = s->B,
+                                .S = s->S,
+                                .N = s->N,
+                                .P = P,
+                                .W = W,
+                                .D = s->D,
+                                .R = s->R,
+                                .scale = 0.0625,
+                                .Q = d.Q->data,
+                                .KV = cache,
+                                .table = table,
+                                .lens = lens};
+  snprintf(d.settings, sizeof d.settings, "D=%lld,R=%lld%s%s", (long long)s->D, (long long)s->R, *s->settings ? "," : "", s->settings);
+  return d;
+}
+
+static bool run_decode(decode *d, int threads, tg_array *O, tg_array *LSE) {
+  if (O->bytes) memset(O->data, 0xee, O->bytes);
+  tg_argument args[] = {{.name = "Q", .array = d->Q},       {.name = "KV", .array = d->KV}, {.name = "table", .array = d->table},
+                        {.name = "lens", .array = d->lens}, {.name = "O", .array = O},      {.name = "scale", .number = d->call.scale},
+                        {.name = "LSE", .array = LSE}};
+  return run("mla_decode", d->settings, threads, LSE ? 7 : 6, args);
+}
+
+static void free_decode(decode *d) {
+  tg_array *all[] = {d->Q, d->KV, d->table, d->lens, d->O, d->LSE};
+  for (int i = 0; i < 6; i++) tg_array_free(ctx, all[i]);
+}
+
+static verdict decode_verdict(const decode *d, const char *what) {
+  verdict v = {"mla_decode", what, ""};
+  snprintf(v.shape, sizeof v.shape, "B=%lld S=%lld N=%lld [%s] lens %d %d %d %d", (long long)d->call.B, (long long)d->call.S,
+           (long long)d->call.N, d->settings, d->call.B > 0 ? d->call.lens[0] : 0, d->call.B > 1 ? d->call.lens[1] : 0,
+           d->call.B > 2 ? d->call.lens[2] : 0, d->call.B > 3 ? d->call.lens[3] : 0);
+  return v;
+}
+
+// A NaN in the cache at key j of sequence b reaches the queries that see the key.
+static void spoil_decode(decode *d, int64_t b, int64_t j, int64_t column) {
+  const oracle_decode_call *x = &d->call;
+  const int64_t C = x->D + x->R, rows = x->B * x->S * x->N;
+  tg_array *dirty = ARRAY("bf16", x->B, x->S, x->N, x->D);
+  bool *touched = calloc((size_t)rows + 1, 1);
+  uint16_t *place = (uint16_t *)d->KV->data + (x->table[b * x->W + j / 64] * 64 + j % 64) * C + column, old = *place;
+  for (int64_t r = 0; r < rows; r++) touched[r] = r / x->N / x->S == b && j < x->lens[b] - x->S + r / x->N % x->S + 1;
+  *place = 0x7fc0;
+  const verdict v = decode_verdict(d, "NaN in a key");
+  if (run_decode(d, 2, dirty, NULL)) judge_reach(&v, dirty, d->O, rows, x->D, touched);
+  *place = old;
+  free(touched);
+  tg_array_free(ctx, dirty);
+}
+
+void attention_decode(const decode_shape *s) {
+  decode d = make_decode(s);
+  const int64_t rows = s->B * s->S * s->N;
+  oracle_heads want = heads_of(rows, s->D);
+  oracle_mla_decode(&d.call, &want);
+  verdict v = decode_verdict(&d, "bounds");
+  if (run_decode(&d, 1, d.O, d.LSE)) {
+    judge_rows(&v, rows, d.O, d.LSE, &want);
+    tg_array *O = ARRAY("bf16", s->B, s->S, s->N, s->D), *LSE = ARRAY("f32", s->B, s->S, s->N);
+    for (int threads = 2; threads <= 3; threads++) {
+      v.what = threads == 2 ? "two threads, no LSE" : "three threads";
+      if (run_decode(&d, threads, O, threads == 2 ? NULL : LSE)) judge_bits(&v, O, d.O);
+    }
+    judge_bits(&v, LSE, d.LSE);
+    tg_array_free(ctx, O), tg_array_free(ctx, LSE);
+    for (int64_t b = 0; b < s->B; b++) {
+      if (s->lens[b] == 0 || s->lens[b] > 300) continue;
+      spoil_decode(&d, b, s->lens[b] - 1, s->R ? s->D + s->R - 1 : 0); // in the score alone
+      spoil_decode(&d, b, s->lens[b] - 1, 0);
+      spoil_decode(&d, b, s->lens[b] / 2, s->D / 2);
+    }
+  }
+  free_heads(&want);
+  free_decode(&d);
+}
+
+void attention_decode_hostile(void) {
+  const decode_shape s = {4, 2, 3, 32, 16, "splits=2", {130, 64, 200, 65}};
+  static const int32_t bad[] = {-5, 1 << 20, INT32_MAX, INT32_MIN, -1};
+  decode d = make_decode(&s);
+  int32_t *table = d.table->data, *lens = d.lens->data;
+  table[1] = bad[0], table[d.call.W] = bad[1], table[2 * d.call.W] = bad[2], table[2 * d.call.W + 2] = bad[3];
+  table[3 * d.call.W] = (int32_t)d.call.P;
+  for (int round = 0; round < 2; round++) {
+    const int64_t rows = s.B * s.S * s.N;
+    if (round) { // every slot written, lengths anywhere
+      oracle_fill(ORACLE_BF16, &randomness, d.call.P * 64 * (s.D + s.R), 1, d.KV->data);
+      lens[0] = INT32_MIN, lens[1] = -1, lens[2] = INT32_MAX, lens[3] = (int32_t)(64 * d.call.W + 1);
+    }
+    oracle_heads want = heads_of(rows, s.D);
+    oracle_mla_decode(&d.call, &want);
+    verdict v = decode_verdict(&d, "pages and lengths outside");
+    if (run_decode(&d, 2, d.O, d.LSE)) judge_rows(&v, rows, d.O, d.LSE, &want);
+    free_heads(&want);
+  }
+  free_decode(&d);
+}
+
+void attention_all(void) {
+  const decode_shape decodes[] = {
+      {0, 1, 16, 512, 64, "", {0}},
+      {1, 1, 1, 512, 64, "", {1}},
+      {1, 1, 16, 512, 64, "", {1000}},
+      {1, 2, 128, 512, 64, "", {65}},
+      {4, 1, 16, 512, 64, "", {0, 63, 64, 65}},
+      {4, 2, 16, 512, 64, "", {1, 0, 65, 2}},
+      {4, 2, 5, 128, 64, "", {1000, 129, 64, 1}},
+      {4, 1, 7, 64, 0, "splits=1", {0, 1, 200, 130}},
+      {4, 3, 33, 96, 32, "splits=8,BM=32,BP=1", {200, 3, 2, 130}},
+      {2, 1, 40, 32, 16, "splits=2,BM=16,BP=4", {257, 1000}},
+  };
+  for (size_t i = 0; i < sizeof decodes / sizeof *decodes; i++) attention_decode(&decodes[i]);
+  attention_decode_hostile();
+}
