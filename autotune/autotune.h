@@ -160,6 +160,9 @@ tg_limits tg_limits_get(tg_context *ctx, int threads);
 int tg_host_threads(void); // processors this process may use
 
 // ---- inputs (inputs.c): reproducible arguments for a kernel and shape
+// A tensor of indices counts down from the greatest if it has at most one for so many that it may hold, as lengths of sequences have: the work
+// that follows from them is then known. Others are spread at random.
+enum { TG_MANY_INDICES = 8 };
 typedef struct tg_inputs {
   int n;
   tg_argument *args; // one per parameter that the caller supplies, outputs included

@@ -45,7 +45,13 @@ static const struct {
                {"K", 7, {144, 16, 128, 272, 0, 64, 400}},
                {"H", 6, {300, 1, 128, 72, 513, 0}},
                {"I", 5, {100, 128, 300, 1, 64}},
-               {"E", 4, {16, 72, 24, 256}}}; // of experts: groups of 8 that keep 8
+               {"E", 4, {16, 72, 24, 256}}, // of experts: groups of 8 that keep 8
+               {"B", 5, {1, 3, 0, 4, 2}}, // sequences, queries each, pages of the cache and of one sequence: lengths grow as their products
+               {"S", 3, {1, 2, 3}},
+               {"P", 4, {1, 5, 2, 7}},
+               {"W", 3, {1, 3, 2}},
+               {"Dqk", 3, {48, 192, 33}},
+               {"Dv", 3, {24, 128, 33}}};
 static const int other_extents[] = {3, 17, 1, 64, 0, 33, 2};
 enum { SHAPES = 9, UNEVEN = 6 };
 
@@ -61,7 +67,9 @@ static tg_bindings shape_of(tg_arena *arena, const tg_kernel *signature, int i) 
   int n = 0;
   for (int s = 0; s < signature->nsymbols; s++) {
     if (signature->symbols[s].value >= 0) continue;
-    at[n++] = (tg_binding){signature->symbols[s].name, tg_arena_printf(arena, "%d", extent_of(signature->symbols[s].name, i))};
+    int extent = extent_of(signature->symbols[s].name, i);
+    if (signature->symbols[s].kind == TG_SYM_STATIC && extent == 0) extent = 1; // often a tile's extent
+    at[n++] = (tg_binding){signature->symbols[s].name, tg_arena_printf(arena, "%d", extent)};
   }
   return (tg_bindings){n, at};
 }

@@ -46,13 +46,18 @@ static void fill_codes(tg_rng *rng, uint8_t *codes, size_t n, int dtype) {
   }
 }
 
-// Offsets that share out what there is alike; indices that all differ as long as there are enough, else any.
+// Offsets that share out what there is alike; indices that all differ as long as there are enough, else any. Few of many count down from
+// the greatest, so that lengths are long: workload.c takes them for the greatest.
 static void fill_indices(maker *m, tg_rng *rng, const tg_param *param, tg_array *array) {
   enum { MOST = 1 << 24 };
   int64_t n = 1, limit = extent(m, param, param->below);
   for (int i = 0; i < array->rank; i++) n *= array->dim[i];
   if (param->flags & TG_PARAM_OFFSETS) {
     for (int64_t i = 0; i < n; i++) tg_array_set(array, i, n > 1 ? (double)limit * (double)i / (double)(n - 1) : 0);
+    return;
+  }
+  if (n <= limit / TG_MANY_INDICES) {
+    for (int64_t i = 0; i < n; i++) tg_array_set(array, i, (double)(limit - 1 - i));
     return;
   }
   const bool differ = n <= limit && limit <= MOST;
@@ -94,7 +99,7 @@ static void fill(maker *m, tg_rng *rng, const tg_param *param, tg_array *array) 
   case TG_F64:
     for (int64_t i = 0; i < n; i++) tg_array_set(array, i, 2 * tg_rng_unit(rng) - 1);
     break;
-  default: break; // 0 is always an index
+  default: break; // integers of no stated meaning: 0
   }
 }
 

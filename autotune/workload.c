@@ -6,6 +6,7 @@
 #include "autotune/autotune.h"
 
 typedef struct count {
+  const tg_kernel *tile;
   tg_lookup_fn lookup;
   void *user;
   double dots, others;
@@ -34,6 +35,16 @@ static double expression(const count *c, const tg_expr *e) {
 // fmin and fmax would take the number where the other side depends on data.
 static double known(double a, double b, double picked) { return isnan(a) || isnan(b) ? NAN : picked; }
 
+// The greatest index that the tensor may hold, where inputs.c fills it with that and those next to it; else NAN.
+static double greatest_index(const count *c, const tg_value *view) {
+  while (view->def && view->def->code == TG_OP_VIEW) view = view->def->in[0];
+  const tg_param *param = view->def && view->def->code == TG_OP_PARAM ? tg_find_param(c->tile, tg_attr_str(view->def, "name", "")) : NULL;
+  if (!param || !(param->flags & TG_PARAM_INDEX)) return NAN;
+  double n = 1, limit = expression(c, param->below);
+  for (int i = 0; i < param->rank; i++) n *= expression(c, param->dims[i]);
+  return n <= floor(limit / TG_MANY_INDICES) ? limit - 1 : NAN;
+}
+
 // Value of an integer at the first block; NAN when it depends on data or on a loop.
 static double value_of(const count *c, const tg_value *v) {
   const tg_op *op = v->def;
@@ -45,6 +56,7 @@ static double value_of(const count *c, const tg_value *v) {
   switch (op->code) {
   case TG_OP_EXPR: return e ? expression(c, e->e) : NAN;
   case TG_OP_PID: return 0;
+  case TG_OP_LOAD: return greatest_index(c, op->in[0]);
   case TG_OP_ADD: return value_of(c, op->in[0]) + value_of(c, op->in[1]);
   case TG_OP_SUB: return value_of(c, op->in[0]) - value_of(c, op->in[1]);
   case TG_OP_MUL: return value_of(c, op->in[0]) * value_of(c, op->in[1]);
@@ -97,7 +109,7 @@ static double tensor_bytes(const tg_param *param, tg_lookup_fn lookup, void *use
 }
 
 tg_work tg_work_of(const tg_kernel *tile, tg_lookup_fn lookup, void *user) {
-  count c = {.lookup = lookup, .user = user};
+  count c = {.tile = tile, .lookup = lookup, .user = user};
   tg_work work = {0};
   bool any = false;
   for (int l = 0; l < tile->nlaunches; l++) {

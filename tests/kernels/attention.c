@@ -116,12 +116,14 @@ static void judge_bits(const verdict *v, const tg_array *a, const tg_array *b) {
   CHECKF(a->bytes == 0 || !memcmp(a->data, b->data, a->bytes), "%s on %s, %s, %s: other bits", v->kernel, device_name, v->shape, v->what);
 }
 
-// Rows for which touched holds must be NaN throughout, all others have the clean run's bits.
-static void judge_reach(const verdict *v, const tg_array *dirty, const tg_array *clean, int64_t rows, int64_t D, const bool *touched) {
+// Rows for which touched holds must be NaN throughout, all others have the clean run's values up to `slack` of 1 + theirs: 0 = its bits.
+static void judge_reach(const verdict *v, const tg_array *dirty, const tg_array *clean, int64_t rows, int64_t D, const bool *touched,
+                        double slack) {
   const uint16_t *a = dirty->data, *b = clean->data;
   int64_t wrong = 0, first = -1;
   for (int64_t i = 0; i < rows * D; i++) {
-    const bool ok = touched[i / D] ? isnan(oracle_decode(ORACLE_BF16, a, i)) : a[i] == b[i];
+    const double got = oracle_decode(ORACLE_BF16, a, i), was = oracle_decode(ORACLE_BF16, b, i);
+    const bool ok = touched[i / D] ? isnan(got) : a[i] == b[i] || fabs(got - was) <= slack * (1 + fabs(was));
     if (!ok && wrong++ == 0) first = i;
   }
   CHECKF(wrong == 0, "%s on %s, %s, %s: %lld elements, the first in row %lld", v->kernel, device_name, v->shape, v->what, (long long)wrong,
@@ -213,7 +215,7 @@ static void spoil_decode(decode *d, int64_t b, int64_t j, int64_t column) {
   for (int64_t r = 0; r < rows; r++) touched[r] = r / x->N / x->S == b && j < x->lens[b] - x->S + r / x->N % x->S + 1;
   *place = 0x7fc0;
   const verdict v = decode_verdict(d, "NaN in a key");
-  if (run_decode(d, 2, dirty, NULL)) judge_reach(&v, dirty, d->O, rows, x->D, touched);
+  if (run_decode(d, 2, dirty, NULL)) judge_reach(&v, dirty, d->O, rows, x->D, touched, 0);
   *place = old;
   free(touched);
   tg_array_free(ctx, dirty);
@@ -267,6 +269,130 @@ void attention_decode_hostile(void) {
   free_decode(&d);
 }
 
+// ---- prefill
+
+typedef struct prefill {
+  oracle_prefill_call call;
+  tg_array *Q, *K, *V, *cu, *O, *LSE;
+  const char *settings;
+} prefill;
+
+static prefill make_prefill(const prefill_shape *s) {
+  int64_t T = 0;
+  for (int64_t b = 0; b < s->count; b++) T += s->lens[b];
+  prefill d = {.Q = ARRAY("bf16", T, s->N, s->Dqk),
+               .K = ARRAY("bf16", T, s->N, s->Dqk),
+               .V = ARRAY("bf16", T, s->N, s->Dv),
+               .cu = ARRAY("i32", s->count + 1),
+               .O = ARRAY("bf16", T, s->N, s->Dv),
+               .LSE = ARRAY("f32", T, s->N),
+               .settings = s->settings};
+  int32_t *cu = d.cu->data;
+  for (int64_t b = 0; b < s->count; b++) cu[b + 1] = cu[b] + (int32_t)s->lens[b];
+  oracle_fill(ORACLE_BF16, &randomness, T * s->N * s->Dqk, 1, d.Q->data);
+  oracle_fill(ORACLE_BF16, &randomness, T * s->N * s->Dqk, 1, d.K->data);
+  oracle_fill(ORACLE_BF16, &randomness, T * s->N * s->Dv, 1, d.V->data);
+  d.call = (oracle_prefill_call){.T = T,
+                                 .N = s->N,
+                                 .Dqk = s->Dqk,
+                                 .Dv = s->Dv,
+                                 .B = s->count,
+                                 .scale = 0.125,
+                                 .Q = d.Q->data,
+                                 .K = d.K->data,
+                                 .V = d.V->data,
+                                 .cu = cu};
+  return d;
+}
+
+static bool run_prefill(prefill *d, int threads, tg_array *O, tg_array *LSE) {
+  if (O->bytes) memset(O->data, 0xff, O->bytes); // NaN, as the oracle has it for tokens of no sequence
+  tg_argument args[] = {{.name = "Q", .array = d->Q},   {.name = "K", .array = d->K}, {.name = "V", .array = d->V},
+                        {.name = "cu", .array = d->cu}, {.name = "O", .array = O},    {.name = "scale", .number = d->call.scale},
+                        {.name = "LSE", .array = LSE}};
+  return run("mla_prefill", d->settings, threads, LSE ? 7 : 6, args);
+}
+
+static void free_prefill(prefill *d) {
+  tg_array *all[] = {d->Q, d->K, d->V, d->cu, d->O, d->LSE};
+  for (int i = 0; i < 6; i++) tg_array_free(ctx, all[i]);
+}
+
+static verdict prefill_verdict(const prefill *d, const char *what) {
+  verdict v = {"mla_prefill", what, ""};
+  int n = snprintf(v.shape, sizeof v.shape, "N=%lld Dqk=%lld Dv=%lld [%s] cu", (long long)d->call.N, (long long)d->call.Dqk,
+                   (long long)d->call.Dv, d->settings);
+  for (int64_t b = 0; b <= d->call.B && n < 140; b++) n += snprintf(v.shape + n, sizeof v.shape - (size_t)n, " %d", d->call.cu[b]);
+  return v;
+}
+
+// A NaN in one head's K or V of a token reaches the tokens of its sequence from there on, in that head. Keys next to a value that is not
+// finite are added one by one, in another order than else: their sums are rounded otherwise.
+static void spoil_prefill(prefill *d, uint16_t *tensor, int64_t width, int64_t token, int64_t head) {
+  const oracle_prefill_call *x = &d->call;
+  const int64_t rows = x->T * x->N;
+  tg_array *dirty = ARRAY("bf16", x->T, x->N, x->Dv);
+  bool *touched = calloc((size_t)rows + 1, 1);
+  for (int64_t b = 0; b < x->B; b++)
+    for (int64_t i = token; x->cu[b] <= token && token < x->cu[b + 1] && i < x->cu[b + 1]; i++) touched[i * x->N + head] = true;
+  uint16_t *place = tensor + (token * x->N + head) * width, old[2] = {place[0], place[width - 1]};
+  place[0] = place[width - 1] = 0x7fc0;
+  if (tensor == d->V->data) // all of the value: the row is NaN throughout
+    for (int64_t i = 0; i < width; i++) place[i] = 0x7fc0;
+  const verdict v = prefill_verdict(d, tensor == d->V->data ? "NaN in a value" : "NaN in a key");
+  if (run_prefill(d, 2, dirty, NULL)) judge_reach(&v, dirty, d->O, rows, x->Dv, touched, tensor == d->V->data ? 0x1p-7 : 0);
+  if (tensor == d->V->data) oracle_fill(ORACLE_BF16, &randomness, width, 1, place);
+  else place[0] = old[0], place[width - 1] = old[1];
+  free(touched);
+  tg_array_free(ctx, dirty);
+}
+
+void attention_prefill(const prefill_shape *s) {
+  prefill d = make_prefill(s);
+  const int64_t T = d.call.T, rows = T * s->N;
+  oracle_heads want = heads_of(rows, s->Dv);
+  oracle_mla_prefill(&d.call, &want);
+  verdict v = prefill_verdict(&d, "bounds");
+  if (run_prefill(&d, 1, d.O, d.LSE)) {
+    judge_rows(&v, rows, d.O, d.LSE, &want);
+    tg_array *O = ARRAY("bf16", T, s->N, s->Dv), *LSE = ARRAY("f32", T, s->N);
+    for (int threads = 2; threads <= 3; threads++) {
+      v.what = threads == 2 ? "two threads, no LSE" : "three threads";
+      if (run_prefill(&d, threads, O, threads == 2 ? NULL : LSE)) judge_bits(&v, O, d.O);
+    }
+    judge_bits(&v, LSE, d.LSE);
+    tg_array_free(ctx, O), tg_array_free(ctx, LSE);
+    for (int64_t i = 0; T > 0 && i < 3; i++) {
+      const int64_t token = i == 0 ? T / 2 : i == 1 ? T - 1 : T / 3;
+      spoil_prefill(&d, d.K->data, s->Dqk, token, s->N / 2);
+    }
+    if (T > 0) spoil_prefill(&d, d.V->data, s->Dv, T / 2, s->N - 1);
+  }
+  free_heads(&want);
+  free_prefill(&d);
+}
+
+// Offsets that decrease, are negative or lead beyond the tokens: whatever comes out, nothing outside is touched (guarded by the sanitizer
+// build and the interpreter), and a sequence that lies inside is right.
+void attention_prefill_hostile(void) {
+  const prefill_shape s = {2, 32, 16, "", {40, 30}, 2};
+  prefill d = make_prefill(&s);
+  int32_t *cu = d.cu->data;
+  static const int32_t bad[][3] = {{-7, 40, 1 << 20}, {INT32_MIN, 40, INT32_MAX}};
+  for (int i = 0; i < 2; i++) {
+    memcpy(cu, (int32_t[]){0, 40, 70}, 12);
+    oracle_heads want = heads_of(140, s.Dv);
+    oracle_mla_prefill(&d.call, &want);
+    memcpy(cu, bad[i], 12);
+    const verdict v = prefill_verdict(&d, "offsets outside");
+    if (run_prefill(&d, 2, d.O, d.LSE)) judge_rows(&v, 140, d.O, d.LSE, &want);
+    free_heads(&want);
+  }
+  memcpy(cu, (int32_t[]){70, 40, -1}, 12);
+  run_prefill(&d, 1, d.O, d.LSE);
+  free_prefill(&d);
+}
+
 void attention_all(void) {
   const decode_shape decodes[] = {
       {0, 1, 16, 512, 64, "", {0}},
@@ -282,4 +408,14 @@ void attention_all(void) {
   };
   for (size_t i = 0; i < sizeof decodes / sizeof *decodes; i++) attention_decode(&decodes[i]);
   attention_decode_hostile();
+  const prefill_shape prefills[] = {
+      {2, 192, 128, "", {0, 1, 17, 129}, 4},
+      {1, 192, 128, "", {257}, 1},
+      {3, 48, 24, "BQ=16,BK=32", {17, 0, 0, 65, 1, 1, 130, 0}, 8},
+      {2, 64, 64, "BQ=128,BK=256", {300, 5}, 2},
+      {2, 64, 64, "BQ=32,BK=64", {0}, 1},
+      {2, 64, 64, "", {0}, 0},
+  };
+  for (size_t i = 0; i < sizeof prefills / sizeof *prefills; i++) attention_prefill(&prefills[i]);
+  attention_prefill_hostile();
 }
