@@ -4,7 +4,7 @@
 static const cli_option options[] = {
     {"--target", "T", "what to compile for: a target, a machine (tegula targets, tegula machines) or a description's FILE.lua", "@targets"},
     {"--set", "P=V,…", "options and meta-parameters", NULL},
-    {"--shape", "S=V,…", "values of dims for --emit meta; specialises nothing", NULL},
+    {"--shape", "S=V,…", "values of dims for --emit meta; specialises statics alone", NULL},
     {"--fix", "S=V,…", "specialise on these dims", NULL},
     {"--emit", "FORM", "tile, lane, llvm, asm, obj, source or meta (default asm)", "tile lane llvm asm obj source meta"},
     {"-o", "FILE", "write there instead of standard output", "@files"},
@@ -17,8 +17,11 @@ static int run(cli *c) {
   const char *target = cli_value(c, "--target", NULL), *form = cli_value(c, "--emit", "asm"), *file = cli_value(c, "-o", NULL);
   if (!target) cli_usage("compile: --target is missing; 'tegula targets' lists them");
   tg_bindings shape = cli_bindings(c, "--shape");
-  tg_compile_options compile = {
-      .target = target, .settings = cli_bindings(c, "--set"), .statics = cli_bindings(c, "--fix"), .no_cache = cli_has(c, "--no-cache")};
+  tg_compile_options compile = {.target = target,
+                                .settings = cli_bindings(c, "--set"),
+                                .statics = cli_bindings(c, "--fix"),
+                                .shape = shape,
+                                .no_cache = cli_has(c, "--no-cache")};
   tg_status status = cli_source(c, &source);
   if (!status) status = tg_compile(c->ctx, source, &compile, &artifact);
   const void *data = NULL;

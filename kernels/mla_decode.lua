@@ -9,7 +9,7 @@ return tg.kernel("mla_decode", function(k)
   local B, S, N, P, W = k.dim "B", k.dim "S", k.dim "N", k.dim "P", k.dim "W"
   local D, R = k.option("D", 512), k.option("R", 64)
   local Q, KV = k.input("Q", bf16, B, S, N, D + R), k.input("KV", bf16, P, 64, D + R)
-  local pages, lens = k.input("table", i32, B, W, { index = P }), k.input("lens", i32, B, { index = 64 * W + 1 })
+  local pages, lens = k.input("table", i32, B, W, { index = P, none = true }), k.input("lens", i32, B, { index = 64 * W + 1 })
   local scale = k.scalar("scale", f32)
   local O, LSE = k.output("O", bf16, B, S, N, D), k.output("LSE", f32, B, S, N, { optional = true })
   local splits = k.tune("splits", 1, 2, 4, 8, 16, 32, { default = 4 })

@@ -49,6 +49,20 @@ static void fill(tg_artifact *artifact, tg_kernel *kernel, const tg_compile_opti
   artifact->variants = TG_NEWN(&artifact->arena, struct tg_variant, artifact->nvariants);
 }
 
+// Those given, and the shape's values of statics that are still open.
+static tg_bindings all_statics(const tg_kernel *signature, const tg_compile_options *options, tg_arena *arena) {
+  tg_binding *at = TG_NEWN(arena, tg_binding, options->statics.n + signature->nsymbols + 1);
+  int n = 0;
+  for (int i = 0; i < options->statics.n; i++) at[n++] = options->statics.at[i];
+  for (int i = 0; i < signature->nsymbols; i++) {
+    const tg_symbol *symbol = &signature->symbols[i];
+    if (symbol->kind != TG_SYM_STATIC || symbol->value >= 0 || tg_bindings_find(&options->statics, symbol->name)) continue;
+    const char *value = tg_bindings_find(&options->shape, symbol->name);
+    if (value) at[n++] = (tg_binding){symbol->name, value};
+  }
+  return (tg_bindings){n, at};
+}
+
 struct compile_call {
   tg_context *ctx;
   tg_source *source;
@@ -84,7 +98,11 @@ static void compile_body(void *arg) {
   tg_split split;
   tg_split_settings(call->ctx, call->source, &call->options->settings, &artifact->arena, &split);
   call->knobs = split.knobs;
-  tg_check_status(call->ctx, tg_source_trace(call->source, &split.kernel, &call->options->statics, &call->kernel));
+  tg_compile_options *options = TG_NEW(&artifact->arena, tg_compile_options);
+  *options = *call->options;
+  options->statics = all_statics(split.signature, options, &artifact->arena);
+  call->options = options;
+  tg_check_status(call->ctx, tg_source_trace(call->source, &split.kernel, &options->statics, &call->kernel));
   tg_status status = tg_protect(call->ctx, fill_body, call);
   tg_kernel_free(call->kernel);
   tg_check_status(call->ctx, status);

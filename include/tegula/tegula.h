@@ -257,6 +257,7 @@ typedef struct tg_compile_options {
   const char *target;   /* "cpu", "cpu:avx2", "nvptx:sm_80", a machine's name, FILE.lua: a description of one's own */
   tg_bindings settings; /* options, meta-parameters, and the lowering's own parameters */
   tg_bindings statics;  /* --fix and statics: part of the kernel's identity */
+  tg_bindings shape;    /* statics that are still open take their values from it; dims do not */
   bool no_cache;
 } tg_compile_options;
 /* In the library tegula_llvm alone: the context compiles in this process from now on, which saves the helper and its limits: what LLVM

@@ -99,6 +99,15 @@ static void test_bytes(void) {
   cJSON_Delete(json);
 }
 
+// What index tensors hold is the greatest that they may: a full cache, and that is the work reported.
+static void test_indices(void) {
+  tg_binding at[8];
+  tg_binding set[] = {{"D", "64"}, {"R", "16"}, {"splits", "1"}, {"BM", "16"}, {"BP", "1"}};
+  cJSON *json = bench("mla_decode", list(at, "BSNPW", (const char *const[]){"1", "1", "16", "5", "4"}), (tg_bindings){5, set});
+  CHECK(number(json, "flops") == 2.0 * 16 * 256 * (80 + 64));
+  cJSON_Delete(json);
+}
+
 static void test_mistakes(void) {
   tg_source *source;
   char *json = (char *)1;
@@ -316,6 +325,7 @@ int main(int argc, char **argv) {
   test_schema();
   test_packed();
   test_bytes();
+  test_indices();
   test_mistakes();
   test_inputs(&arena);
   test_gate(&arena);

@@ -241,6 +241,8 @@ static void test_own_machine(void) {
   put("mychip.lua", "return {\n  name = 'mychip', like = 'cpu-avx2', target = 'cpu:avx2', doc = 'mine',\n"
                     "  figures = { micro_rows = { 4, source = 'the test' } },\n}\n");
   cJSON *meta = check_json("compile gemm_f32 --target mychip.lua --emit meta");
+  cJSON_Delete(check_json("compile mla_prefill --target cpu --shape T=4,N=1,Dqk=48,Dv=32,B=1 --emit meta")); // statics come from it
+  check_refused("compile mla_prefill --target cpu --emit meta", "Dqk");
   CHECK_STR(cJSON_GetStringValue(cJSON_GetObjectItem(meta, "target")), "mychip");
   CHECK(cJSON_GetNumberValue(cJSON_GetObjectItem(cJSON_GetObjectItem(meta, "config"), "mr")) == 4);
   cJSON_Delete(meta);
