@@ -2,9 +2,8 @@ local tg <const> = require "tegula"
 local bf16, f32, i32, i64 = tg.bf16, tg.f32, tg.i32, tg.i64
 local huge <const>, log2e <const> = math.huge, 1.4426950408889634
 
--- Absorbed attention over a paged latent cache: O = softmax(scale * Q . KV) . KV[first D], query s of S sees the first lens - S + s + 1 keys.
--- Keys are shared out over `splits` blocks, whose results the second launch combines. LSE is a natural logarithm; no key gives O = 0 and
--- LSE = -inf. Keys in pages outside 0 ... P-1 are left out.
+-- Absorbed attention over a paged latent cache: O = softmax(scale * Q . KV) . KV[first D]; query s sees the first lens - S + s + 1 keys,
+-- but for those in pages outside 0 ... P-1; none gives O = 0, LSE = -inf. `splits` blocks share the keys, the second launch combines.
 return tg.kernel("mla_decode", function(k)
   local B, S, N, P, W = k.dim "B", k.dim "S", k.dim "N", k.dim "P", k.dim "W"
   local D, R = k.option("D", 512), k.option("R", 64)
@@ -13,7 +12,7 @@ return tg.kernel("mla_decode", function(k)
   local scale = k.scalar("scale", f32)
   local O, LSE = k.output("O", bf16, B, S, N, D), k.output("LSE", f32, B, S, N, { optional = true })
   local splits = k.tune("splits", 1, 2, 4, 8, 16, 32, { default = 4 })
-  local bm, bp = k.tune("BM", 16, 32, 64, 128, 256, { default = 128 }), k.tune("BP", 1, 2, 4, { default = 2 }) -- rows, pages at a time
+  local bm, bp = k.tune("BM", 16, 32, 64, 128, 256, { default = 32 }), k.tune("BP", 1, 2, 4, { default = 2 }) -- rows, pages at a time
   local rows, q, o, lse = S * N, Q:merge(2), O:merge(2), LSE:merge(2)     -- a row: a query's head
   local part, logs = k.workspace("part", f32, splits, B, rows, D), k.workspace("logs", f32, splits, B, rows)
 

@@ -30,7 +30,7 @@ return tg.kernel("mla_prefill", function(k)
       local m, c = tg.range(first + nth * bq, bq, last), tg.range(0, Dv)
       local queries, own = Q[{m, h, tg.range(0, Dqk)}].T, m:index() + 1
 
-      local function attend(acc, top, sum, keys, limit) -- some more keys, seen up to a row's limit; top, sum: of scores and their powers of 2
+      local function attend(acc, top, sum, keys, limit) -- top, sum: of each row's scores and their powers of 2
         local sees = keys:index():reshape(keys.len, 1):lt(limit)
         local scores = tg.where(sees, tg.dot(K[{keys, h, tg.range(0, Dqk)}], queries) * (scale * log2e), -huge)
         local next = top:max(scores:rmax(1))
