@@ -2,13 +2,10 @@
 // else's bytes, so every count is checked against the file's size before memory is taken.
 #include <ctype.h>
 #include <errno.h>
-#include <fcntl.h>
-#include <limits.h>
-#include <stdlib.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include "ir/ir.h"
+#include "ir/whole_file.h"
 
 #define HEADER_LIMIT 65535 // bytes of the dict; numpy's own limit is 10000
 
@@ -277,51 +274,8 @@ typedef struct write_args {
   tg_context *ctx;
   const char *file;
   const tg_array *array;
-  char target[PATH_MAX], part[PATH_MAX + 32]; // what `file` leads to; the temporary beside it, "" for none
-  int fd;
+  tg_whole_file whole;
 } write_args;
-
-// Opens a fresh file beside the target, so that the rename stays within one file system; what is no regular file (a pipe, /dev/null) is
-// written to directly, since replacing it would be wrong.
-static void open_part(write_args *a) {
-  tg_context *ctx = a->ctx;
-  struct stat st;
-  if (stat(a->file, &st) == 0) {
-    if (!realpath(a->file, a->target)) tg_throw(ctx, TG_INVALID, "%s: %s", a->file, strerror(errno));
-    if (S_ISDIR(st.st_mode)) tg_throw(ctx, TG_INVALID, "%s: is a directory; name a file", a->file);
-    if (!S_ISREG(st.st_mode)) {
-      a->fd = open(a->file, O_WRONLY | O_CLOEXEC);
-      if (a->fd < 0) tg_throw(ctx, TG_FAILED, "%s: cannot be written: %s", a->file, strerror(errno));
-      return;
-    }
-  } else {
-    if (strlen(a->file) >= sizeof a->target) tg_throw(ctx, TG_INVALID, "a file name of %zu bytes is too long", strlen(a->file));
-    strcpy(a->target, a->file);
-  }
-  for (int attempt = 0; attempt < 100 && a->fd < 0; attempt++) {
-    snprintf(a->part, sizeof a->part, "%s.part%ld-%d", a->target, (long)getpid(), attempt);
-    a->fd = open(a->part, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-    if (a->fd < 0 && errno != EEXIST) break;
-  }
-  if (a->fd < 0) {
-    a->part[0] = 0;
-    const bool full = errno == ENOSPC || errno == EDQUOT || errno == EIO; // any other reason lies in the name
-    tg_throw(ctx, full ? TG_FAILED : TG_INVALID, "%s: cannot be created: %s", a->file, strerror(errno));
-  }
-}
-
-static void write_all(write_args *a, const void *data, size_t n) {
-  const char *at = data;
-  while (n) {
-    const ssize_t wrote = write(a->fd, at, n > (1u << 30) ? 1u << 30 : n);
-    if (wrote < 0 && errno == EINTR) continue;
-    if (wrote <= 0)
-      tg_throw(a->ctx, TG_FAILED, "%s: could not be written (%s); nothing was left behind: free some space or name another place", a->file,
-               wrote < 0 ? strerror(errno) : "no progress");
-    at += wrote;
-    n -= (size_t)wrote;
-  }
-}
 
 static size_t make_header(write_args *a, char *text, size_t size) {
   const tg_array *array = a->array;
@@ -356,20 +310,15 @@ static void write_body(void *arg) {
   write_args *a = arg;
   char header[512];
   const size_t length = make_header(a, header, sizeof header);
-  open_part(a);
-  write_all(a, header, length);
-  write_all(a, a->array->data, a->array->bytes);
-  const int fd = a->fd;
-  a->fd = -1;
-  if (close(fd)) tg_throw(a->ctx, TG_FAILED, "%s: could not be written: %s; nothing was left behind", a->file, strerror(errno));
-  if (a->part[0] && rename(a->part, a->target)) tg_throw(a->ctx, TG_FAILED, "%s: cannot be replaced: %s", a->file, strerror(errno));
-  a->part[0] = 0;
+  tg_whole_open(&a->whole, a->ctx, a->file);
+  tg_whole_write(&a->whole, header, length);
+  tg_whole_write(&a->whole, a->array->data, a->array->bytes);
+  tg_whole_commit(&a->whole);
 }
 
 tg_status tg_npy_write(tg_context *ctx, const char *file, const tg_array *array) {
-  write_args a = {.ctx = ctx, .file = file, .array = array, .fd = -1};
+  write_args a = {.ctx = ctx, .file = file, .array = array};
   const tg_status status = tg_protect(ctx, write_body, &a);
-  if (a.fd >= 0) close(a.fd);
-  if (a.part[0]) unlink(a.part);
+  tg_whole_drop(&a.whole);
   return status;
 }

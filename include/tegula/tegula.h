@@ -287,6 +287,38 @@ tg_status tg_npy_write(tg_context *ctx, const char *file, const tg_array *array)
 double tg_array_get(const tg_array *array, int64_t flat);                         /* element as a double; i64 beyond 2^53 rounds */
 void tg_array_set(tg_array *array, int64_t flat, double value);                   /* to nearest even, saturating where there is no Inf */
 
+/* ---- checkpoints: .safetensors files -------------------------------------------------------------------------------------- */
+
+/* The tensors of one file, of a directory with an index (model.safetensors.index.json) or of a directory of .safetensors files, under one
+ * set of names. The headers are checked when it is opened (TG_INVALID names what is wrong), elements are read when asked for. */
+typedef struct tg_checkpoint tg_checkpoint;
+typedef struct tg_tensor_info {
+  const char *name, *file; /* borrowed from the checkpoint */
+  const char *stored;      /* dtype as the file calls it: "BF16", "F8_E4M3", ... */
+  tg_dtype dtype;          /* U8 counts as i8; -1: a dtype that there is none of here, which can be mapped but not read */
+  int rank;
+  int64_t dim[8];
+  size_t bytes;
+} tg_tensor_info;
+tg_status tg_checkpoint_open(tg_context *ctx, const char *path, tg_checkpoint **out); /* a file, a directory or an index */
+void tg_checkpoint_close(tg_checkpoint *checkpoint);
+int tg_checkpoint_count(const tg_checkpoint *checkpoint);
+const tg_tensor_info *tg_checkpoint_info(const tg_checkpoint *checkpoint, int i);            /* sorted by name; borrowed */
+const tg_tensor_info *tg_checkpoint_find(const tg_checkpoint *checkpoint, const char *name); /* NULL: none of that name; borrowed */
+tg_bindings tg_checkpoint_metadata(const tg_checkpoint *checkpoint); /* __metadata__ of the first file that has any; borrowed */
+/* A copy of a tensor. `dtype` says how to read the bytes of U8 (any dtype of 8 bits, or e2m1, which doubles the last axis); -1 = its own. */
+tg_status tg_checkpoint_read(tg_checkpoint *checkpoint, const char *name, tg_dtype dtype, tg_array **out);
+/* A tensor's bytes where they are, read-only, aligned as the file happens to be, borrowed from the checkpoint. A file that somebody shortens
+ * meanwhile ends the program with SIGBUS; tg_checkpoint_read gives an error. */
+tg_status tg_checkpoint_map(tg_checkpoint *checkpoint, const char *name, const void **data, size_t *bytes);
+
+typedef struct tg_named_array {
+  const char *name;
+  const tg_array *array;
+} tg_named_array;
+/* Writes one file, whole or not at all, as the safetensors package would: by dtype, then by name. `metadata` may be NULL. */
+tg_status tg_safetensors_write(tg_context *ctx, const char *file, int n, const tg_named_array *tensors, const tg_bindings *metadata);
+
 /* ---- devices and execution ----------------------------------------------------------------------------------------------- */
 
 typedef struct tg_device_info {
