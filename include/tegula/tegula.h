@@ -306,10 +306,11 @@ int tg_checkpoint_count(const tg_checkpoint *checkpoint);
 const tg_tensor_info *tg_checkpoint_info(const tg_checkpoint *checkpoint, int i);            /* sorted by name; borrowed */
 const tg_tensor_info *tg_checkpoint_find(const tg_checkpoint *checkpoint, const char *name); /* NULL: none of that name; borrowed */
 tg_bindings tg_checkpoint_metadata(const tg_checkpoint *checkpoint); /* __metadata__ of the first file that has any; borrowed */
-/* A copy of a tensor. `dtype` says how to read the bytes of U8 (any dtype of 8 bits, or e2m1, which doubles the last axis); -1 = its own. */
+/* A copy of a tensor. `dtype` says how to read the bytes of U8 (any dtype of 8 bits, or e2m1, which doubles the last axis); -1 = its own.
+ */
 tg_status tg_checkpoint_read(tg_checkpoint *checkpoint, const char *name, tg_dtype dtype, tg_array **out);
-/* A tensor's bytes where they are, read-only, aligned as the file happens to be, borrowed from the checkpoint. A file that somebody shortens
- * meanwhile ends the program with SIGBUS; tg_checkpoint_read gives an error. */
+/* A tensor's bytes where they are, read-only, aligned as the file happens to be, borrowed from the checkpoint. A file that somebody
+ * shortens meanwhile ends the program with SIGBUS; tg_checkpoint_read gives an error. */
 tg_status tg_checkpoint_map(tg_checkpoint *checkpoint, const char *name, const void **data, size_t *bytes);
 
 typedef struct tg_named_array {
@@ -359,6 +360,23 @@ tg_status tg_prepare(tg_device *device, tg_source *source, const tg_run_options 
 tg_status tg_launchable_run(tg_launchable *launchable, int repeat, double *seconds);
 tg_status tg_launchable_fetch(tg_launchable *launchable); /* copies outputs back into the arguments' arrays */
 void tg_launchable_free(tg_launchable *launchable);
+
+/* ---- planning: which expert lives where ---------------------------------------------------------------------------------- */
+
+/* Replicates busy experts and packs the replicas over devices, so that the busiest device has as little as may be (the policies of
+ * DeepSeek's EPLB). A device has replicas/devices slots; slot s is on device s / (replicas/devices), devices are dealt to nodes in the same
+ * way. Where `nodes` divides `groups` the hierarchical policy packs groups of experts (neighbours by number) over nodes first, so that all
+ * replicas of a group stay on one node; else, and with one node, the global one forgets groups and nodes. */
+typedef struct tg_experts {
+  int experts, replicas; /* replicas >= experts; at most 16384 */
+  int groups, nodes;     /* 1 and 1: one flat set */
+  int devices;           /* divides replicas; a multiple of nodes under the hierarchical policy */
+} tg_experts;
+bool tg_experts_hierarchical(const tg_experts *shape); /* the policy that tg_place_experts takes */
+/* loads[experts]: tokens or any other measure, 0 or more; an expert's load is shared evenly by its replicas. Gives slots[replicas], the
+ * expert in each slot, and copies[experts], 1 or more. The same loads always give the same placement: among equals the expert with fewer
+ * replicas, then the lower number comes first. TG_INVALID says which number does not fit. */
+tg_status tg_place_experts(tg_context *ctx, const tg_experts *shape, const double *loads, int *slots, int *copies);
 
 /* ---- bench, tune, check: results are JSON documents in the schemas of docs/cli.md ------------------------------------------- */
 
