@@ -31,9 +31,9 @@ static int64_t elements(const tg_array *a) {
 }
 
 // The collector does not see the arrays' bytes: let it work in proportion.
-static void charge(lua_State *L, const tg_array *a) { lua_gc(L, LUA_GCSTEP, (int)(a->bytes >> 12 > 100000 ? 100000 : a->bytes >> 12)); }
+void tg_lua_charge(lua_State *L, const tg_array *a) { lua_gc(L, LUA_GCSTEP, (int)(a->bytes >> 12 > 100000 ? 100000 : a->bytes >> 12)); }
 
-static tg_dtype dtype_at(lua_State *L, int index) {
+tg_dtype tg_lua_dtype_at(lua_State *L, int index) {
   const char *name = luaL_checkstring(L, index);
   tg_dtype dtype = tg_dtype_find(name);
   if (dtype < 0) luaL_error(L, "'%s' is not a dtype; dtypes are tg.f32, tg.bf16, tg.e4m3, tg.i32 and so on", name);
@@ -51,7 +51,7 @@ static int array_gc(lua_State *L) {
 
 // tensor(dtype, {dims} [, {values}]) or tensor(dtype, dim…)
 static int make(lua_State *L) {
-  tg_dtype dtype = dtype_at(L, 1);
+  tg_dtype dtype = tg_lua_dtype_at(L, 1);
   int64_t dim[8];
   int rank = 0, last = lua_gettop(L);
   bool list = lua_istable(L, 2);
@@ -67,7 +67,7 @@ static int make(lua_State *L) {
   }
   tg_array **box = tg_lua_push_array(L);
   tg_lua_check(L, tg_array_new(tg_lua_of(L)->ctx, dtype, rank, dim, box));
-  charge(L, *box);
+  tg_lua_charge(L, *box);
   if (!list || !lua_istable(L, 3)) return 1;
   int64_t n = elements(*box);
   if ((int64_t)luaL_len(L, 3) != n) return luaL_error(L, "the shape has %I elements, %I values were given", (lua_Integer)n, luaL_len(L, 3));
@@ -82,10 +82,10 @@ static int make(lua_State *L) {
 
 static int read_npy(lua_State *L) {
   const char *file = luaL_checkstring(L, 1);
-  tg_dtype dtype = lua_isnoneornil(L, 2) ? -1 : dtype_at(L, 2);
+  tg_dtype dtype = lua_isnoneornil(L, 2) ? -1 : tg_lua_dtype_at(L, 2);
   tg_array **box = tg_lua_push_array(L);
   tg_lua_check(L, tg_npy_read(tg_lua_of(L)->ctx, file, dtype, box));
-  charge(L, *box);
+  tg_lua_charge(L, *box);
   return 1;
 }
 
@@ -98,7 +98,7 @@ static int write_npy(lua_State *L) {
 static tg_array *push_like(lua_State *L, const tg_array *a, tg_dtype dtype) {
   tg_array **box = tg_lua_push_array(L);
   tg_lua_check(L, tg_array_new(tg_lua_of(L)->ctx, dtype, a->rank, a->dim, box));
-  charge(L, *box);
+  tg_lua_charge(L, *box);
   return *box;
 }
 
@@ -111,7 +111,7 @@ static int copy(lua_State *L) {
 
 static int convert(lua_State *L) {
   const tg_array *a = array_at(L, 1);
-  tg_array *b = push_like(L, a, dtype_at(L, 2));
+  tg_array *b = push_like(L, a, tg_lua_dtype_at(L, 2));
   for (int64_t i = 0, n = elements(a); i < n; i++) tg_array_set(b, i, tg_array_get(a, i));
   return 1;
 }

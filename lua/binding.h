@@ -69,9 +69,17 @@ int tg_lua_load_checked(lua_State *L);
 
 // Host arrays of scripts (array.c).
 #define TG_LUA_TENSOR "tegula.tensor"
-void tg_lua_open_arrays(lua_State *L);              // adds `tensor` and `read` to the table at the top
-tg_array *tg_lua_array_at(lua_State *L, int index); // raises when it is none
-tg_array **tg_lua_push_array(lua_State *L);         // pushes a tensor that has no array yet
+void tg_lua_open_arrays(lua_State *L);               // adds `tensor` and `read` to the table at the top
+tg_array *tg_lua_array_at(lua_State *L, int index);  // raises when it is none
+tg_array **tg_lua_push_array(lua_State *L);          // pushes a tensor that has no array yet
+void tg_lua_charge(lua_State *L, const tg_array *a); // lets the collector work for bytes that it does not see
+tg_dtype tg_lua_dtype_at(lua_State *L, int index);   // by name; raises when there is none
+
+// More for scripts, added to the table at the top: `safetensors` and `write_safetensors` (checkpoint.c), `json` (json_file.c),
+// `place_experts` (experts.c).
+void tg_lua_open_checkpoints(lua_State *L);
+void tg_lua_open_json(lua_State *L);
+void tg_lua_open_experts(lua_State *L);
 
 // Pushes the DSL's module lua/NAME.lua as a function (shared.c).
 void tg_lua_push_file(lua_State *L, const char *name);

@@ -484,6 +484,9 @@ static int open_host(lua_State *L) {
   lua_pop(L, 1);
   lua_newtable(L);
   tg_lua_open_arrays(L);
+  tg_lua_open_checkpoints(L);
+  tg_lua_open_json(L);
+  tg_lua_open_experts(L);
   lua_pushcfunction(L, load);
   lua_setfield(L, -2, "load");
   lua_pushcfunction(L, open_device);

@@ -150,8 +150,7 @@ tg_status tg_lua_read_file(tg_context *ctx, const char *file, size_t max_bytes, 
   fclose(f);
   tg_status status = TG_OK;
   if (failed) status = tg_error(ctx, TG_INVALID, "cannot read %s: %s", file, strerror(failed));
-  else if (n >= max_bytes)
-    status = tg_error(ctx, TG_INVALID, "%s is larger than %zu KiB, the most that a Lua source may have", file, max_bytes >> 10);
+  else if (n >= max_bytes) status = tg_error(ctx, TG_INVALID, "%s is larger than %zu KiB, the most that is read", file, max_bytes >> 10);
   if (status != TG_OK) {
     tg_context_allocate(ctx, data, 0);
     return status;
