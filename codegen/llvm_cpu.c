@@ -7,6 +7,10 @@
 static void initialise(void) {
   LLVMInitializeNativeTarget();
   LLVMInitializeNativeAsmPrinter();
+  LLVMInitializeAArch64TargetInfo();
+  LLVMInitializeAArch64Target();
+  LLVMInitializeAArch64TargetMC();
+  LLVMInitializeAArch64AsmPrinter();
 }
 
 // ---- the body
@@ -87,7 +91,9 @@ static void find_streams(tg_op *op, void *user) {
 static void fence(tg_llvm *e) {
   bool streams = false;
   tg_walk(e->launch->body, find_streams, &streams);
-  if (streams) tg_llvm_intrinsic(e, "llvm.x86.sse.sfence", 0, NULL, 0, NULL);
+  if (!streams) return;
+  if (!strncmp(e->options->triple, "x86_64", 6)) tg_llvm_intrinsic(e, "llvm.x86.sse.sfence", 0, NULL, 0, NULL);
+  else LLVMBuildFence(B, LLVMAtomicOrderingRelease, 0, "");
 }
 
 static void make_entry(tg_llvm *e, LLVMValueRef body, LLVMTypeRef body_type) {

@@ -2,7 +2,7 @@
 #include "targets/machines.h"
 #include "targets/nvptx/ptxas.h"
 
-static const char *const cpu_archs[] = {"native", "generic", "avx2", "avx512", "avx512bf16", NULL};
+static const char *const cpu_archs[] = {"native", "generic", "avx2", "avx512", "avx512bf16", "aarch64", NULL};
 static const tg_family cpu = {"cpu", "the host's own processor, through LLVM", "llvm", &tg_lowering_loops, cpu_archs, NULL};
 
 static const char *const nvptx_archs[] = {"sm_80", NULL};

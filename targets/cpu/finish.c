@@ -169,10 +169,16 @@ static const char *take_message(tg_arena *arena, char *message) {
   return t.copy;
 }
 
+// The levels of a family of processors name its triple; the host's own is LLVM's default.
+static const char *triple_of(const tg_machine *machine, tg_arena *arena) {
+  if (!machine->arch) return take_message(arena, LLVMGetDefaultTargetTriple());
+  return !strcmp(machine->target, "cpu:aarch64") ? "aarch64-unknown-linux-gnu" : "x86_64-unknown-linux-gnu";
+}
+
 tg_bytes tg_finish_cpu(tg_kernel *lane, const tg_machine *machine, const char *want, tg_arena *arena, tg_record *record) {
   tg_context *ctx = lane->ctx;
   tg_llvm_options options = {.machine = machine, .cpu = machine->arch, .features = machine->features};
-  options.triple = take_message(arena, LLVMGetDefaultTargetTriple());
+  options.triple = triple_of(machine, arena);
   if (!machine->arch) { // the machine that this runs on
     options.cpu = take_message(arena, LLVMGetHostCPUName());
     options.features = take_message(arena, LLVMGetHostCPUFeatures());
