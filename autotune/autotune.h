@@ -160,8 +160,8 @@ tg_limits tg_limits_get(tg_context *ctx, int threads);
 int tg_host_threads(void); // processors this process may use
 
 // ---- inputs (inputs.c): reproducible arguments for a kernel and shape
-// A tensor of indices counts down from the greatest if it has at most one for so many that it may hold, as lengths of sequences have: the work
-// that follows from them is then known. Others are spread at random.
+// A tensor of indices counts down from the greatest if it has at most one for so many that it may hold, as lengths of sequences have: the
+// work that follows from them is then known. Others are spread at random.
 enum { TG_MANY_INDICES = 8 };
 typedef struct tg_inputs {
   int n;
@@ -195,7 +195,7 @@ typedef struct tg_reference {
     int64_t elements;
     const void *values;     // as the interpreter left them; elements that no sampled block wrote hold its poison
     const float *magnitude; // the same kernel on absolute values: what rounding errors scale with
-  } * at;
+  } *at;
 } tg_reference;
 // Interprets sampled blocks and the last block along every axis of the grid, with the kernel's smallest tiles. The values are written to an
 // anonymous file whose descriptor is returned, so that measuring processes map rather than recompute them.

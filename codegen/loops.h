@@ -127,12 +127,12 @@ struct lower {
     int n, capacity;
     int unit_bytes; // element size of a load that is contiguous along the last loop; 0 = none is
     bool varies;    // outside the limits, values may still depend on a loop variable
-  } * probe;
+  } *probe;
   struct block {   // consecutive indices of a loop that will all be asked for, in one trip
     tg_value *var; // the loop's
     int rows, row;
     struct blockmemo *memos;
-  } * block;
+  } *block;
   int64_t prefetch;     // bytes ahead of what vector loads read that they also ask for; 0 = none
   int reaches, asked;   // questions asked, see info
   int64_t stream_from;  // bytes of a tensor from which on its stores may pass by the caches; 0 = none may

@@ -72,7 +72,7 @@ struct tg_artifact {
   struct tg_variant {
     tg_record *record; // NULL until compiled
     tg_bytes obj;
-  } * variants;
+  } *variants;
 };
 
 // ---- the cpu family's entry, the contract between loops lowering, llvm emitter and cpu driver

@@ -143,9 +143,9 @@ size_t tg_expr_print(const tg_expr *e, char *buffer, size_t size);
 typedef enum tg_param_kind { TG_INPUT, TG_OUTPUT, TG_INOUT, TG_WORKSPACE, TG_SCALAR_PARAM } tg_param_kind;
 enum {
   TG_PARAM_OPTIONAL = 1,
-  TG_PARAM_ZERO = 2,    /* workspace zeroed before the first launch */
-  TG_PARAM_PACKED = 4,  /* weights in the layout of pack_weights: see `packed` */
-  TG_PARAM_INDEX = 8,   /* integer input whose elements are 0 ... below-1 */
+  TG_PARAM_ZERO = 2,     /* workspace zeroed before the first launch */
+  TG_PARAM_PACKED = 4,   /* weights in the layout of pack_weights: see `packed` */
+  TG_PARAM_INDEX = 8,    /* integer input whose elements are 0 ... below-1 */
   TG_PARAM_OFFSETS = 16, /* integer input of one axis whose elements never decrease and are 0 ... below */
   TG_PARAM_NONE = 32,    /* with TG_PARAM_INDEX: -1 stands for none */
   TG_PARAM_DROPS = 64    /* with TG_PARAM_INDEX: so does everything outside, which nobody reports */
@@ -247,7 +247,7 @@ typedef struct tg_machine_info {
     const char *name;
     double value;
     const char *unit, *source;
-  } * figures;
+  } *figures;
 } tg_machine_info;
 int tg_machines(tg_context *ctx, const tg_machine_info **out); /* borrowed */
 tg_status tg_machine_load(tg_context *ctx, const char *file);  /* adds a user's own description */

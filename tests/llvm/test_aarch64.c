@@ -13,13 +13,22 @@ typedef struct compile_job {
   tg_product product;
 } compile_job;
 
+// Values for what a kernel takes from its tensors' shapes when it is traced.
+static tg_bindings statics_of(const char *kernel) {
+  static const tg_binding heads[] = {{"Dqk", "192"}, {"Dv", "128"}}, chosen = {"k", "8"}, experts = {"E", "256"};
+  if (!strcmp(kernel, "mla_prefill")) return (tg_bindings){2, heads};
+  if (!strcmp(kernel, "moe_combine")) return (tg_bindings){1, &chosen};
+  if (!strcmp(kernel, "moe_gate")) return (tg_bindings){1, &experts};
+  return (tg_bindings){0};
+}
+
 static void compile_body(void *arg) {
   compile_job *j = arg;
   tg_source *source;
   tg_kernel *tile;
-  const tg_bindings none = {0};
+  const tg_bindings none = {0}, statics = statics_of(j->name);
   if (tg_source_load(ctx, j->name, &source)) tg_rethrow(ctx);
-  const tg_status status = tg_source_trace(source, &none, &none, &tile);
+  const tg_status status = tg_source_trace(source, &none, &statics, &tile);
   tg_source_free(source);
   if (status) tg_rethrow(ctx);
   tg_job job = {.target = "cpu:aarch64", .want = j->want, .settings = j->settings};
