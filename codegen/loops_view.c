@@ -160,12 +160,12 @@ tg_value *loops_count(lower *L, const tg_op *op, int axis, const view *view, tg_
   bool some = below(L, start, end);
   if (tg_const_as_int(end, &y)) {
     if (tg_const_as_int(start, &x)) {
-      int64_t n = y - x < 0 ? 0 : y - x > len ? len : y - x;
-      return loops_int(L, n);
+      return loops_int(L, y <= x ? 0 : (uint64_t)y - (uint64_t)x > (uint64_t)len ? len : y - x);
     }
     if (some && y % len == 0 && loops_multiple(start) % len == 0) return loops_int(L, len);
   }
   if (some && len == 1) return loops_int(L, 1);
+  if (!loops_nonneg(L, end)) end = loops_max(L, end, loops_int(L, 0)); // a start near 2^63 off a negative end would wrap to much room
   tg_value *n = loops_min(L, loops_sub(L, end, start), loops_int(L, len));
   return some ? n : loops_max(L, n, loops_int(L, 0));
 }

@@ -2,9 +2,10 @@
 -- whatever can be folded is, so that a fixed dim (--fix) costs nothing in the IR.
 local S = ...
 local core, fail, kind, Dim = S.core, S.fail, S.kind, S.Dim
+local fields = S.fields
 
 local D = {}
-local function node(op, a, b) return setmetatable({ op = op, a = a, b = b, e = false, resolved = false, trace = S.trace }, Dim) end
+local function node(op, a, b) return S.object({ op = op, a = a, b = b, e = false, resolved = false, trace = S.trace or false }, Dim) end
 
 local function operand(x, who)
   local k = kind(x)
@@ -18,23 +19,45 @@ local function operand(x, who)
 end
 
 local function floordiv(a, b) return b == 0 and fail("a dim is divided by 0") or a // b end
+
+-- a op b where it fits 64 bits, else nil: what wraps around would be taken for a small number.
+local function fitting(op, a, b)
+  local r
+  if op == "*" then
+    r = a * b
+    if a ~= 0 and (r // a ~= b or (a == -1 and b == math.mininteger)) then return nil end
+  elseif op == "+" then
+    r = a + b
+    if (a ~ r) & (b ~ r) < 0 then return nil end
+  else
+    r = a - b
+    if (a ~ b) & (a ~ r) < 0 then return nil end
+  end
+  return r
+end
+
+local function exactly(op)
+  return function(a, b) return fitting(op, a, b) or fail("%d %s %d does not fit 64 bits", a, op, b) end
+end
 local number_ops = {
-  ["+"] = function(a, b) return a + b end,
-  ["-"] = function(a, b) return a - b end,
-  ["*"] = function(a, b) return a * b end,
+  ["+"] = exactly "+",
+  ["-"] = exactly "-",
+  ["*"] = exactly "*",
   ["//"] = floordiv,
-  cdiv = function(a, b) return -floordiv(-a, b) end,
+  cdiv = function(a, b) return floordiv(a, b) + (a % b ~= 0 and 1 or 0) end,
   min = math.min,
   max = math.max,
 }
 
--- (x op1 n) op2 m with numbers n, m, where it folds to x op1 something.
+-- (x op1 n) op2 m with numbers n, m, where it folds to x op1 something. What does not fit is left to the launch, which checks it.
 local function fold_chain(op, x, m)
   if kind(x) ~= "dim" or type(x.b) ~= "number" then return nil end
-  if op == "+" and x.op == "+" then return D.make("+", x.a, x.b + m) end
-  if op == "*" and x.op == "*" then return D.make("*", x.a, x.b * m) end
+  if (op == "+" or op == "*") and x.op == op then
+    local n = fitting(op, x.b, m)
+    return n and D.make(op, x.a, n)
+  end
   if (op == "//" or op == "cdiv") and x.op == "*" and m > 0 and x.b % m == 0 then return D.make("*", x.a, x.b // m) end
-  if op == "//" and x.op == "//" and m > 0 and x.b > 0 then return D.make("//", x.a, x.b * m) end
+  if op == "//" and x.op == "//" and m > 0 and x.b > 0 and fitting("*", x.b, m) then return D.make("//", x.a, x.b * m) end
 end
 
 function D.equal(a, b)
@@ -48,7 +71,7 @@ end
 function D.make(op, a, b)
   a, b = operand(a, op), operand(b, op)
   if type(a) == "number" and type(b) == "number" then return number_ops[op](a, b) end
-  if op == "-" and type(b) == "number" then op, b = "+", -b end
+  if op == "-" and type(b) == "number" then op, b = "+", number_ops["-"](0, b) end
   if type(a) == "number" and (op == "+" or op == "*" or op == "min" or op == "max") then a, b = b, a end
   if type(b) == "number" then
     if (op == "+" and b == 0) or ((op == "*" or op == "//" or op == "cdiv") and b == 1) then return a end
@@ -64,7 +87,7 @@ function D.make(op, a, b)
 end
 
 function D.sym(name, value)
-  return setmetatable({ op = "sym", name = name, value = value or false, b = false, e = false, trace = S.trace }, Dim)
+  return S.object({ op = "sym", name = name, value = value or false, b = false, e = false, trace = S.trace or false }, Dim)
 end
 
 -- A dim's expression and its fixed value belong to the kernel being traced when it was made.
@@ -79,7 +102,7 @@ function D.resolve(d)
   if type(d) == "number" then return d end
   check_trace(d)
   if d.op == "sym" then return d.value or d end
-  if not d.resolved then d.resolved = D.make(d.op, D.resolve(d.a), D.resolve(d.b)) end
+  if not d.resolved then d[fields].resolved = D.make(d.op, D.resolve(d.a), D.resolve(d.b)) end
   return d.resolved
 end
 
@@ -88,7 +111,7 @@ function D.expr(d)
   local h = S.trace.handle
   if type(d) == "number" then return core.expr_const(h, d) end
   check_trace(d)
-  if not d.e then d.e = d.op == "sym" and core.expr_sym(h, d.name) or core.expr_binary(h, d.op, D.expr(d.a), D.expr(d.b)) end
+  if not d.e then d[fields].e = d.op == "sym" and core.expr_sym(h, d.name) or core.expr_binary(h, d.op, D.expr(d.a), D.expr(d.b)) end
   return d.e
 end
 
@@ -107,6 +130,8 @@ D.text = text
 
 local methods = {}
 Dim.__index = function(d, key)
+  local own = d[fields][key]
+  if own ~= nil then return own end
   local m = methods[key]
   if m then return m end
   fail("dim %s has no '%s'; dims have :by(n), :cdiv(n), :min(x), :max(x)", text(d), tostring(key))

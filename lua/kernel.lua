@@ -90,7 +90,7 @@ function k.option(name, default, ...)
   if kind(allowed[#allowed]) == "table" then o = table.remove(allowed) end
   o = S.options(o, "k.option", { min = true, letter = true })
   local least = o.min
-  if least ~= nil and (#allowed > 0 or type(default) ~= "number" or type(least) ~= "number" or default < least) then
+  if least ~= nil and (#allowed > 0 or type(default) ~= "number" or type(least) ~= "number" or not (default >= least)) then
     fail("k.option('%s', default, {min = n}): a number, its default not below n", name)
   end
   for _, x in ipairs(allowed) do

@@ -68,8 +68,17 @@ local function strings()
   return list
 end
 
+-- What a tile, range, view or dim is made of is not the kernel's to visit, and so not to change; pairs asks their __pairs.
+local sealed = { tile = true, range = true, view = true, dim = true }
+local function visit(x, ...)
+  local k = S.kind(x)
+  if sealed[k] then S.fail("next on a %s: it has no elements to visit", k) end
+  return next(x, ...)
+end
+
 local function environment()
-  local env = keep(_G, "assert error ipairs next pairs rawequal rawlen select tonumber tostring type _VERSION")
+  local env = keep(_G, "assert error ipairs pairs rawequal rawlen select tonumber tostring type _VERSION")
+  env.next = visit
   env.string = strings()
   env.table = keep(table, "concat insert pack remove sort unpack")
   env.math = keep(math, "abs ceil exp floor fmod huge log max maxinteger min mininteger modf pi sqrt tointeger type ult")

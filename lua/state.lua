@@ -9,8 +9,8 @@ local S = { core = core, trace = nil, Tile = {}, Range = {}, View = {}, Dim = {}
 -- A table that reads like `contents` and refuses to be written to.
 function S.frozen(contents, refuse) return setmetatable({}, { __index = contents, __newindex = refuse, __metatable = false }) end
 
--- Tiles, ranges and views hold nothing but a table of fields under this key: a field of their own could be assigned to, and no metamethod
--- would see it.
+-- Tiles, ranges, views and dims hold nothing but a table of fields under this key: a field of their own could be assigned to, and no
+-- metamethod would see it.
 local fields = {}
 S.fields = fields
 function S.object(own, class) return setmetatable({ [fields] = own }, class) end
@@ -21,6 +21,9 @@ function S.note(t, key, value)
 end
 
 local names = { [S.Tile] = "tile", [S.Range] = "range", [S.View] = "view", [S.Dim] = "dim" }
+for class, name in pairs(names) do
+  function class.__pairs() S.fail("pairs on a %s: it has no elements to visit", name) end
+end
 
 local regions_made = 0
 S.max_ops = 50000 -- of one kernel: far above any real kernel, far below what exhausts memory

@@ -60,16 +60,22 @@ local function axis_of(v, axis, who)
   return i
 end
 
+-- A number of elements: what only the launch knows is trusted, a negative number is not.
+local function extent_of(x, who)
+  x = S.a_scalar(x, who)
+  if type(x) == "number" and x < 0 then fail("%s %d is negative", who, x) end
+  return x
+end
+
 local function copy(list) return table.move(list, 1, #list, 1, {}) end
 
 -- `extent` elements of an axis from `start` on.
 function methods.slice(v, axis, start, extent)
   local i = axis_of(v, axis, ":slice")
   if start == nil or extent == nil then fail(":slice(axis, start, extent)") end
-  start, extent = S.a_scalar(start, ":slice: start"), S.a_scalar(extent, ":slice: extent")
-  if type(start) == "number" and start < 0 then fail(":slice: start %d is negative", start) end
+  start, extent = extent_of(start, ":slice: start"), extent_of(extent, ":slice: extent")
   local dims = copy(v.dims)
-  if type(start) == "number" and type(extent) == "number" and type(dims[i]) == "number" and start + extent > dims[i] then
+  if type(start) == "number" and type(extent) == "number" and type(dims[i]) == "number" and start > dims[i] - extent then
     fail(":slice: %d + %d is beyond the axis of %d", start, extent, dims[i])
   end
   dims[i] = extent
@@ -116,7 +122,7 @@ end
 -- The elements of a contiguous view under other dims (row-major).
 function methods.reshape(v, ...)
   local dims = { ... }
-  for i = 1, #dims do dims[i] = S.a_scalar(dims[i], ":reshape: dim " .. i) end
+  for i = 1, #dims do dims[i] = extent_of(dims[i], ":reshape: dim " .. i) end
   local strides = row_major(v.dims)
   for i = 1, #v.dims do
     if not equal(strides[i], v.strides[i]) then fail(":reshape: view '%s' is not contiguous along axis %d", v.name, i) end
@@ -146,7 +152,7 @@ function methods.broadcast(v, axis, extent)
   if not i or i < 1 or i > #v.dims + 1 then
     fail(":broadcast: view '%s' takes a new axis at 1 to %d, not %s", v.name, #v.dims + 1, S.describe(axis))
   end
-  extent = S.a_scalar(extent, ":broadcast: extent")
+  extent = extent_of(extent, ":broadcast: extent")
   local dims, strides = copy(v.dims), copy(v.strides)
   table.insert(dims, i, extent)
   table.insert(strides, i, 0)

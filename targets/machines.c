@@ -6,6 +6,7 @@
 #include <lua.h>
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 #if defined(__x86_64__)
 #include <cpuid.h>
 #endif
@@ -14,6 +15,7 @@ enum {
   MAX_FILE = 1 << 20,         // bytes of a description
   MAX_LUA_BYTES = 16 << 20,   // memory of its evaluation
   MAX_INSTRUCTIONS = 1000000, // and steps
+  MAX_FIGURE = 1 << 20,       // above every figure of a chip; lowerings multiply them
 };
 
 static const struct {
@@ -176,7 +178,7 @@ static void figure_field(struct add_call *call, int figure) {
   if (!lua_istable(L, -1)) bad(call, field, "is not { value, source = \"the document that states it\" }");
   if (lua_rawgeti(L, -1, 1) != LUA_TNUMBER) bad(call, field, "has no number as its first value");
   double value = lua_tonumber(L, -1);
-  if (!isfinite(value) || value < 0) bad(call, field, "is not a finite number >= 0");
+  if (!(value >= 0 && value <= MAX_FIGURE) || value != floor(value)) bad(call, field, "is not a whole number from 0 to 1048576");
   lua_pop(L, 1);
   *(double *)((char *)&call->row->machine + figure_rows[figure].offset) = value;
   lua_pushstring(L, "source");
@@ -277,6 +279,8 @@ static void add_body(void *arg) {
 // Evaluates a description's text (in an empty Lua state with limits), checks it and adds it; `file` is for messages. Throws.
 static void add_description(tg_context *ctx, const char *text, size_t size, const char *file) {
   if (size > MAX_FILE) tg_throw(ctx, TG_INVALID, "machine description %s: %zu bytes are too many (at most %d)", file, size, MAX_FILE);
+  // It travels to the compile helper as a C string.
+  if (memchr(text, 0, size)) tg_throw(ctx, TG_INVALID, "machine description %s: holds a zero byte; it is to be text", file);
   struct add_call call = {.ctx = ctx, .text = text, .file = file, .size = size, .budget.limit = MAX_LUA_BYTES};
   call.L = lua_newstate(limited, &call.budget);
   if (!call.L) tg_throw(ctx, TG_NO_MEMORY, "no memory to read %s", file);

@@ -42,8 +42,9 @@ local function check(path, m)
   for key, figure in pairs(m.figures) do
     if not known[key] then fail("%s: figures.%s: no such figure; targets/machines/figures.def lists them", path, tostring(key)) end
     if type(figure) ~= "table" then fail("%s: figures.%s is a %s, not { value, source = … }", path, key, type(figure)) end
-    if type(figure[1]) ~= "number" or figure[1] ~= figure[1] or figure[1] < 0 or figure[1] == math.huge then
-      fail("%s: figures.%s: the value is not a finite number >= 0", path, key)
+    local value = math.tointeger(figure[1])
+    if not value or value < 0 or value > 1 << 20 then
+      fail("%s: figures.%s: the value is not a whole number from 0 to 1048576", path, key)
     end
     if type(figure.source) ~= "string" or figure.source == "" then fail("%s: figures.%s: 'source' names no document", path, key) end
     for field in pairs(figure) do

@@ -16,7 +16,7 @@ static const char before[] = "local tg <const> = require 'tegula'\n"
                              "  local M, N, K = k.dim 'M', k.dim 'N', k.dim 'K'\n"
                              "  local A, B, H = k.input('A', f32, M, K), k.input('B', f32, N, K), k.input('H', bf16, M, N)\n"
                              "  local I, Q, S = k.input('I', i32, M), k.input('Q', e4m3, M, K), k.input('S', f32, M, K:cdiv(128))\n"
-                             "  local C, eps = k.output('C', f32, M, N), k.scalar('eps', f32)\n"
+                             "  local C, eps, W = k.output('C', f32, M, N), k.scalar('eps', f32), k.input('W', f32, 4, 8)\n"
                              "  k.blocks(M:by(64), N:by(64), function(m, n) local x = C[{m, n}]\n";
 static const char after[] = "\n  end)\nend)\n";
 enum { BODY = 9 };
@@ -54,6 +54,24 @@ static const mistake mistakes[] = {
     {1, "eps.dtype = 'i32'", "tiles are immutable: cannot set 'dtype'"},
     {1, "m.len = 3", "ranges are immutable: cannot set 'len'"},
     {1, "A.dtype = 'i32'", "view 'A': cannot set 'dtype'; store with A[{…}] = tile"},
+    {1, "M.value = 3", "dim M cannot be changed"},
+    {1, "local L = M + 1; L.resolved = 7", "dim M + 1 cannot be changed"},
+    {1, "local _, own = next(x); own.shape = {1}", "next on a tile: it has no elements to visit"},
+    {1, "local _, own = next(M)", "next on a dim: it has no elements to visit"},
+    {1, "for _, own in next, m do own.len = 3 end", "next on a range: it has no elements to visit"},
+    {1, "for e in pairs(m) do end", "pairs on a range: it has no elements to visit"},
+    {1, "for e in pairs(A) do end", "pairs on a view: it has no elements to visit"},
+    {1, "for e in pairs(M) do end", "pairs on a dim: it has no elements to visit"},
+    {0, "for e in pairs {1, 2} do assert(next {e} == 1) end", ""},
+    // numbers that wrap around
+    {1, "local v = W:slice(1, 1, math.maxinteger)", ":slice: 1 + 9223372036854775807 is beyond the axis of 4"},
+    {1, "local v = W:slice(1, 1 << 62, 1 << 62)", ":slice: 4611686018427387904 + 4611686018427387904 is beyond the axis of 4"},
+    {1, "local v = W:slice(1, 0, -1)", ":slice: extent -1 is negative"},
+    {1, "local v = W:reshape(-4, -8)", ":reshape: dim 1 -4 is negative"},
+    {1, "local v = W:reshape(3, 0x5555555555555560)", "6148914691236517216 * 3 does not fit 64 bits"},
+    {1, "local v = W:broadcast(1, -1)", ":broadcast: extent -1 is negative"},
+    {1, "local r = tg.range(math.maxinteger - 1, 4)", "9223372036854775806 + 4 does not fit 64 bits"},
+    {0, "C[{m, n}] = x + (tg.zeros(i64) + M * (1 << 32) * (1 << 32)):to(f32)", ""}, // the launch says so where M is not 0
     {1, "local y = Q[{m, K:by(64)}]:isnan()", ":isnan: e4m3 is a storage format; compute in f32: :to(tg.f32)"},
     {1, "local y = x:relu()", "tiles have no method 'relu'"},
     {1, "local y = x(1)", "a tile is called like a function"},

@@ -8,12 +8,14 @@
 
 static char path[] = "/tmp/tegula-machine-XXXXXX";
 
-static tg_status load(tg_context *ctx, const char *text) {
+static tg_status load_bytes(tg_context *ctx, const char *text, size_t size) {
   FILE *file = fopen(path, "w");
-  fputs(text, file);
+  fwrite(text, 1, size, file);
   fclose(file);
   return tg_machine_load(ctx, path);
 }
+
+static tg_status load(tg_context *ctx, const char *text) { return load_bytes(ctx, text, strlen(text)); }
 
 static void refuse(tg_context *ctx, const char *text, const char *says) {
   tg_status status = load(ctx, text);
@@ -147,10 +149,14 @@ static void own(tg_context *ctx) {
   refuse(ctx, HEAD "figures = { warp = { 32 } } }", "names no document");
   refuse(ctx, HEAD "figures = { warp = { -1, source = 's' } } }", "figures.warp");
   refuse(ctx, HEAD "figures = { warp = { 0/0, source = 's' } } }", "figures.warp");
+  refuse(ctx, HEAD "figures = { micro_lanes = { 0.5, source = 's' } } }", "is not a whole number from 0 to 1048576");
+  refuse(ctx, HEAD "figures = { micro_rows = { 1e300, source = 's' } } }", "is not a whole number from 0 to 1048576");
   refuse(ctx, "return { name = 'a b', target = 'cpu:avx2', arch = 'x', doc = 'd', figures = {} }", "'name'");
   refuse(ctx, "return { name = 'a100', target = 'cpu:avx2', arch = 'x', doc = 'd', figures = {} }", "taken");
   refuse(ctx, "return { name = 'm', target = 'cpu:avx9', arch = 'x', doc = 'd', figures = {} }", "'target'");
   refuse(ctx, "return { name = 5, target = 'cpu:avx2', arch = 'x', doc = 'd', figures = {} }", "'name' is not a string");
+  static const char zero[] = HEAD "-- \0\nfigures = {} }";
+  CHECK(load_bytes(ctx, zero, sizeof zero - 1) == TG_INVALID && strstr(tg_error_message(ctx), "holds a zero byte"));
   refuse(ctx, "while true do end", "steps");                              // endless
   refuse(ctx, "local t = {} for i = 1, 1e9 do t[i] = {t} end", "");       // all memory, or all steps
   refuse(ctx, "local s = 'x' for i = 1, 60 do s = s .. s end", "memory"); // 2^60 bytes
@@ -159,11 +165,11 @@ static void own(tg_context *ctx) {
   refuse(ctx, "return setmetatable({}, {})", "setmetatable");
   CHECK(machine(ctx, "mine") == NULL);
   refuse(ctx, HEAD "like = 'cpu-avx9', figures = {} }", "'like' names no built-in machine");
-  CHECKF(load(ctx, HEAD "features = '+sha', figures = { micro_rows = { 5.5, source = 'the box it came in' } } }") == TG_OK, "%s",
+  CHECKF(load(ctx, HEAD "features = '+sha', figures = { micro_rows = { 5, source = 'the box it came in' } } }") == TG_OK, "%s",
          tg_error_message(ctx));
-  CHECK(figure(machine(ctx, "mine"), "micro_rows") == 5.5);
+  CHECK(figure(machine(ctx, "mine"), "micro_rows") == 5);
   struct find_call call = {.ctx = ctx, .name = "mine"};
-  CHECK(tg_protect(ctx, find_body, &call) == TG_OK && call.machine->micro_rows == 5.5);
+  CHECK(tg_protect(ctx, find_body, &call) == TG_OK && call.machine->micro_rows == 5);
   CHECK_STR(call.machine->features, "+sha");
   CHECK(strstr(tg_machine_text(ctx, call.machine), "the box it came in") != NULL);
   call.name = "cpu:avx2"; // the target's own machine is still the built-in one
