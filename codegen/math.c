@@ -156,13 +156,27 @@ static tg_value *expand_tanh(tg_builder *b, tg_value *x) {
   return select(b, less_c(b, a, 0.625), small, signed_large);
 }
 
-// sin(x + quarter * pi/2). The reduction to |r| <= pi/4 is done in f64, whose error stays below 2^-30 for |x| <= 2^20.
+// x / (2 pi) less whole turns, in f64: 1/(2 pi) in parts of 29 bits, by which any f32 is multiplied exactly, and of each product what is
+// behind the point. The last part's product is below 2^-18 for every f32, so that rounding it is harmless.
+static tg_value *turns(tg_builder *b, tg_value *x) {
+  static const double parts[] = {0x1.45f306dp-3,  0x1.9391054p-32,  0x1.4fe13abp-61,
+                                 0x1.d1f534dp-90, 0x1.b81b6c5p-119, 0x1.5993c439041fep-150};
+  enum { PARTS = sizeof parts / sizeof *parts };
+  tg_value *wide = tg_cast_to(b, x, TG_F64, NULL), *sum = NULL;
+  for (int i = 0; i < PARTS; i++) {
+    tg_value *t = mul_c(b, wide, parts[i]);
+    if (i < PARTS - 1) t = sub(b, t, tg_build1(b, TG_OP_RINT, t));
+    sum = sum ? add(b, sum, t) : t;
+  }
+  return sum;
+}
+
+// sin(x + quarter * pi/2), the angle reduced to |r| <= pi/4 in f64.
 static tg_value *expand_sin(tg_builder *b, tg_value *x, int quarter) {
   static const double s[] = {-1.9515295891e-4, 8.3321608736e-3, -1.6666654611e-1};
   static const double c[] = {2.443315711809948e-5, -1.388731625493765e-3, 4.166664568298827e-2};
-  tg_value *wide = tg_cast_to(b, x, TG_F64, NULL);
-  tg_value *n = tg_build1(b, TG_OP_RINT, mul_c(b, wide, 0.63661977236758134));
-  tg_value *r = tg_cast_to(b, add(b, wide, mul_c(b, n, -1.5707963267948966)), TG_F32, NULL);
+  tg_value *quarters = mul_c(b, turns(b, x), 4), *n = tg_build1(b, TG_OP_RINT, quarters);
+  tg_value *r = tg_cast_to(b, mul_c(b, sub(b, quarters, n), 1.5707963267948966), TG_F32, NULL);
   tg_value *q = add(b, tg_cast_to(b, n, TG_I32, NULL), i32_const(b, x, quarter)), *zero = i32_const(b, x, 0);
   tg_value *z = mul(b, r, r);
   tg_value *sine = add(b, mul(b, mul(b, polynomial(b, z, 3, s), z), r), r);
