@@ -4,6 +4,7 @@
 #include "test.h"
 
 #include <malloc.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 static tg_context *ctx;
@@ -29,6 +30,42 @@ void conformance_open(const char *name) {
 void conformance_machine(const char *file, const char *name) {
   check_status(file, tg_machine_load(ctx, file));
   device->target = name;
+}
+
+// ---- arrays between pages that cannot be touched
+
+enum { PAGE = 4096, MOST_GUARDED = 64 };
+static struct guarded {
+  char *memory, *map;
+  size_t size;
+} guarded[MOST_GUARDED];
+static bool guarded_at_end;
+
+static void *guarded_alloc(tg_device *d, size_t bytes) {
+  (void)d;
+  const size_t room = (bytes + PAGE - 1) / PAGE * PAGE;
+  struct guarded *g = guarded;
+  while (g->memory) g++;
+  g->size = room + 2 * PAGE;
+  g->map = mmap(NULL, g->size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (g->map == MAP_FAILED || mprotect(g->map + PAGE, room, PROT_READ | PROT_WRITE)) abort();
+  return g->memory = g->map + PAGE + (guarded_at_end ? room - bytes : 0);
+}
+
+static void guarded_free(tg_device *d, void *memory) {
+  (void)d;
+  struct guarded *g = guarded;
+  while (g->memory != memory) g++;
+  munmap(g->map, g->size);
+  g->memory = NULL;
+}
+
+void conformance_guard(bool at_end) {
+  static tg_driver driver;
+  driver = *device->driver;
+  driver.alloc = guarded_alloc, driver.free = guarded_free;
+  guarded_at_end = at_end;
+  device->driver = &driver;
 }
 
 // ---- running
@@ -559,6 +596,24 @@ void conform_pairs(void) {
       s.K = (s.K + 15) / 16 * 16;
       conform_gemm("gemm_fp8", settings[i], s), conform_gemm("gemm_fp8", packed, s);
     }
+}
+
+void conform_few(void) {
+  static const int64_t rows[] = {1, 5, 9, 33}, columns[] = {1, 131}, depths[] = {1, 95, 257};
+  static const char *const bf16[] = {"BM=8,BK=32", "BM=16,BK=128", "BM=32,BK=64"}, *const fp8[] = {"BM=1", "BM=2", "BM=4", "BM=8"};
+  char settings[64];
+  for (int m = 0; m < 4; m++)
+    for (int n = 0; n < 2; n++)
+      for (int k = 0; k < 3; k++) {
+        for (int i = 0; i < 3; i++) {
+          snprintf(settings, sizeof settings, "dot2=1,%s,BN=32", bf16[i]);
+          conform_gemm("gemm_bf16", settings, (shape){rows[m], columns[n], depths[k]});
+        }
+        for (int i = 0; i < 8 && rows[m] < 10; i++) {
+          snprintf(settings, sizeof settings, "dot2=1,packed=%d,%s,BN=32", i / 4, fp8[i % 4]);
+          conform_gemm("gemm_fp8", settings, (shape){rows[m], columns[n], (depths[k] + 15) / 16 * 16});
+        }
+      }
 }
 
 void conform_all(void) {

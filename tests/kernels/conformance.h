@@ -17,7 +17,9 @@ typedef struct shape {
 
 void conformance_open(const char *device);
 void conformance_machine(const char *file, const char *name); // the device runs code for that machine, described in the file
-int conformance_close(void);                                  // says what was checked; the exit status of the program
+// From now on each array lies between two pages that cannot be touched: it ends where the second begins, or begins where the first ends.
+void conformance_guard(bool at_end);
+int conformance_close(void); // says what was checked; the exit status of the program
 // For tables of cases in other files: a run, checked for its status; arrays, zeroed.
 bool conform_run(const char *kernel, const char *settings, int threads, int nargs, tg_argument *args);
 tg_array *conform_array(const char *dtype, int rank, const int64_t *dims);
@@ -32,6 +34,7 @@ void conform_pack(int64_t N, int64_t K);
 // The tables: a few shapes of every kind in seconds; every combination of the awkward sizes in minutes.
 void conform_some(void);
 void conform_pairs(void); // products with the lowering's dot2 = 1
+void conform_few(void);   // the same for few rows: every kind of edge
 void conform_all(void);
 
 #endif
