@@ -1,4 +1,6 @@
 // exec: runs a kernel once on .npy files.
+#include <sys/stat.h>
+
 #include "cli/cli.h"
 
 static const cli_option options[] = {{"--device", "D", "where to run (default cpu; tegula devices)", "@devices"},
@@ -36,9 +38,20 @@ static int find_argument(call *x, const char *name) {
   return x->nargs++;
 }
 
+// Would the second of two outputs take the first one's place? Not in a pipe or /dev/null.
+static bool same_array(const char *a, const char *b) {
+  struct stat s, t;
+  const bool there = !stat(a, &s);
+  if (there && !S_ISREG(s.st_mode)) return false;
+  return !strcmp(a, b) || (there && !stat(b, &t) && s.st_dev == t.st_dev && s.st_ino == t.st_ino);
+}
+
 static void set_output(call *x, const tg_param *p, const char *file) {
   int i = find_argument(x, p->name);
   if (x->out_file[i]) cli_usage("exec: output %s has two files", p->name);
+  for (int k = 0; k < x->nargs; k++)
+    if (x->out_file[k] && same_array(x->out_file[k], file))
+      cli_usage("exec: outputs %s and %s have one file, %s", x->args[k].name, p->name, file);
   x->out_file[i] = file;
 }
 

@@ -77,6 +77,25 @@ static void check_scalar(struct call *call, const tg_record_param *param, const 
            arg->number, call->signature->kernel, tg_dtype_name(param->dtype), least, most);
 }
 
+static bool is_written(const tg_record_param *param) { return param->kind == TG_OUTPUT || param->kind == TG_INOUT; }
+
+static bool overlap(const tg_array *a, const tg_array *b) {
+  const uintptr_t x = (uintptr_t)a->data, y = (uintptr_t)b->data;
+  return a->bytes && b->bytes && x < y + b->bytes && y < x + a->bytes;
+}
+
+// An array that is read may be written too, for what is read is copied before the launch; of two that are written one would be lost.
+static void check_destinations(struct call *call) {
+  for (int i = 0; i < call->nargs; i++)
+    for (int j = 0; j < i; j++) {
+      const tg_argument *a = &call->args[j], *b = &call->args[i];
+      if (!a->array || !b->array || !overlap(a->array, b->array)) continue;
+      if (is_written(tg_record_param_find(call->signature, a->name)) && is_written(tg_record_param_find(call->signature, b->name)))
+        tg_throw(call->ctx, TG_INVALID, "%s and %s of kernel '%s' are written to the same memory: give each an array of its own", a->name,
+                 b->name, call->signature->kernel);
+    }
+}
+
 // Every argument names a parameter, once; every input is there.
 static void check_arguments(struct call *call) {
   for (int i = 0; i < call->nargs; i++) {
@@ -105,6 +124,7 @@ static void check_arguments(struct call *call) {
                call->signature->kernel, param->name);
     }
   }
+  check_destinations(call);
 }
 
 static tg_tensor tensor_of(struct call *call, const tg_record_param *param, const tg_array *array) {

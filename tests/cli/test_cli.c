@@ -190,6 +190,8 @@ static void test_exec(tg_context *ctx) {
   check_refused("exec gemm_f32 A=a.npy B=b.npy", "--out");
   check_refused("exec gemm_f32 A=a.npy B=b.npy --out C=c.npy --device gpu9", "gpu9");
   check_refused("exec gemm_f32 A=a.npy A=a.npy B=b.npy --out C=never.npy", "A is given twice");
+  check_refused("exec quantize_rows X=x.npy --out Q=never.npy --out S=never.npy", "outputs Q and S have one file");
+  check_refused("exec quantize_rows X=x.npy --out Q=x.npy S=./x.npy", "outputs Q and S have one file");
   check_refused("exec rmsnorm X=x.npy W=w.npy eps=1 eps=2 --out O=never.npy", "eps is given twice");
   check_refused("exec gemm_f32 A=a.npy B=b.npy --out C=no/such/place.npy", "no/such/place.npy");
   tg_array_free(ctx, a), tg_array_free(ctx, b), tg_array_free(ctx, odd);

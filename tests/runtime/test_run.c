@@ -166,6 +166,18 @@ static void own_time(void) {
   CHECK(!sched_setaffinity(0, sizeof all, &all));
 }
 
+// An array that is read and written: what is read is what was there before the call.
+static void in_place(void) {
+  arguments a = make(13, 17, 3), b = make(13, 17, 3);
+  a.at[O].array = array(tg_dtype_find("f32"), 2, 13, 17);
+  b.at[O].array = b.at[X].array;
+  CHECK(tg_run(device, source, &(tg_run_options){0}, NARGS, a.at, false) == TG_OK);
+  CHECK(tg_run(device, source, &(tg_run_options){0}, NARGS, b.at, false) == TG_OK);
+  CHECK(!memcmp(a.at[O].array->data, b.at[X].array->data, a.at[O].array->bytes));
+  b.at[O].array = NULL;
+  release(&a), release(&b);
+}
+
 static void refuse(arguments *a, int nargs, const tg_run_options *options, bool allocate, const char *one, const char *two,
                    const char *three) {
   tg_status status = tg_run(device, source, options, nargs, a->at, allocate);
@@ -187,6 +199,12 @@ static void wrong_calls(void) {
   b = a, b.at[A].array = a.at[X].array;
   refuse(&b, NARGS, &plain, true, "a is a scalar", "not an array", "");
   refuse(&a, NARGS, &plain, false, "output 'O'", "--out O=", "");
+  b = a, b.at[D].array = a.at[Y].array;
+  refuse(&b, NARGS, &plain, true, "Y and D", "same memory", "");
+  tg_array part = *a.at[Y].array;
+  part.data = (float *)part.data + 4, part.dim[0] = 1, part.bytes = sizeof(float);
+  b.at[D].array = &part;
+  refuse(&b, NARGS, &plain, true, "Y and D", "same memory", "");
   b = a, b.at[O].name = "S";
   refuse(&b, NARGS, &plain, true, "no parameter 'S'", "", "");
 
@@ -267,6 +285,7 @@ static void on(const char *name) {
   results();
   repeated();
   own_time();
+  in_place();
   wrong_calls();
   indices();
   tg_device_close(device);
