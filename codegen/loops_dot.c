@@ -410,6 +410,19 @@ static int uses_of(const tg_region *region, const tg_value *v) {
   return n;
 }
 
+// Is the view the same in all trips?
+static bool same_view(const tg_region *body, const tg_op *view) {
+  for (int i = 1; i < view->nin; i++)
+    if (view->in[i]->region == body) return false;
+  return true;
+}
+
+// The body is not emitted as it stands: what its views need is looked at before the loop.
+static void check_views(lower *L, const tg_region *body, tg_value *some) {
+  for (tg_op *o = body->first; o; o = o->next)
+    if (o->code == TG_OP_VIEW) loops_check_view_where(L, o, some);
+}
+
 bool loops_dot_fold(lower *L, tg_op *op) {
   tg_region *body = op->regions[0];
   if (op->nout != 1 || !body->last || body->last->code != TG_OP_YIELD) return false;
@@ -418,7 +431,7 @@ bool loops_dot_fold(lower *L, tg_op *op) {
   if (uses_of(body, body->args[1]) != 1 || uses_of(body, dot->out[0]) != 1) return false;
   for (tg_op *o = body->first; o; o = o->next) {
     if (o != dot && o != body->last && loops_is_root(o)) return false;
-    if (o->code == TG_OP_VIEW && !loops_view_known(L, o)) return false;
+    if (o->code == TG_OP_VIEW && !loops_view_known(L, o) && !same_view(body, o)) return false;
     for (int i = 0; i < o->nout; i++)
       if (loops_info(L, o->out[i])->keep) return false;
   }
@@ -427,6 +440,7 @@ bool loops_dot_fold(lower *L, tg_op *op) {
   describe(L, &J, dot, op);
   tg_value *lb = loops_cast(L, loops_scalar(L, op->in[0]), TG_I64);
   J.end = loops_cast(L, loops_scalar(L, op->in[1]), TG_I64);
+  check_views(L, body, loops_bin(L, TG_OP_LT, lb, J.end));
   if (loops_dot_few(L, &J, lb, op->in[2]) || loops_dot_codes(L, &J, lb, op->in[2]) || loops_dot_small(L, &J, lb, op->in[2])) {
     loops_bind_buffer(L, op->out[0], J.c);
     return true;

@@ -37,6 +37,9 @@ tg_value *loops_dot_a(lower *L, dot_job *J, const pos *p); // a * sa at (row, k)
 tg_value *loops_dot_columns_inside(lower *L, dot_job *J, nest *N);
 buffer *loops_dot_matrix(lower *L, int dtype, int64_t rows, int64_t stride, const char *name);
 
+// ---- loops_view.c
+void loops_check_view_where(lower *L, tg_op *op, tg_value *reached); // loops_check_view where `reached`, an i1, holds (NULL: anyway)
+
 // ---- loops_dot2.c: by dots of bf16 pairs
 bool loops_dot2_takes(const tg_op *dot); // its dtypes
 bool loops_dot2_fits(const tg_op *dot);  // and its shape

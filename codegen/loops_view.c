@@ -1,5 +1,5 @@
 // Views and counts of inside indices.
-#include "codegen/loops.h"
+#include "codegen/loops_dot.h"
 
 // ---- views
 
@@ -51,11 +51,12 @@ static void add_reach(lower *L, tg_value *dim, tg_value *stride, tg_value **firs
 }
 
 // A view of which only the block knows how far it leads stops the launch where it leads outside of its tensor.
-void loops_check_view(lower *L, tg_op *op) {
+void loops_check_view_where(lower *L, tg_op *op, tg_value *reached) {
   if (loops_view_known(L, op)) return;
   view v;
   loops_resolve(L, op->out[0], &v);
   tg_value *first = loops_cast(L, v.offset, TG_F64), *last = first, *empty = loops_const(L, TG_I1, 0);
+  if (reached) empty = loops_bin(L, TG_OP_XOR, reached, loops_const(L, TG_I1, 1));
   for (int a = 0; a < v.rank; a++) {
     add_reach(L, v.dim[a], v.stride[a], &first, &last);
     empty = loops_bin(L, TG_OP_OR, empty, loops_bin(L, TG_OP_LE, v.dim[a], loops_int(L, 0)));
@@ -68,6 +69,8 @@ void loops_check_view(lower *L, tg_op *op) {
                       tg_loc_text(L->arena, op->loc), v.param->name);
   loops_op(L, L->top, TG_OP_TRAP, 1, &holds, 1, (tg_attr[]){TG_ASTR("text", text)});
 }
+
+void loops_check_view(lower *L, tg_op *op) { loops_check_view_where(L, op, NULL); }
 
 // ---- counts
 

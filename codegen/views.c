@@ -34,13 +34,15 @@ const tg_param *tg_view_param(const tg_kernel *kernel, const tg_op *view) {
   return base->def && base->def->code == TG_OP_PARAM ? tg_find_param(kernel, tg_attr_str(base->def, "name", "")) : NULL;
 }
 
-// Whether the launch tells that the op is reached: `some` becomes 0 or less where it is not. What an `if` or `while` guards is not known.
+// Whether the launch tells that the op is reached: `some` becomes 0 or less where it is not. What an `if` or `while` guards is not known,
+// nor what stands in a loop whose trips only the block knows.
 static bool reached(tg_arena *arena, const tg_op *op, const tg_expr **some) {
   const tg_region *region = op->parent;
   for (; region->owner; region = region->owner->parent) {
     if (region->owner->code != TG_OP_FOR) return false;
     const tg_expr *lb = tg_launch_expr(arena, region->owner->in[0]), *ub = tg_launch_expr(arena, region->owner->in[1]);
-    if (lb && ub) *some = tg_e_bin(arena, TG_EXPR_MIN, *some, tg_e_bin(arena, TG_EXPR_SUB, ub, lb));
+    if (!lb || !ub) return false;
+    *some = tg_e_bin(arena, TG_EXPR_MIN, *some, tg_e_bin(arena, TG_EXPR_SUB, ub, lb));
   }
   for (int i = 0; i < region->launch->naxes; i++) *some = tg_e_bin(arena, TG_EXPR_MIN, *some, region->launch->grid[i]);
   return true;
