@@ -1,7 +1,8 @@
-"""run.py BUILD [--quick] [--threads 1,2] [--shapes MxNxK,…] [--kernel gemm_fp8] [--rounds N] [-o FILE.json]
+"""run.py BUILD [--quick] [--threads 1,2] [--shapes MxNxK,…] [--kernel gemm_fp8] [--rounds N] [-o FILE.json [--append]]
 
 tegula beside its peers on the same shapes, in one interleaved run: every peer is a process of its own, and each round asks all of them in turn for
-the least of a few runs. With one thread the figure is the thread's CPU time, with more it is wall time. Prints a table of GFLOP/s and writes JSON.
+the least of a few runs. With one thread the figure is the thread's CPU time, with more it is wall time. Prints a table of GFLOP/s and writes JSON;
+--append adds the rows and the command to those of a file that is there, for a record taken in several short runs.
 """
 import argparse
 import json
@@ -102,10 +103,17 @@ def main():
     a.add_argument("--kernel", default="gemm_fp8", choices=["gemm_fp8", "gemm_bf16", "gemm_f32"])
     a.add_argument("--rounds", type=int, default=7)
     a.add_argument("-o", "--output")
+    a.add_argument("--append", action="store_true")
     o = a.parse_args()
     shapes = [tuple(map(int, s.split("x"))) for s in o.shapes.split(",")] if o.shapes else QUICK if o.quick else SQUARES + LINEAR
     cpu = next((line.split(":")[1].strip() for line in open("/proc/cpuinfo") if line.startswith("model name")), platform.machine())
     result = {"command": "bench/run.py " + " ".join(sys.argv[2:]), "cpu": cpu, "kernel": o.kernel, "rounds": o.rounds, "rows": []}
+    if o.append and o.output and os.path.exists(o.output):
+        with open(o.output) as f:
+            before = json.load(f)
+        if [before[x] for x in ("cpu", "kernel", "rounds")] != [cpu, o.kernel, o.rounds]:
+            sys.exit("%s holds rows of another processor, kernel or number of rounds" % o.output)
+        result = dict(before, command=before["command"] + "; " + result["command"])
     for threads in map(int, o.threads.split(",")):
         peers = peers_of(o.build, o.kernel, threads, sys.executable)
         names = [p.name for p in peers]
