@@ -105,7 +105,7 @@ static int knobs(const tg_kernel *tile, const tg_machine *machine, tg_knob *out,
   if (!found.pairs) return 2;
   int native = machine->bf16_dot > 0, worth = native && found.fits;
   out[2] = (tg_knob){.name = "dot2",
-                     .doc = "1: dots by pairs of bf16: of e4m3, and of bf16 from five rows on, where it takes subnormals as 0",
+                     .doc = "1: dots by pairs of bf16: of e4m3, and of bf16 in tiles of five rows and more, where it takes subnormals as 0",
                      .nvalues = 1 + worth,
                      .nmore = 1 - worth,
                      .values = {native, !native}};
