@@ -151,7 +151,11 @@ tg_value *loops_fma(lower *L, tg_value *a, tg_value *b, tg_value *c) {
   return loops_pure(L, TG_OP_FMA, 3, in, 0, NULL);
 }
 
-// ---- i64 scalars
+// ---- i64 scalars, which wrap as the IR's do
+
+static int64_t plus(int64_t x, int64_t y) { return (int64_t)((uint64_t)x + (uint64_t)y); }
+static int64_t minus(int64_t x, int64_t y) { return (int64_t)((uint64_t)x - (uint64_t)y); }
+static int64_t times(int64_t x, int64_t y) { return (int64_t)((uint64_t)x * (uint64_t)y); }
 
 static bool as_int(const tg_value *v, int64_t *out) { return tg_const_as_int(v, out); }
 
@@ -163,13 +167,13 @@ bool loops_is_int(const tg_value *v, int64_t value) {
 tg_value *loops_add(lower *L, tg_value *a, tg_value *b) {
   int64_t x, y;
   if (as_int(a, &x)) {
-    if (as_int(b, &y)) return loops_int(L, x + y);
+    if (as_int(b, &y)) return loops_int(L, plus(x, y));
     tg_value *t = a;
     a = b, b = t;
   }
   if (as_int(b, &y)) {
     if (y == 0) return a;
-    if (a->def && a->def->code == TG_OP_ADD && as_int(a->def->in[1], &x)) return loops_addc(L, a->def->in[0], x + y);
+    if (a->def && a->def->code == TG_OP_ADD && as_int(a->def->in[1], &x)) return loops_addc(L, a->def->in[0], plus(x, y));
   }
   return loops_bin(L, TG_OP_ADD, a, b);
 }
@@ -179,7 +183,7 @@ tg_value *loops_addc(lower *L, tg_value *a, int64_t c) { return c ? loops_add(L,
 tg_value *loops_sub(lower *L, tg_value *a, tg_value *b) {
   int64_t x, y;
   if (a == b) return loops_int(L, 0);
-  if (as_int(b, &y)) return as_int(a, &x) ? loops_int(L, x - y) : loops_addc(L, a, -y);
+  if (as_int(b, &y)) return as_int(a, &x) ? loops_int(L, minus(x, y)) : loops_addc(L, a, minus(0, y));
   return loops_bin(L, TG_OP_SUB, a, b);
 }
 
@@ -190,10 +194,10 @@ tg_value *loops_mul(lower *L, tg_value *a, tg_value *b) {
     a = b, b = t;
   }
   if (as_int(b, &y)) {
-    if (as_int(a, &x)) return loops_int(L, x * y);
+    if (as_int(a, &x)) return loops_int(L, times(x, y));
     if (y == 1) return a;
     if (y == 0) return b;
-    if (a->def && a->def->code == TG_OP_MUL && as_int(a->def->in[1], &x)) return loops_mulc(L, a->def->in[0], x * y);
+    if (a->def && a->def->code == TG_OP_MUL && as_int(a->def->in[1], &x)) return loops_mulc(L, a->def->in[0], times(x, y));
   }
   return loops_bin(L, TG_OP_MUL, a, b);
 }
@@ -229,7 +233,7 @@ static int log2_of(int64_t c) { return c > 0 && !(c & (c - 1)) ? __builtin_ctzll
 tg_value *loops_divc(lower *L, tg_value *a, int64_t c) {
   int64_t x, m;
   if (c == 1) return a;
-  if (as_int(a, &x)) return loops_int(L, x >= 0 ? x / c : -((c - 1 - x) / c));
+  if (as_int(a, &x)) return loops_int(L, x / c - (x % c < 0));
   if (loops_nonneg(L, a) && loops_upper(a, &m) && m < c) return loops_int(L, 0);
   if (a->def && a->def->code == TG_OP_MUL && as_int(a->def->in[1], &x) && x % c == 0) return loops_mulc(L, a->def->in[0], x / c);
   int s = log2_of(c);
@@ -241,18 +245,26 @@ tg_value *loops_ceilc(lower *L, tg_value *a, int64_t c) { return c == 1 ? a : lo
 tg_value *loops_down(lower *L, tg_value *a, int64_t c) {
   int64_t x, m = loops_multiple(a);
   if (c == 1) return a;
-  if (as_int(a, &x)) return loops_int(L, x - x % c);
+  if (as_int(a, &x)) return loops_int(L, minus(x, x % c + (x % c < 0 ? c : 0)));
   if (m % c == 0) return a;
   if (log2_of(c) >= 0) return loops_bin(L, TG_OP_AND, a, loops_int(L, -c));
   return loops_mulc(L, loops_divc(L, a, c), c);
 }
+
+static int64_t magnitude(int64_t x) { return x == INT64_MIN ? INT64_C(1) << 62 : x < 0 ? -x : x; } // or a divisor of it
 
 static int64_t gcd(int64_t a, int64_t b) {
   while (b) {
     int64_t t = a % b;
     a = b, b = t;
   }
-  return a < 0 ? -a : a;
+  return magnitude(a);
+}
+
+// A divisor of every a * b; 1 where that does not fit, as what wrapped has none.
+static int64_t product(int64_t a, int64_t b) {
+  int64_t p;
+  return __builtin_mul_overflow(a, b, &p) ? 1 : magnitude(p);
 }
 
 // What is known of an i64 scalar from the ops that made it. Loop variables: owner's bounds and step.
@@ -262,7 +274,7 @@ static const tg_op *loop_of(const tg_value *v) {
 
 static int64_t multiple(const tg_value *v, int depth) {
   int64_t x;
-  if (as_int(v, &x)) return x < 0 ? -x : x;
+  if (as_int(v, &x)) return magnitude(x);
   const tg_op *loop = loop_of(v);
   if (loop && depth) return gcd(multiple(loop->in[0], depth - 1), tg_attr_int(loop, "step", 1));
   const tg_op *d = v->def;
@@ -272,9 +284,9 @@ static int64_t multiple(const tg_value *v, int depth) {
   case TG_OP_SUB:
   case TG_OP_MIN:
   case TG_OP_MAX: return gcd(multiple(d->in[0], depth - 1), multiple(d->in[1], depth - 1));
-  case TG_OP_MUL: return multiple(d->in[0], depth - 1) * multiple(d->in[1], depth - 1);
-  case TG_OP_AND: return as_int(d->in[1], &x) && x < 0 && log2_of(-x) >= 0 ? -x : 1;
-  case TG_OP_SHL: return as_int(d->in[1], &x) && x >= 0 && x < 40 ? multiple(d->in[0], depth - 1) << x : 1;
+  case TG_OP_MUL: return product(multiple(d->in[0], depth - 1), multiple(d->in[1], depth - 1));
+  case TG_OP_AND: return as_int(d->in[1], &x) && x < 0 && log2_of(magnitude(x)) >= 0 ? magnitude(x) : 1;
+  case TG_OP_SHL: return as_int(d->in[1], &x) && x >= 0 && x < 40 ? product(INT64_C(1) << x, multiple(d->in[0], depth - 1)) : 1;
   case TG_OP_SELECT: return gcd(multiple(d->in[1], depth - 1), multiple(d->in[2], depth - 1));
   default: return 1;
   }
@@ -329,10 +341,10 @@ static bool upper(const tg_value *v, int depth, int64_t *max) {
   if (as_int(v, max)) return true;
   const tg_op *loop = loop_of(v);
   if (loop) {
-    if (!depth || !upper(loop->in[1], depth - 1, &x)) return false;
-    int64_t lb;
-    int64_t step = tg_attr_int(loop, "step", 1);
-    *max = as_int(loop->in[0], &lb) && x > lb ? lb + (x - 1 - lb) / step * step : x - 1;
+    if (!depth || !upper(loop->in[1], depth - 1, &x) || x == INT64_MIN) return false;
+    int64_t lb, span, step = tg_attr_int(loop, "step", 1);
+    const bool counted = as_int(loop->in[0], &lb) && x > lb && !__builtin_sub_overflow(x - 1, lb, &span);
+    *max = counted ? lb + span / step * step : x - 1;
     return true;
   }
   const tg_op *d = v->def;
@@ -346,8 +358,8 @@ static bool upper(const tg_value *v, int depth, int64_t *max) {
   case TG_OP_MAX:
   case TG_OP_ADD:
     if (!upper(d->in[0], depth - 1, &x) || !upper(d->in[1], depth - 1, &y)) return false;
-    *max = d->code == TG_OP_ADD ? x + y : x > y ? x : y;
-    return true;
+    *max = x > y ? x : y;
+    return d->code == TG_OP_MAX || !__builtin_add_overflow(x, y, max);
   case TG_OP_SELECT:
     if (!upper(d->in[1], depth - 1, &x) || !upper(d->in[2], depth - 1, &y)) return false;
     *max = x > y ? x : y;
@@ -364,8 +376,7 @@ static bool upper(const tg_value *v, int depth, int64_t *max) {
     return true;
   case TG_OP_MUL:
     if (!as_int(d->in[1], &y) || y < 0 || !upper(d->in[0], depth - 1, &x)) return false;
-    *max = x * y;
-    return true;
+    return !__builtin_mul_overflow(x, y, max);
   case TG_OP_SHR:
     if (!as_int(d->in[1], &y) || y < 0 || y > 62 || !upper(d->in[0], depth - 1, &x)) return false;
     *max = x >> y;
