@@ -104,12 +104,16 @@ static const char *dims_text(tg_arena *arena, const tg_record_param *param) {
   return text.data;
 }
 
+// Eight bytes with which packed weights begin; the header is described below.
+static bool is_packed(const tg_tensor *tensor) { return tensor->data && tensor->bytes >= 64 && memcmp(tensor->data, "TGLPACK1", 8) == 0; }
+
 static void check_tensor(struct solver *s, const tg_record_param *param, const tg_tensor *tensor) {
   tg_arena *arena = s->record->arena;
   if (param->rank != tensor->rank) {
-    tg_throw(s->ctx, TG_INVALID, "%s has shape %s, but kernel '%s' declares %s%s: %d axes, not %d", param->name,
+    tg_throw(s->ctx, TG_INVALID, "%s has shape %s, but kernel '%s' declares %s%s: %d axes, not %d%s", param->name,
              shape_text(arena, tensor->rank, tensor->dim), s->record->kernel, param->name, dims_text(arena, param), param->rank,
-             tensor->rank);
+             tensor->rank,
+             is_packed(tensor) ? "; it holds weights from pack_weights, which the setting packed=1 takes (--set packed=1)" : "");
   }
   if (param->dtype != tensor->dtype) {
     tg_throw(s->ctx, TG_INVALID, "%s holds %s, but kernel '%s' declares %s", param->name, tg_dtype_name(tensor->dtype), s->record->kernel,
@@ -138,7 +142,7 @@ static int64_t little_endian(const unsigned char *bytes) {
 
 static void read_packed(struct solver *s, const tg_record_param *param, const tg_tensor *tensor) {
   const unsigned char *header = tensor->data;
-  if (tensor->bytes < 64 || !header || memcmp(header, "TGLPACK1", 8) != 0) {
+  if (!is_packed(tensor)) {
     tg_throw(s->ctx, TG_INVALID,
              "%s is not packed weights (its first bytes are not a TGLPACK1 header): make it with pack_weights, or pass it "
              "row-major with --set packed=0",

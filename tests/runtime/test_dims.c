@@ -213,6 +213,20 @@ static void packed(tg_context *ctx, tg_arena *arena) {
   CHECK(solve(&p) == TG_INVALID);
 }
 
+// Packed weights where a kernel declares rows: the cure is a setting.
+static void packed_as_rows(tg_context *ctx, tg_arena *arena) {
+  int64_t header[8] = {0, 32, 1, 1, 1, 0, 0, 0};
+  struct problem p = problem(ctx, arena, 2, (const char *[]){"N", "K"});
+  param(&p, "B", TG_E4M3, "N", "K");
+  tensor(&p, "B", TG_E4M3, 1, 64, 0);
+  p.tensors[0].data = header;
+  CHECK(solve(&p) == TG_INVALID);
+  CHECK(!strstr(tg_error_message(ctx), "packed=1"));
+  memcpy(header, "TGLPACK1", 8);
+  CHECK(solve(&p) == TG_INVALID);
+  CHECK(says(&p, "B has shape [64]", "pack_weights", "packed=1"));
+}
+
 // Several matrices: packed by themselves, or as one whose rows are all of theirs.
 static void packed_experts(tg_context *ctx, tg_arena *arena) {
   int64_t header[8] = {0, 40, 144, 1, 1, 3, 0, 0};
@@ -249,6 +263,7 @@ int main(void) {
   given(ctx, &arena);
   expressions(ctx, &arena);
   packed(ctx, &arena);
+  packed_as_rows(ctx, &arena);
   packed_experts(ctx, &arena);
   tg_arena_free(&arena);
   tg_context_free(ctx);
