@@ -75,6 +75,9 @@ tg_array **tg_lua_push_array(lua_State *L);          // pushes a tensor that has
 void tg_lua_charge(lua_State *L, const tg_array *a); // lets the collector work for bytes that it does not see
 tg_dtype tg_lua_dtype_at(lua_State *L, int index);   // by name; raises when there is none
 
+// What tg.refuse raises: a userdata whose user value is the message. tg_lua_call gives it the status TG_INVALID.
+#define TG_LUA_REFUSAL "tegula.refusal"
+
 // More for scripts, added to the table at the top: `safetensors` and `write_safetensors` (checkpoint.c), `json` (json_file.c),
 // `place_experts` (experts.c).
 void tg_lua_open_checkpoints(lua_State *L);

@@ -459,6 +459,24 @@ static int device_time(lua_State *L) {
   return 1;
 }
 
+// ---- refusing
+
+// refuse(message): ends the script as a wrong call, without a place in the script
+static int refuse(lua_State *L) {
+  luaL_checkstring(L, 1);
+  lua_newuserdatauv(L, 0, 1);
+  lua_pushvalue(L, 1);
+  lua_setiuservalue(L, -2, 1);
+  luaL_setmetatable(L, TG_LUA_REFUSAL);
+  return lua_error(L);
+}
+
+static int refusal_text(lua_State *L) {
+  luaL_checkudata(L, 1, TG_LUA_REFUSAL);
+  lua_getiuservalue(L, 1, 1);
+  return 1;
+}
+
 // ---- opening
 
 static void new_class(lua_State *L, const char *name, const luaL_Reg *meta, const luaL_Reg *methods) {
@@ -476,6 +494,9 @@ static int open_host(lua_State *L) {
       {"ir", kernel_ir}, {"compile", kernel_compile}, {"bench", kernel_bench}, {"tune", kernel_tune}, {NULL, NULL}};
   static const luaL_Reg device_meta[] = {{"__gc", device_close}, {"__close", device_close}, {NULL, NULL}};
   static const luaL_Reg device_methods[] = {{"run", device_run}, {"time", device_time}, {"close", device_close}, {NULL, NULL}};
+  luaL_newmetatable(L, TG_LUA_REFUSAL);
+  lua_pushcfunction(L, refusal_text);
+  lua_setfield(L, -2, "__tostring");
   new_class(L, SOURCE, source_meta, kernel_methods);
   new_class(L, DEVICE, device_meta, device_methods);
   tg_lua_push_module(L, "Kernel"); // kernels that the script makes have the same methods
@@ -491,6 +512,8 @@ static int open_host(lua_State *L) {
   lua_setfield(L, -2, "load");
   lua_pushcfunction(L, open_device);
   lua_setfield(L, -2, "device");
+  lua_pushcfunction(L, refuse);
+  lua_setfield(L, -2, "refuse");
   return 1;
 }
 

@@ -283,6 +283,10 @@ tg_status tg_lua_call(tg_lua *lua, lua_State *L, lua_CFunction body, void *arg, 
   } else if (is_memory_error(L, result)) {
     status = tg_error(lua->ctx, TG_NO_MEMORY, "out of memory");
   } else {
+    if (luaL_testudata(L, -1, TG_LUA_REFUSAL)) {
+      status = TG_INVALID;
+      lua_getiuservalue(L, -1, 1);
+    }
     const char *message = lua_type(L, -1) == LUA_TSTRING ? lua_tostring(L, -1) : NULL;
     status = tg_error(lua->ctx, status, "%s", message ? message : "an error that is not a text was raised");
   }

@@ -416,6 +416,11 @@ static void test_notes(void) {
   CHECK(system(command) == 0);
   CHECK(call("run script.lua") == 0);
   CHECKF(strstr(err, "; kernel:tune{shape = {…}} in the script finds"), "%s", err);
+  put("refuses.lua",
+      "local tg <const> = require 'tegula'\nlocal ok, e = pcall(tg.refuse, 'caught')\nassert(not ok and tostring(e) == 'caught')\n"
+      "if arg[1] then error 'at work' end\ntg.refuse 'model.json: lacks hidden_size'\n");
+  check_refused("run refuses.lua", "tegula: error: model.json: lacks hidden_size");
+  CHECKF(call("run refuses.lua x") == 1 && strstr(err, "refuses.lua:4: at work"), "%s", err);
 }
 
 // What a kernel prints comes by the log; an assert that does not hold ends the command with 1 and names its line. X begins with -0.75.
