@@ -4,7 +4,7 @@ local least <const> = -2 ^ 31 | 0
 
 -- DeepSeek-V3's routing: scores are sigmoids of the logits, the bias serves to choose alone. Groups are ranked by the sum of their two best
 -- biased scores, the best topk_groups kept; of these the topk best by biased score, descending, of equals the lower index (NaN before all).
--- w = unbiased scores / their sum * scale. score=sqrt_softplus,groups=1 is V4's.
+-- w = unbiased scores / (their sum + 1e-20) * scale. score=sqrt_softplus,groups=1 is V4's.
 return tg.kernel("moe_gate", function(k)
   local T, E = k.dim "T", k.static "E"
   local groups, topk_groups = k.option("groups", 8, { min = 1 }), k.option("topk_groups", 4, { min = 1 })
@@ -51,6 +51,6 @@ return tg.kernel("moe_gate", function(k)
     local chosen = best(keys, topk)
     local s = score(logits[{(chosen + t:index():reshape(bt, 1) * E):reshape(bt * topk)}]:reshape(bt, topk))
     idx[{t, tg.range(0, topk)}] = chosen
-    w[{t, tg.range(0, topk)}] = s / s:rsum(2) * scale
+    w[{t, tg.range(0, topk)}] = s / (s:rsum(2) + 1e-20) * scale
   end)
 end)
