@@ -1,15 +1,16 @@
 local tg <const> = require "tegula"
-local bf16, i32, i64 = tg.bf16, tg.i32, tg.i64
+local i32 <const> = tg.i32
 
 -- Rows of X in the order of their experts, of equals in that of the tokens: expert e's are offsets[e] … offsets[e+1] of Xp, row p is
 -- token src[p] // k's for its slot src[p] % k. An idx outside of 0 … experts-1 drops its row: src is -1 at the end, Xp is not written there.
 -- Slots are counted by blocks, the counts summed up, every slot placed, then rows moved.
 return tg.kernel("moe_dispatch", function(k)
   local T, H, K = k.dim "T", k.dim "H", k.dim "k"
+  local dtype = k.option("dtype", "bf16", "bf16", "f32")
   local E = k.option("experts", 256, { min = 1, letter = "E" })
   local slots = T * K
-  local X, idx = k.input("X", bf16, T, H), k.input("idx", i32, T, K, { index = E, drops = true })
-  local Xp, offsets, src = k.output("Xp", bf16, slots, H), k.output("offsets", i32, E + 1), k.output("src", i32, slots)
+  local X, idx = k.input("X", dtype, T, H), k.input("idx", i32, T, K, { index = E, drops = true })
+  local Xp, offsets, src = k.output("Xp", dtype, slots, H), k.output("offsets", i32, E + 1), k.output("src", i32, slots)
   local bs = k.tune("BS", 16, 32, 64, 128, { default = 64 })
   local bh = k.tune("BH", 256, 512, 1024, 2048, 4096, { default = 2048 })
   local before = k.workspace("before", i32, slots:cdiv(bs), E) -- an expert's slots in a block, then in the blocks before it

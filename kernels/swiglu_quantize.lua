@@ -1,12 +1,13 @@
 local tg <const> = require "tegula"
-local e4m3, bf16, f32 = tg.e4m3, tg.bf16, tg.f32
+local e4m3, f32 = tg.e4m3, tg.f32
 
 -- O[t,i] = silu(G[t,i]) * G[t,I+i] in f32, then per row and 128 columns S = max(amax, 1e-4) / 448, Q = O / S to nearest even, saturating.
 -- clamp > 0 bounds the gate from above and the other factor on both sides. A NaN does not enter amax and reaches its own code alone.
 return tg.kernel("swiglu_quantize", function(k)
   local T, I = k.dim "T", k.dim "I"
+  local dtype = k.option("dtype", "bf16", "bf16", "f32")
   local clamp = k.option("clamp", 0, { min = 0 })
-  local G = k.input("G", bf16, T, 2 * I)
+  local G = k.input("G", dtype, T, 2 * I)
   local Q, S = k.output("Q", e4m3, T, I), k.output("S", f32, T, I:cdiv(128))
   local bm = k.tune("BM", 1, 2, 4, 8, 16, 32, { default = 4 })
   local bi = k.tune("BI", 128, 256, 512, 1024, 2048, { default = 1024 })

@@ -117,19 +117,19 @@ void oracle_scales(int64_t R, int64_t K, int rows, bool ue8m0, const double *X, 
 
 // ---- rows
 
-void oracle_rmsnorm(int64_t T, int64_t H, double eps, const uint16_t *X, const uint16_t *W, double *O) {
+void oracle_rmsnorm(oracle_format format, int64_t T, int64_t H, double eps, const void *X, const void *W, double *O) {
   for (int64_t t = 0; t < T; t++) {
     double squares = 0;
-    for (int64_t h = 0; h < H; h++) squares += pow(oracle_decode(ORACLE_BF16, X, t * H + h), 2);
+    for (int64_t h = 0; h < H; h++) squares += pow(oracle_decode(format, X, t * H + h), 2);
     const double factor = 1 / sqrt(squares / (double)H + eps);
-    for (int64_t h = 0; h < H; h++) O[t * H + h] = oracle_decode(ORACLE_BF16, X, t * H + h) * factor * oracle_decode(ORACLE_BF16, W, h);
+    for (int64_t h = 0; h < H; h++) O[t * H + h] = oracle_decode(format, X, t * H + h) * factor * oracle_decode(format, W, h);
   }
 }
 
-void oracle_swiglu(int64_t T, int64_t I, double clamp, const uint16_t *G, double *O) {
+void oracle_swiglu(oracle_format format, int64_t T, int64_t I, double clamp, const void *G, double *O) {
   for (int64_t t = 0; t < T; t++)
     for (int64_t i = 0; i < I; i++) {
-      double g = oracle_decode(ORACLE_BF16, G, t * 2 * I + i), u = oracle_decode(ORACLE_BF16, G, t * 2 * I + I + i);
+      double g = oracle_decode(format, G, t * 2 * I + i), u = oracle_decode(format, G, t * 2 * I + I + i);
       if (clamp > 0) {
         if (g > clamp) g = clamp;
         if (u > clamp) u = clamp;

@@ -19,9 +19,10 @@ void oracle_widen(oracle_format format, int64_t n, const void *data, double *out
 // S = max(amax, 1e-4)/448 of each rows x 128 block of X[R,K] (rows = 1 or 128), rounded up to a power of two if `ue8m0`; codes are X / S to
 // nearest. A NaN does not count in amax.
 void oracle_scales(int64_t R, int64_t K, int rows, bool ue8m0, const double *X, double *S);
-void oracle_rmsnorm(int64_t T, int64_t H, double eps, const uint16_t *X, const uint16_t *W, double *O);
+// X and W, G: elements of `format`.
+void oracle_rmsnorm(oracle_format format, int64_t T, int64_t H, double eps, const void *X, const void *W, double *O);
 // O[t,i] = silu(G[t,i]) * G[t,I+i]; clamp > 0 limits the gate from above and the other factor on both sides first.
-void oracle_swiglu(int64_t T, int64_t I, double clamp, const uint16_t *G, double *O);
+void oracle_swiglu(oracle_format format, int64_t T, int64_t I, double clamp, const void *G, double *O);
 
 // Deterministic random numbers: the same on every machine.
 typedef struct oracle_random {

@@ -4,15 +4,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "oracle.h"
-
-void oracle_rope(int64_t T, int64_t N, int64_t D, const uint16_t *X, const int32_t *pos, const float *inv_freq, double *O, double *length) {
-  for (int64_t t = 0; t < T; t++)
-    for (int64_t n = 0; n < N; n++)
-      for (int64_t i = 0; i < D / 2; i++) {
-        const int64_t at = (t * N + n) * D + 2 * i;
-        const double angle = (double)pos[t] * (double)inv_freq[i], x = oracle_decode(ORACLE_BF16, X, at),
-                     y = oracle_decode(ORACLE_BF16, X, at + 1);
+void oracle_rope(const oracle_rope_call *c, double *O, double *length) {
+  for (int64_t t = 0; t < c->T; t++)
+    for (int64_t n = 0; n < c->N; n++)
+      for (int64_t i = 0; i < c->D / 2; i++) {
+        const int64_t at = (t * c->N + n) * c->D + 2 * i;
+        const double angle = (double)c->pos[t] * (double)c->inv_freq[i], x = c->scale * oracle_decode(c->format, c->X, at),
+                     y = c->scale * oracle_decode(c->format, c->X, at + 1);
         O[at] = x * cos(angle) - y * sin(angle), O[at + 1] = x * sin(angle) + y * cos(angle);
         length[at] = length[at + 1] = hypot(x, y);
       }
@@ -80,11 +78,12 @@ void oracle_dispatch(int64_t T, int64_t k, int64_t E, const int32_t *idx, int32_
   while (n < T * k) src[n++] = -1;
 }
 
-void oracle_combine(int64_t T, int64_t H, int64_t k, const uint16_t *Y, const int32_t *src, const float *w, double *O, double *sum) {
+void oracle_combine(oracle_format format, int64_t T, int64_t H, int64_t k, const void *Y, const int32_t *src, const float *w, double *O,
+                    double *sum) {
   for (int64_t i = 0; i < T * H; i++) O[i] = sum[i] = 0;
   for (int64_t p = 0; p < T * k; p++)
     for (int64_t h = 0; src[p] >= 0 && h < H; h++) {
-      const double x = (double)w[src[p]] * oracle_decode(ORACLE_BF16, Y, p * H + h);
+      const double x = (double)w[src[p]] * oracle_decode(format, Y, p * H + h);
       O[src[p] / k * H + h] += x, sum[src[p] / k * H + h] += fabs(x);
     }
 }

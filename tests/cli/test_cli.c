@@ -138,6 +138,16 @@ static void test_lists(void) {
                                  "grouped_gemm_fp8",
                                  "grouped_gemm_fp8_masked",
                                  "mtp",
+                                 "bmm",
+                                 "grouped_gemm_bf16",
+                                 "grouped_gemm_f32",
+                                 "embed",
+                                 "add",
+                                 "add_rmsnorm",
+                                 "cast",
+                                 "dequantize_blocks",
+                                 "argmax",
+                                 "append_cache",
                                  NULL};
   CHECK(call("kernels") == 0);
   for (int i = 0; kernels[i]; i++) CHECKF(strstr(out, kernels[i]), "no kernel %s", kernels[i]);

@@ -445,22 +445,34 @@ void conform_quantize(const char *kernel, const char *settings, int64_t R, int64
 
 // ---- rows
 
+// Activations as the settings ask for them; the error that f32 arithmetic, and the rounding to that dtype, may leave.
+static oracle_format format_of(const char *settings) { return strstr(settings, "dtype=f32") ? ORACLE_F32 : ORACLE_BF16; }
+static const char *dtype_of(const char *settings) { return format_of(settings) == ORACLE_F32 ? "f32" : "bf16"; }
+static double rounding_of(const char *settings) { return format_of(settings) == ORACLE_F32 ? 0x1p-20 : 1.5 * 0x1p-8; }
+
+// An element from its bf16 bits.
+static void put(tg_array *a, int64_t i, uint16_t bits) {
+  if (!strcmp(tg_dtype_name(a->dtype), "f32")) ((uint32_t *)a->data)[i] = (uint32_t)bits << 16;
+  else ((uint16_t *)a->data)[i] = bits;
+}
+
 void conform_rmsnorm(const char *settings, int64_t T, int64_t H) {
-  tg_array *X = array_of("bf16", 2, T, H), *W = array_of("bf16", 1, H, 0), *O = array_of("bf16", 2, T, H), *O2 = array_of("bf16", 2, T, H);
+  const char *dtype = dtype_of(settings);
+  const oracle_format format = format_of(settings);
+  tg_array *X = array_of(dtype, 2, T, H), *W = array_of(dtype, 1, H, 0), *O = array_of(dtype, 2, T, H), *O2 = array_of(dtype, 2, T, H);
   double *want = malloc(sizeof *want * (size_t)(T * H + 1));
-  uint16_t *x = X->data, *w = W->data;
-  oracle_fill(ORACLE_BF16, &randomness, T * H, 2, x), oracle_fill(ORACLE_BF16, &randomness, H, 1, w);
+  oracle_fill(format, &randomness, T * H, 2, X->data), oracle_fill(format, &randomness, H, 1, W->data);
   if (T > 2 && H > 2) {
-    x[H + H - 1] = 0x7fc0;                    // row 1 is NaN
-    x[2 * H] = 0x7f80;                        // row 2: one NaN, 0 elsewhere
-    w[H / 2] = 0x7fc0;                        // a column of NaN
-    for (int64_t h = 0; h < H; h++) x[h] = 0; // row 0: 0
+    put(X, H + H - 1, 0x7fc0);                    // row 1 is NaN
+    put(X, 2 * H, 0x7f80);                        // row 2: one NaN, 0 elsewhere
+    put(W, H / 2, 0x7fc0);                        // a column of NaN
+    for (int64_t h = 0; h < H; h++) put(X, h, 0); // row 0: 0
   }
   verdict v = {"rmsnorm", settings, "bounds", {T, H, 0}};
   tg_argument args[] = {{.name = "X", .array = X}, {.name = "W", .array = W}, {.name = "O", .array = O}, {.name = "eps", .number = 1e-6}};
   if (run("rmsnorm", settings, 1, 4, args)) {
-    oracle_rmsnorm(T, H, (double)1e-6f, x, w, want);
-    judge_bounds(&v, O, want, NULL, 1.5 * 0x1p-8, 0, 1e-36);
+    oracle_rmsnorm(format, T, H, (double)1e-6f, X->data, W->data, want);
+    judge_bounds(&v, O, want, NULL, rounding_of(settings), 0, 1e-36);
     v.what = "two threads";
     args[2].array = O2;
     if (run("rmsnorm", settings, 2, 4, args)) judge_bits(&v, O2, O);
@@ -471,10 +483,10 @@ void conform_rmsnorm(const char *settings, int64_t T, int64_t H) {
 }
 
 static void swiglu_plain(const verdict *v, const char *settings, tg_array *G, const double *want) {
-  tg_array *O = array_of("bf16", 2, v->d[0], v->d[1]), *O2 = array_of("bf16", 2, v->d[0], v->d[1]);
+  tg_array *O = array_of(dtype_of(settings), 2, v->d[0], v->d[1]), *O2 = array_of(dtype_of(settings), 2, v->d[0], v->d[1]);
   tg_argument args[] = {{.name = "G", .array = G}, {.name = "O", .array = O}};
   if (run("swiglu", settings, 1, 2, args)) {
-    judge_bounds(v, O, want, NULL, 1.5 * 0x1p-8, 0, 1e-36);
+    judge_bounds(v, O, want, NULL, rounding_of(settings), 0, 1e-36);
     args[1].array = O2;
     verdict again = *v;
     again.what = "two threads";
@@ -503,18 +515,17 @@ static void swiglu_codes(const verdict *v, const char *settings, tg_array *G, co
 
 void conform_swiglu(const char *kernel, const char *settings, int64_t T, int64_t I) {
   const char *clamp = strstr(settings, "clamp=");
-  tg_array *G = array_of("bf16", 2, T, 2 * I);
+  tg_array *G = array_of(dtype_of(settings), 2, T, 2 * I);
   double *want = malloc(sizeof *want * (size_t)(T * I + 1));
-  uint16_t *g = G->data;
-  oracle_fill(ORACLE_BF16, &randomness, T * 2 * I, 4, g);
+  oracle_fill(format_of(settings), &randomness, T * 2 * I, 4, G->data);
   if (T > 1 && I > 2) {
-    g[0] = 0x7fc0, g[2 * I - 1] = 0x7fc0;                                                  // NaN in the gate and in the other factor
-    g[2 * I + 1] = 0xc2c8;                                                                 // a gate of -100
-    g[2 * I + 2] = 0xff80;                                                                 // -Inf: -Inf * 0
-    for (int64_t i = 0; T > 8 && i < 2 * I; i++) g[8 * I + i] = 0, g[10 * I + i] = 0x3c00; // amax below 1e-4
+    put(G, 0, 0x7fc0), put(G, 2 * I - 1, 0x7fc0); // NaN in the gate and in the other factor
+    put(G, 2 * I + 1, 0xc2c8);                    // a gate of -100
+    put(G, 2 * I + 2, 0xff80);                    // -Inf: -Inf * 0
+    for (int64_t i = 0; T > 8 && i < 2 * I; i++) put(G, 8 * I + i, 0), put(G, 10 * I + i, 0x3c00); // amax below 1e-4
   }
   const verdict v = {kernel, settings, "bounds", {T, I, 0}};
-  oracle_swiglu(T, I, clamp ? atof(clamp + 6) : 0, g, want);
+  oracle_swiglu(format_of(settings), T, I, clamp ? atof(clamp + 6) : 0, G->data, want);
   if (!strcmp(kernel, "swiglu")) swiglu_plain(&v, settings, G, want);
   else swiglu_codes(&v, settings, G, want);
   free(want);
@@ -550,6 +561,7 @@ static void conform_random(int count) {
     const int64_t r = 1 + pick(140), c = 1 + pick(700);
     conform_quantize("quantize_rows", i % 2 ? "ue8m0=1" : "", r, c), conform_quantize("quantize_blocks", "", 1 + pick(300), c);
     conform_rmsnorm("", r, c), conform_swiglu("swiglu", "", r, c), conform_swiglu("swiglu_quantize", i % 2 ? "clamp=2" : "", r, c);
+    conform_rmsnorm("dtype=f32", r, c), conform_swiglu("swiglu", "dtype=f32", r, c), conform_swiglu("swiglu_quantize", "dtype=f32", r, c);
     conform_pack(1 + pick(200), 16 * (1 + pick(20)));
   }
 }
@@ -574,6 +586,8 @@ void conform_some(void) {
         conform_quantize("quantize_blocks", "", r, c);
     conform_rmsnorm("", r, c), conform_swiglu("swiglu", "", r, c), conform_swiglu("swiglu_quantize", "", r, c);
     conform_swiglu("swiglu", "clamp=7", r, c), conform_swiglu("swiglu_quantize", "clamp=7", r, c);
+    conform_rmsnorm("dtype=f32", r, c), conform_swiglu("swiglu", "dtype=f32,clamp=7", r, c),
+        conform_swiglu("swiglu_quantize", "dtype=f32", r, c);
   }
   conform_quantize("quantize_rows", "BM=1", 17, 144), conform_quantize("quantize_rows", "BM=32", 17, 144);
   conform_rmsnorm("BM=4,BH=64", 17, 576), conform_rmsnorm("BM=16,BH=1024", 17, 576);

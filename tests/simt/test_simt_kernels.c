@@ -224,7 +224,7 @@ static void check_rmsnorm(int64_t T, int64_t H, int n, const tg_binding *setting
   oracle_fill(ORACLE_BF16, &random, H, 1, t[1].data);
   if (admitted(lane, &d) && run(lane, 3, t, &d, &w)) {
     double *O = malloc(sizeof *O * (size_t)(T * H + 1));
-    oracle_rmsnorm(T, H, 1e-6, t[0].data, t[1].data, O);
+    oracle_rmsnorm(ORACLE_BF16, T, H, 1e-6, t[0].data, t[1].data, O);
     for (int64_t i = 0; i < T * H; i++) {
       double got = oracle_decode(ORACLE_BF16, t[2].data, i);
       CHECKF(fabs(got - O[i]) <= ldexp(fabs(O[i]), -8) + 1e-30, "rmsnorm %ldx%ld warps %d variant %d: O[%ld] is %g, want %g", T, H, warps,
