@@ -45,5 +45,6 @@ local shown = S.frozen(tg, function(_, key) S.fail("tegula's table cannot be cha
 -- What the binding itself calls.
 local check = load_module("check", S)
 return { tg = tg, S = S, trace = kernels.trace, Kernel = kernels.Kernel, check = check,
-         sandbox = load_module("sandbox", core, S, shown, check), script = load_module("script", core, tg, shown, check),
+         sandbox = load_module("sandbox", core, S, shown, check),
+         script = load_module("script", core, tg, shown, check, function(tensor) return load_module("yarn", tensor) end),
          json = function(text) return load_module("json")(text) end }
