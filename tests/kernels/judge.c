@@ -48,7 +48,7 @@ void judge_rounded(const verdict *v, const tg_array *out, const double *want, co
   judge_bounds(v, out, want, scale, format_of(out) == ORACLE_F32 ? 0x1p-20 : 1.5 * 0x1p-8, 0x1p-20);
 }
 
-static void judge_bits(verdict v, const char *what, const tg_array *a, const tg_array *b) {
+void judge_bits(verdict v, const char *what, const tg_array *a, const tg_array *b) {
   CHECKF(a->bytes == 0 || !memcmp(a->data, b->data, a->bytes), "%s [%s] on %s, %s, %s: other bits", v.kernel, v.settings, conform_device(),
          v.shape, what);
 }

@@ -1,4 +1,4 @@
-// How results are judged: shared by the tables of cases (moe.c, model.c). Elements are f32 or bf16 as the array says.
+// How results are judged: shared by the tables of cases (moe.c, model.c, training.c, losses.c). Elements are f32 or bf16 as the array says.
 #ifndef TG_CONFORMANCE_JUDGE_H
 #define TG_CONFORMANCE_JUDGE_H
 #include <stdio.h>
@@ -32,6 +32,7 @@ void judge_bounds(const verdict *v, const tg_array *out, const double *want, con
 // The same with the bound of a result whose honest error is that of f32 arithmetic before it is rounded to the dtype: 1.5 bf16 roundings,
 // or 2^-20 of |want|, and 2^-20 of the scale.
 void judge_rounded(const verdict *v, const tg_array *out, const double *want, const double *scale);
+void judge_bits(verdict v, const char *what, const tg_array *a, const tg_array *b); // the same bits
 // Elements with touched[i] are not finite, others have the clean run's bits.
 void judge_reach(verdict v, const char *what, const tg_array *dirty, const tg_array *clean, const bool *touched);
 // Runs again with two and three threads: outputs args[from] … must have the same bits.
