@@ -142,6 +142,8 @@ static void find_trip_range(tg_op *op, void *user) {
 
 static void lower_for(simt *s, tg_op *op) {
   tg_region *body = op->regions[0];
+  simt_touches before = simt_order_save(s);
+  simt_order_loop(s, op);
   int64_t step = tg_attr_int(op, "step", 1);
   carried c = carried_of(s, op->nout, body->args + 1);
   flat *values = flatten_all(s, op, &c, op->in + 2);
@@ -165,6 +167,8 @@ static void lower_for(simt *s, tg_op *op) {
     }
   }
   unflatten_all(s, &c, op->out, values->at);
+  simt_order_merge(s, before);
+  simt_order_loop(s, op);
 }
 
 static void lower_if(simt *s, tg_op *op) {
@@ -181,12 +185,21 @@ static void lower_if(simt *s, tg_op *op) {
   }
   tg_value *cond = simt_scalar(s, op->in[0]);
   tg_op *branch = tg_build_typed(&s->b, TG_OP_IF, 1, &cond, 0, NULL, types_of.n, types);
-  for (int r = 0; r < 2; r++) fill_region(s, op, op->regions[r], tg_add_region(&s->b, branch, r, 0, NULL), &c);
+  simt_touches before = simt_order_save(s), after[2];
+  for (int r = 0; r < 2; r++) {
+    simt_order_restore(s, before);
+    fill_region(s, op, op->regions[r], tg_add_region(&s->b, branch, r, 0, NULL), &c);
+    after[r] = simt_order_save(s);
+  }
+  simt_order_restore(s, after[0]);
+  simt_order_merge(s, after[1]);
   unflatten_all(s, &c, op->out, branch->out);
 }
 
 static void lower_while(simt *s, tg_op *op) {
   carried c = carried_of(s, op->nout, op->regions[1]->args);
+  simt_touches before = simt_order_save(s);
+  simt_order_loop(s, op);
   flat *init = flatten_all(s, op, &c, op->in);
   tg_type *types = TG_NEWN(s->arena, tg_type, init->n + 1);
   for (int i = 0; i < init->n; i++) types[i] = init->at[i]->type;
@@ -206,6 +219,8 @@ static void lower_while(simt *s, tg_op *op) {
     if (r == 1) fill_region(s, op, op->regions[1], to, &c);
   }
   unflatten_all(s, &c, op->out, loop->out);
+  simt_order_merge(s, before);
+  simt_order_loop(s, op);
 }
 
 // ---- single ops -------------------------------------------------------------------------------------------------------------------
@@ -276,6 +291,55 @@ static void lower_assume(simt *s, const tg_op *op) {
   simt_set(s, op->out[0], t);
 }
 
+// The layout of a tile with one more axis of extent 2 at the end, whose halves are neighbouring registers of what is held in `half`.
+static tg_layout joined_layout(const tg_layout *half, tg_type type) {
+  tg_layout out = tg_layout_empty(type.rank, type.dim);
+  tg_layout_add_image(&out, TG_REGISTER, 1);
+  for (int h = 0; h < TG_NHOLDERS; h++)
+    for (int b = 0; b < half->in[h]; b++) tg_layout_add_image(&out, (tg_holder)h, tg_layout_image(half, (tg_holder)h, b) << 1);
+  return out;
+}
+
+static void lower_join(simt *s, const tg_op *op) {
+  tg_layout half = simt_plan_of(s, op->in[0]);
+  half = tg_layout_compact(&half);
+  tg_layout whole = joined_layout(&half, op->out[0]->type);
+  simt_tile *t = simt_new_tile(s, &whole);
+  for (int k = 0; k < 2; k++) {
+    simt_tile *x = simt_get(s, op->in[k], &half);
+    for (int i = 0, n = tg_layout_registers(&half); i < n; i++) t->reg[2 * i + k] = x->reg[i];
+  }
+  simt_set(s, op->out[0], t);
+}
+
+static void lower_split(simt *s, const tg_op *op) {
+  tg_layout half = simt_plan_of(s, op->out[0]);
+  half = tg_layout_compact(&half);
+  tg_layout whole = joined_layout(&half, op->in[0]->type);
+  simt_tile *x = simt_get(s, op->in[0], &whole);
+  for (int k = 0; k < 2; k++) {
+    simt_tile *t = simt_new_tile(s, &half);
+    for (int i = 0, n = tg_layout_registers(&half); i < n; i++) t->reg[i] = x->reg[2 * i + k];
+    if (op->out[k]->type.rank) simt_set(s, op->out[k], t);
+    else simt_note_of(s, op->out[k])->scalar = t->reg[0];
+  }
+}
+
+// Each thread stops the launch for what it holds.
+static void lower_assert(simt *s, const tg_op *op) {
+  const tg_value *x = op->in[0];
+  tg_value *all = NULL;
+  if (x->type.rank == 0) {
+    all = simt_scalar(s, x);
+  } else {
+    tg_layout layout = simt_plan_of(s, x);
+    simt_tile *t = simt_get(s, x, &layout);
+    for (int i = 0, n = tg_layout_registers(&layout); i < n; i++) all = simt_and(&s->b, all, t->reg[i]);
+  }
+  const char *text = tg_arena_printf(s->arena, "%s%s", tg_loc_text(s->arena, op->loc), tg_attr_str(op, "text", ""));
+  tg_build(&s->b, TG_OP_TRAP, 1, &all, 1, &TG_ASTR("text", text));
+}
+
 static void lower_op(simt *s, tg_op *op) {
   const tg_value *out = op->nout == 1 ? op->out[0] : NULL;
   if (out && (simt_note_of(s, out)->hoisted || simt_is_lazy(out))) return;
@@ -290,8 +354,8 @@ static void lower_op(simt *s, tg_op *op) {
   case TG_OP_EXPR:
   case TG_OP_SCALAR:
   case TG_OP_PARAM:
-  case TG_OP_VIEW:
   case TG_OP_RANGE: break; // made where they are used
+  case TG_OP_VIEW: simt_check_view(s, op); break;
   case TG_OP_PID: lower_pid(s, op); break;
   case TG_OP_FIRST:
   case TG_OP_LAST:
@@ -302,18 +366,23 @@ static void lower_op(simt *s, tg_op *op) {
   case TG_OP_TRANSPOSE:
   case TG_OP_BROADCAST: simt_note_of(s, out)->scalar = only_element(s, op->in[0]); break; // results of rank 0
   case TG_OP_ASSUME: lower_assume(s, op); break;
-  case TG_OP_LOAD: simt_load(s, op); break;
-  case TG_OP_STORE: simt_store(s, op); break;
+  case TG_OP_LOAD:
+  case TG_OP_GATHER: simt_load(s, op); break;
+  case TG_OP_STORE:
+  case TG_OP_SCATTER: simt_store(s, op); break;
+  case TG_OP_ATOMIC: simt_atomic(s, op); break;
   case TG_OP_REDUCE: simt_reduce(s, op); break;
+  case TG_OP_ARGMAX: simt_argmax(s, op); break;
+  case TG_OP_SCAN: simt_scan(s, op); break;
+  case TG_OP_SORT: simt_sort(s, op); break;
+  case TG_OP_JOIN: lower_join(s, op); break;
+  case TG_OP_SPLIT: lower_split(s, op); break;
+  case TG_OP_ASSERT: lower_assert(s, op); break;
   case TG_OP_DOT: simt_dot(s, op); break;
   case TG_OP_FOR: lower_for(s, op); break;
   case TG_OP_IF: lower_if(s, op); break;
   case TG_OP_WHILE: lower_while(s, op); break;
-  default:
-    simt_fail(s, op,
-              "'%s' is not supported; loads and stores through ranges, elementwise ops, broadcast, transpose, reshape, spread, reduce, "
-              "dot, for, if and while are",
-              tg_op_rows()[op->code].info.name);
+  default: simt_fail(s, op, "'%s' is not supported; all other ops but print are", tg_op_rows()[op->code].info.name);
   }
 }
 
@@ -378,6 +447,7 @@ static void lower_body(simt *s) {
     s->b.before = NULL;
     s->split = r == 0;
     s->nfull = r == 0 ? t.n : 0;
+    s->ntouches = 0;
     memcpy(s->full, t.at, sizeof t.at);
     lower_region(s, s->launch->body);
     tg_build_yield(&s->b, 0, NULL);
@@ -419,6 +489,7 @@ static void lower_launch(simt *s, tg_launch *launch) {
   s->scratch = NULL;
   s->scratch_bytes = 0;
   s->nfull = 0;
+  s->ntouches = 0;
   tg_walk(launch->body, check_registers, s);
   simt_plan(s, launch);
   // A constant at the top marks where the prologue ends.

@@ -20,8 +20,15 @@ typedef struct simt_note { // of a value of the tile kernel, by its id
   tg_layout plan;   // advice of simt_plan; tiles keep their own
   simt_tile *tiles; // the first is what its op made
   tg_value *scalar; // rank 0
-  bool hoisted;     // made before the block was split into a full and an edge path
+  bool used;
+  bool hoisted; // made before the block was split into a full and an edge path
 } simt_note;
+
+typedef struct simt_touch simt_touch; // of a tensor that the launch writes (simt_order.c)
+typedef struct simt_touches {
+  simt_touch *at;
+  int n;
+} simt_touches;
 
 typedef struct simt {
   tg_context *ctx;
@@ -39,6 +46,8 @@ typedef struct simt {
   int64_t scratch_bytes;
   const tg_value *full[64]; // ranges that are known to end inside where code is being made
   int nfull;
+  simt_touch *touches; // since the last barrier
+  int ntouches;
   bool split; // folds get a trip without masks of their own (not on a block's edge path)
 } simt;
 
@@ -48,8 +57,9 @@ static inline simt_note *simt_note_of(simt *s, const tg_value *v) { return &s->n
 void simt_plan(simt *s, tg_launch *launch);
 tg_layout simt_plan_of(simt *s, const tg_value *v); // in which it is held, or is to be made
 bool simt_is_lazy(const tg_value *v);               // looked through by simt_get
-// Layout that `operand` of a renaming op must have for its result to be in `layout`; false for other ops.
-bool simt_operand_layout(simt *s, const tg_op *op, const tg_layout *layout, tg_layout *out);
+// Layout that the operand of a renaming op must have for its result to be in `layout`; false where there is none, as bits do not go to
+// bits.
+bool simt_operand_layout(const tg_op *op, const tg_layout *layout, tg_layout *out);
 
 // ---- simt_value.c: registers, coordinates, conversions
 simt_tile *simt_new_tile(simt *s, const tg_layout *layout);
@@ -58,12 +68,15 @@ void simt_set(simt *s, const tg_value *v, simt_tile *tile);
 simt_tile *simt_get(simt *s, const tg_value *v, const tg_layout *layout);
 tg_value *simt_scalar(simt *s, const tg_value *v);
 bool simt_has_scalar(simt *s, const tg_value *v); // rank 0, and known where code is being made
+// The elements that their owners hold, given to all who share them.
+simt_tile *simt_share(simt *s, const simt_tile *from, uint8_t dtype);
 simt_tile *simt_convert(simt *s, const simt_tile *from, uint8_t dtype, const tg_layout *to);
 // Part of a packed coordinate (layout->map's) that the lane and warp contribute under `mask`, shifted down by `shift`: i32, in the
 // prologue.
 tg_value *simt_lane_part(simt *s, const tg_layout *layout, uint32_t mask, int shift);
 // Coordinate on one axis of a register's element, i32: lane part and register part.
 tg_value *simt_coordinate(simt *s, const tg_layout *layout, int reg, int axis);
+int simt_repetition(const tg_layout *layout, int reg, int axis);      // which of the axis's repetitions it belongs to
 int simt_register_offset(const tg_layout *layout, int reg, int axis); // the register's own part of it
 bool simt_axis_adds(const tg_layout *layout, int axis);               // lane and register parts share no bits: xor is addition
 // i1 that holds in exactly one of the places that share an element (NULL: always); registers to leave out have simt_is_replica.
@@ -76,8 +89,10 @@ void simt_unpack(simt *s, tg_value *v, tg_value **reg, int n);
 tg_value *simt_int(simt *s, int dtype, int64_t value);
 tg_value *simt_add(tg_builder *b, tg_value *x, tg_value *y);
 tg_value *simt_mul(tg_builder *b, tg_value *x, tg_value *y);
-tg_value *simt_and(tg_builder *b, tg_value *x, tg_value *y);                    // NULL operands count as true
-tg_value *simt_shuffle(simt *s, tg_value *v, const char *kind, tg_value *lane); // any dtype
+tg_value *simt_and(tg_builder *b, tg_value *x, tg_value *y);                                  // NULL operands count as true
+tg_value *simt_shuffle(simt *s, tg_value *v, const char *kind, tg_value *lane);               // any dtype
+tg_value *simt_shuffle_in(simt *s, tg_value *v, const char *kind, tg_value *lane, int width); // in segments of `width` lanes
+tg_value *simt_lane_bit(simt *s, int bit);                                                    // i1
 tg_value *simt_offset(simt *s, tg_value *ptr, tg_value *bytes);
 
 // ---- simt_memory.c
@@ -86,13 +101,29 @@ void simt_pointer_arguments(simt *s);
 tg_value *simt_scalar_argument(simt *s, const char *name, int dtype);
 void simt_load(simt *s, tg_op *op);
 void simt_store(simt *s, tg_op *op);
+void simt_atomic(simt *s, tg_op *op);
+void simt_check_view(simt *s, const tg_op *op); // stops the launch where the view leads outside of its tensor
+static inline bool simt_is_used(simt *s, const tg_value *v) { return simt_note_of(s, v)->used; }
 // What is known of integers of the tile kernel.
 int64_t simt_divisor_of(simt *s, const tg_value *v); // largest known; 0 for zero
 bool simt_same(simt *s, const tg_value *a, const tg_value *b);
 bool simt_range_is_full(simt *s, const tg_op *range); // all its indices are below its end
 
-// ---- simt_reduce.c, simt_dot.c
+// ---- simt_order.c: accesses of a block in program order
+void simt_barrier(simt *s);
+void simt_order(simt *s, const tg_op *op, const tg_layout *layout); // a barrier, where the access needs one before it
+void simt_order_loop(simt *s, const tg_op *loop);                   // on entering: earlier trips have made all its accesses
+simt_touches simt_order_save(simt *s);                              // what branches begin with, and
+void simt_order_restore(simt *s, simt_touches kept);
+void simt_order_merge(simt *s, simt_touches kept); // what they leave
+
+// ---- simt_reduce.c, simt_scan.c, simt_sort.c, simt_dot.c
+int simt_combining_op(const char *kind); // of reduce and scan; -1 when there is none
 void simt_reduce(simt *s, tg_op *op);
+void simt_argmax(simt *s, tg_op *op);
+void simt_scan(simt *s, tg_op *op);
+void simt_sort(simt *s, tg_op *op);
+tg_layout simt_line_layout(simt *s, tg_type type, int axis); // lines along the axis within a warp
 void simt_dot(simt *s, tg_op *op);
 // Layouts of a dot's operands and result.
 typedef struct simt_dot_layouts {

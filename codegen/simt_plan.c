@@ -38,7 +38,7 @@ static bool reshape_keeps_odd_parts(const tg_layout *a, const tg_layout *b) {
   }
 }
 
-bool simt_operand_layout(simt *s, const tg_op *op, const tg_layout *layout, tg_layout *out) {
+bool simt_operand_layout(const tg_op *op, const tg_layout *layout, tg_layout *out) {
   const tg_type *type = &op->in[0]->type;
   tg_layout empty = tg_layout_empty(type->rank, type->dim);
   tg_map f = tg_map_zero(layout->map.nout, empty.map.nout);
@@ -53,12 +53,12 @@ bool simt_operand_layout(simt *s, const tg_op *op, const tg_layout *layout, tg_l
     break;
   }
   case TG_OP_RESHAPE:
-    if (!reshape_keeps_odd_parts(layout, &empty)) simt_fail(s, op, "reshape across an extent that is not a power of two is not supported");
+    if (!reshape_keeps_odd_parts(layout, &empty)) return false;
     f = tg_map_identity(layout->map.nout);
     break;
   case TG_OP_SPREAD: {
     int axis = (int)tg_attr_int(op, "axis", 0), shift = log2_exact(tg_attr_int(op, "factor", 1));
-    if (type->dim[axis] != 1 && shift < 0) simt_fail(s, op, "spread is supported for factors that are powers of two");
+    if (type->dim[axis] != 1 && shift < 0) return false;
     for (int i = 0; i < type->rank; i++)
       if (i != axis || type->dim[axis] != 1) rename_axis(&f, layout, i, &empty, i, i == axis ? shift : 0);
     break;
@@ -161,9 +161,9 @@ static void spread_op(tg_op *op, void *user) {
         if (simt_is_lazy(op->in[i]) == (pass == 1)) all[n++] = op->in[i];
     share(p, n, all);
   } else if (simt_is_lazy(out) && op->nin == 1 && op->in[0]->type.kind == TG_TILE && op->in[0]->type.rank) {
-    if (planned(p, out) && simt_operand_layout(s, op, &simt_note_of(s, out)->plan, &l)) set(p, op->in[0], &l);
+    if (planned(p, out) && simt_operand_layout(op, &simt_note_of(s, out)->plan, &l)) set(p, op->in[0], &l);
     if (planned(p, op->in[0]) && result_layout(op, &simt_note_of(s, op->in[0])->plan, &l)) set(p, out, &l);
-  } else if (op->code == TG_OP_REDUCE && planned(p, op->in[0])) {
+  } else if ((op->code == TG_OP_REDUCE || op->code == TG_OP_ARGMAX) && planned(p, op->in[0])) {
     l = tg_layout_collapse(&simt_note_of(s, op->in[0])->plan, (int)tg_attr_int(op, "axis", 0));
     set(p, out, &l);
   }
@@ -178,8 +178,13 @@ static void spread(plan *p, tg_launch *launch) {
 
 // ---- seeds
 
-static void seed_dot(tg_op *op, void *user) {
+static void seed(tg_op *op, void *user) {
   plan *p = user;
+  if (op->code == TG_OP_SCAN || op->code == TG_OP_SORT) {
+    tg_layout line = simt_line_layout(p->s, op->in[0]->type, (int)tg_attr_int(op, "axis", 0));
+    for (int i = 0; i < op->nout; i++) set(p, op->out[i], &line);
+    return;
+  }
   if (op->code != TG_OP_DOT) return;
   simt_dot_layouts l;
   simt_dot_plan(p->s, op, &l);
@@ -191,6 +196,7 @@ static void seed_dot(tg_op *op, void *user) {
 
 static void find_unplanned(tg_op *op, void *user) {
   plan *p = user;
+  for (int i = 0; i < op->nin; i++) simt_note_of(p->s, op->in[i])->used = true;
   for (int i = 0; i < op->nout; i++) {
     const tg_value *v = op->out[i];
     if (v->type.kind != TG_TILE || v->type.rank == 0 || planned(p, v) || simt_is_lazy(v)) continue;
@@ -210,7 +216,7 @@ static tg_layout default_layout(simt *s, tg_type type) {
 
 void simt_plan(simt *s, tg_launch *launch) {
   plan p = {.s = s};
-  tg_walk(launch->body, seed_dot, &p);
+  tg_walk(launch->body, seed, &p);
   for (;;) {
     spread(&p, launch);
     p.next = NULL;

@@ -93,32 +93,40 @@ void simt_unpack(simt *s, tg_value *v, tg_value **reg, int n) {
     for (int i = 0; i < n; i++) reg[i] = extract(&s->b, v, i);
 }
 
-static tg_value *shuffle32(simt *s, tg_value *v, const char *kind, tg_value *lane) {
+static tg_value *shuffle32(simt *s, tg_value *v, const char *kind, tg_value *lane, int width) {
   tg_value *in[] = {v, lane};
-  tg_attr attrs[] = {TG_ASTR("kind", kind), TG_AINT("width", 1 << s->lane_bits)};
+  tg_attr attrs[] = {TG_ASTR("kind", kind), TG_AINT("width", width)};
   return tg_build(&s->b, TG_OP_SHFL, 2, in, 2, attrs)->out[0];
 }
 
 // Shuffles move 32 bits: narrower values travel in wider ones (exactly), wider ones in two halves.
-tg_value *simt_shuffle(simt *s, tg_value *v, const char *kind, tg_value *lane) {
+tg_value *simt_shuffle_in(simt *s, tg_value *v, const char *kind, tg_value *lane, int width) {
   int dtype = v->type.dtype;
   const tg_dtype_row *row = &tg_dtypes[dtype];
-  if (row->bits == 32) return shuffle32(s, v, kind, lane);
+  if (row->bits == 32) return shuffle32(s, v, kind, lane, width);
   if (row->bits == 8 && row->cls != 'i' && row->cls != 'b') {
     tg_value *code = tg_build(&s->b, TG_OP_BITCAST, 1, &v, 1, &TG_ASTR("to", "i8"))->out[0];
-    code = simt_shuffle(s, code, kind, lane);
+    code = simt_shuffle_in(s, code, kind, lane, width);
     return tg_build(&s->b, TG_OP_BITCAST, 1, &code, 1, &TG_ASTR("to", row->name))->out[0];
   }
+  if (dtype == TG_I1) {
+    tg_value *wide = shuffle32(s, tg_cast_to(&s->b, v, TG_I32, NULL), kind, lane, width);
+    return tg_build2(&s->b, TG_OP_NE, wide, simt_int(s, TG_I32, 0));
+  }
   if (row->bits < 32)
-    return tg_cast_to(&s->b, shuffle32(s, tg_cast_to(&s->b, v, row->cls == 'f' ? TG_F32 : TG_I32, NULL), kind, lane), dtype, NULL);
+    return tg_cast_to(&s->b, shuffle32(s, tg_cast_to(&s->b, v, row->cls == 'f' ? TG_F32 : TG_I32, NULL), kind, lane, width), dtype, NULL);
   tg_value *bits = dtype == TG_I64 ? v : tg_build(&s->b, TG_OP_BITCAST, 1, &v, 1, &TG_ASTR("to", "i64"))->out[0];
-  tg_value *width = simt_int(s, TG_I64, 32), *mask = simt_int(s, TG_I64, 0xffffffff);
-  tg_value *low = shuffle32(s, tg_cast_to(&s->b, bits, TG_I32, NULL), kind, lane);
-  tg_value *high = shuffle32(s, tg_cast_to(&s->b, tg_build2(&s->b, TG_OP_SHR, bits, width), TG_I32, NULL), kind, lane);
+  tg_value *half = simt_int(s, TG_I64, 32), *mask = simt_int(s, TG_I64, 0xffffffff);
+  tg_value *low = shuffle32(s, tg_cast_to(&s->b, bits, TG_I32, NULL), kind, lane, width);
+  tg_value *high = shuffle32(s, tg_cast_to(&s->b, tg_build2(&s->b, TG_OP_SHR, bits, half), TG_I32, NULL), kind, lane, width);
   low = tg_build2(&s->b, TG_OP_AND, tg_cast_to(&s->b, low, TG_I64, NULL), mask);
-  high = tg_build2(&s->b, TG_OP_SHL, tg_cast_to(&s->b, high, TG_I64, NULL), width);
+  high = tg_build2(&s->b, TG_OP_SHL, tg_cast_to(&s->b, high, TG_I64, NULL), half);
   bits = tg_build2(&s->b, TG_OP_OR, low, high);
   return dtype == TG_I64 ? bits : tg_build(&s->b, TG_OP_BITCAST, 1, &bits, 1, &TG_ASTR("to", row->name))->out[0];
+}
+
+tg_value *simt_shuffle(simt *s, tg_value *v, const char *kind, tg_value *lane) {
+  return simt_shuffle_in(s, v, kind, lane, 1 << s->lane_bits);
 }
 
 // ---- coordinates -----------------------------------------------------------------------------------------------------
@@ -163,14 +171,14 @@ static uint32_t register_image(const tg_layout *l, int reg) {
 }
 
 // Which repetition along an axis a register belongs to.
-static int repetition(const tg_layout *l, int reg, int axis) {
+int simt_repetition(const tg_layout *l, int reg, int axis) {
   int rep = reg >> l->in[TG_REGISTER];
   for (int i = l->rank - 1; i > axis; i--) rep /= l->odd[i];
   return rep % l->odd[axis];
 }
 
 int simt_register_offset(const tg_layout *l, int reg, int axis) {
-  return (int)tg_layout_axis_part(l, register_image(l, reg), axis) + (repetition(l, reg, axis) << l->out[axis]);
+  return (int)tg_layout_axis_part(l, register_image(l, reg), axis) + (simt_repetition(l, reg, axis) << l->out[axis]);
 }
 
 bool simt_axis_adds(const tg_layout *l, int axis) {
@@ -185,7 +193,7 @@ tg_value *simt_coordinate(simt *s, const tg_layout *l, int reg, int axis) {
   int offset = simt_register_offset(l, reg, axis);
   if (!lane) return simt_int(s, TG_I32, offset);
   if (simt_axis_adds(l, axis)) return simt_add(&s->prologue, lane, simt_int(s, TG_I32, offset));
-  int above = repetition(l, reg, axis) << l->out[axis];
+  int above = simt_repetition(l, reg, axis) << l->out[axis];
   return simt_add(&s->prologue, tg_build2(&s->prologue, TG_OP_XOR, lane, simt_int(s, TG_I32, offset - above)), simt_int(s, TG_I32, above));
 }
 
@@ -246,7 +254,7 @@ static route make_route(const tg_layout *from, const tg_layout *to, const tg_map
   return r;
 }
 
-static tg_value *lane_bit(simt *s, int bit) {
+tg_value *simt_lane_bit(simt *s, int bit) {
   tg_builder *b = &s->prologue;
   return tg_build2(b, TG_OP_NE, tg_build2(b, TG_OP_AND, s->lane_id, simt_int(s, TG_I32, 1 << bit)), simt_int(s, TG_I32, 0));
 }
@@ -256,7 +264,7 @@ static tg_value *pick(simt *s, const simt_tile *from, const route *r, int reg, t
   if (depth == 0) return other_lane ? simt_shuffle(s, from->reg[reg], "idx", other_lane) : from->reg[reg];
   tg_value *clear = pick(s, from, r, reg, other_lane, depth - 1);
   tg_value *set = pick(s, from, r, reg ^ (int)r->select_reg[depth - 1], other_lane, depth - 1);
-  return clear == set ? clear : tg_build3(&s->b, TG_OP_SELECT, lane_bit(s, r->select_bit[depth - 1]), set, clear);
+  return clear == set ? clear : tg_build3(&s->b, TG_OP_SELECT, simt_lane_bit(s, r->select_bit[depth - 1]), set, clear);
 }
 
 static void convert_in_warp(simt *s, const simt_tile *from, simt_tile *to, const tg_map *x, const route *r) {
@@ -295,23 +303,25 @@ static tg_value *shared_address(simt *s, tg_value *scratch, const tg_layout *l, 
   return simt_offset(s, scratch, at);
 }
 
-static void barrier(simt *s) { tg_build(&s->b, TG_OP_BARRIER, 0, NULL, 0, NULL); }
-
-static void convert_by_memory(simt *s, const simt_tile *from, uint8_t dtype, simt_tile *to) {
-  int64_t size = element_bytes(dtype), bytes = ((int64_t)tg_layout_repetitions(&to->layout) << to->layout.map.nout) * size;
+static void check_scratch(simt *s, int64_t bytes) {
   if (s->machine->shared_bytes > 0 && (double)bytes > s->machine->shared_bytes)
     tg_throw(s->ctx, TG_INVALID, "a tile of %lld bytes does not fit into shared memory, %.0f bytes; choose smaller tiles", (long long)bytes,
              s->machine->shared_bytes);
+}
+
+static void convert_by_memory(simt *s, const simt_tile *from, uint8_t dtype, simt_tile *to) {
+  int64_t size = element_bytes(dtype), bytes = ((int64_t)tg_layout_repetitions(&to->layout) << to->layout.map.nout) * size;
+  check_scratch(s, bytes);
   tg_value *scratch = scratch_of(s, bytes), *owner = simt_owner(s, &from->layout);
   int width = run_length(&from->layout, (int)(16 / size));
-  barrier(s); // those who read what was there before are done
+  simt_barrier(s); // those who read what was there before are done
   for (int i = 0, n = tg_layout_registers(&from->layout); i < n; i += width) {
     if (simt_is_replica(&from->layout, i)) continue;
     tg_value *v = simt_pack(s, &from->reg[i], width), *ptr = shared_address(s, scratch, &from->layout, i, size);
     tg_value *in[] = {ptr, v, owner && width > 1 ? tg_build(&s->b, TG_OP_SPLAT, 1, &owner, 1, &TG_AINT("n", width))->out[0] : owner};
     tg_build(&s->b, owner ? TG_OP_STOREM : TG_OP_LSTORE, owner ? 3 : 2, in, 1, &TG_AINT("align", width * size));
   }
-  barrier(s);
+  simt_barrier(s);
   width = run_length(&to->layout, (int)(16 / size));
   for (int i = 0, n = tg_layout_registers(&to->layout); i < n; i += width) {
     tg_value *ptr = shared_address(s, scratch, &to->layout, i, size);
@@ -328,6 +338,12 @@ simt_tile *simt_convert(simt *s, const simt_tile *from, uint8_t dtype, const tg_
   enum { MOST_SELECTS = 2 }; // four candidates a register; beyond that shared memory is cheaper
   if (r.in_warp && r.nselects <= MOST_SELECTS) convert_in_warp(s, from, to, &x, &r);
   else convert_by_memory(s, from, dtype, to);
+  return to;
+}
+
+simt_tile *simt_share(simt *s, const simt_tile *from, uint8_t dtype) {
+  simt_tile *to = simt_new_tile(s, &from->layout);
+  convert_by_memory(s, from, dtype, to);
   return to;
 }
 
@@ -389,6 +405,45 @@ static int operand_repetition(const tg_op *op, const tg_layout *result, const tg
   return out;
 }
 
+// Row-major number of a register's element, i32.
+static tg_value *row_major(simt *s, const tg_layout *l, int reg, const int32_t *shape, int spread_axis, int factor) {
+  tg_builder *b = &s->prologue;
+  tg_value *at = simt_int(s, TG_I32, 0);
+  for (int i = 0; i < l->rank; i++) {
+    tg_value *c = simt_coordinate(s, l, reg, i);
+    if (i == spread_axis) c = shape[i] == 1 ? simt_int(s, TG_I32, 0) : tg_build2(b, TG_OP_DIV, c, simt_int(s, TG_I32, factor));
+    at = simt_add(b, simt_mul(b, at, simt_int(s, TG_I32, shape[i])), c);
+  }
+  return at;
+}
+
+// Renamings that do not map bits to bits (reshape across an odd extent, spread by an odd factor): through shared memory, element by
+// element.
+static simt_tile *rename_by_memory(simt *s, const tg_op *op, const tg_layout *layout) {
+  const tg_type *from = &op->in[0]->type, *to = &op->out[0]->type;
+  int64_t size = element_bytes(from->dtype), bytes = tg_type_elements(*from) * size;
+  tg_layout held = simt_plan_of(s, op->in[0]);
+  held = tg_layout_compact(&held);
+  simt_tile *x = simt_get(s, op->in[0], &held), *t = simt_new_tile(s, layout);
+  check_scratch(s, bytes);
+  tg_value *scratch = scratch_of(s, bytes), *owner = simt_owner(s, &held), *element = simt_int(s, TG_I32, size);
+  simt_barrier(s);
+  for (int i = 0, n = tg_layout_registers(&held); i < n; i++) {
+    if (simt_is_replica(&held, i)) continue;
+    tg_value *in[] = {simt_offset(s, scratch, simt_mul(&s->prologue, row_major(s, &held, i, from->dim, -1, 1), element)), x->reg[i], owner};
+    tg_build(&s->b, owner ? TG_OP_STOREM : TG_OP_LSTORE, owner ? 3 : 2, in, 1, &TG_AINT("align", size));
+  }
+  simt_barrier(s);
+  int axis = op->code == TG_OP_SPREAD ? (int)tg_attr_int(op, "axis", 0) : -1, factor = (int)tg_attr_int(op, "factor", 1);
+  for (int i = 0, n = tg_layout_registers(layout); i < n; i++) {
+    tg_value *at = row_major(s, layout, i, op->code == TG_OP_SPREAD ? from->dim : to->dim, axis, factor);
+    tg_value *ptr = simt_offset(s, scratch, simt_mul(&s->prologue, at, element));
+    tg_attr attrs[] = {TG_ATYPE("type", tg_scalar_type(from->dtype)), TG_AINT("align", size)};
+    t->reg[i] = tg_build(&s->b, TG_OP_LLOAD, 1, &ptr, 2, attrs)->out[0];
+  }
+  return t;
+}
+
 static simt_tile *make_renamed(simt *s, const tg_op *op, const tg_layout *layout) {
   simt_tile *t = simt_new_tile(s, layout);
   int n = tg_layout_registers(layout), regs = layout->in[TG_REGISTER];
@@ -398,7 +453,7 @@ static simt_tile *make_renamed(simt *s, const tg_op *op, const tg_layout *layout
     return t;
   }
   tg_layout want;
-  simt_operand_layout(s, op, layout, &want);
+  if (!simt_operand_layout(op, layout, &want)) return rename_by_memory(s, op, layout);
   simt_tile *x = simt_get(s, op->in[0], &want);
   for (int i = 0; i < n; i++) t->reg[i] = x->reg[operand_repetition(op, layout, &want, i >> regs) << regs | (i & ((1 << regs) - 1))];
   return t;

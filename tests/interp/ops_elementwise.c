@@ -1,6 +1,8 @@
 // Every elementwise op against results written by hand from its definition: ordinary numbers, NaN, ±0, Inf, wrapping, shifts out of range.
 #include "ops.h"
 
+tg_status (*ops_elsewhere)(tg_kernel *kernel, job *j);
+
 enum { MOST = 16 };
 
 // Elements of any dtype from doubles by plain C conversions, not by the product.

@@ -12,16 +12,17 @@ typedef struct lanes {
   uint64_t *bits;
 } lanes;
 
+typedef struct touch {            // of a byte since the last barrier
+  int16_t writer, reader, atomic; // thread, -1 none, -2 several
+} touch;
+
 typedef struct buffer {
   const char *name;
   unsigned char *data;
   int64_t bytes;
   bool shared, readonly;
+  touch *touched; // NULL: nobody writes it
 } buffer;
-
-typedef struct touch {    // of a byte of shared memory since the last barrier
-  int16_t writer, reader; // warp, -1 none, -2 (readers) several
-} touch;
 
 typedef struct block {
   warp_job *job;
@@ -33,7 +34,6 @@ typedef struct block {
   uint32_t nvalues;
   buffer buffers[64];
   int nbuffers;
-  touch *touched;
   jmp_buf stop;
 } block;
 
@@ -161,6 +161,7 @@ static uint64_t float_op(block *b, const tg_op *op, int dtype, double x, double 
 
 static uint64_t cast(int from, int to, uint64_t bits, bool saturate) {
   if (!is_float(from) && !is_float(to)) return to == TG_I1 ? as_int(from, bits) != 0 : from_int(to, as_int(from, bits));
+  if (!is_float(from) && to == TG_F32) return tg_encode(to, (float)as_int(from, bits), TG_ROUND_IEEE); // rounded once
   if (!is_float(from)) return tg_encode(to, (double)as_int(from, bits), saturate ? TG_ROUND_SAT : TG_ROUND_IEEE);
   double x = as_float(from, bits);
   if (is_float(to)) return tg_encode(to, x, saturate ? TG_ROUND_SAT : TG_ROUND_IEEE);
@@ -187,7 +188,25 @@ static uint64_t element_op(block *b, const tg_op *op, int thread, int i) {
 
 static int64_t storage(int dtype) { return tg_dtypes[dtype].bits / 8; }
 
-static unsigned char *address(block *b, const tg_op *op, int thread, int64_t bytes, bool write) {
+typedef enum how { READ, WRITE, UPDATE } how; // UPDATE: atomically
+
+static int16_t joined(int16_t who, int thread) { return who == -1 || who == thread ? (int16_t)thread : -2; }
+
+static void touch_byte(block *b, const tg_op *op, const buffer *buf, int64_t at, int thread, how what) {
+  touch *t = &buf->touched[at];
+  int16_t me = (int16_t)thread;
+  if (t->writer != -1 && t->writer != me)
+    stop(b, op, "thread %d and %d meet at byte %lld of %s without a barrier", thread, t->writer, (long long)at, buf->name);
+  if (what != READ && t->reader != -1 && t->reader != me)
+    stop(b, op, "thread %d writes byte %lld of %s that another still reads", thread, (long long)at, buf->name);
+  if (what != UPDATE && t->atomic != -1 && t->atomic != me)
+    stop(b, op, "thread %d meets an atomic at byte %lld of %s without a barrier", thread, (long long)at, buf->name);
+  if (what == WRITE) t->writer = me;
+  else if (what == READ) t->reader = joined(t->reader, thread);
+  else t->atomic = joined(t->atomic, thread);
+}
+
+static unsigned char *address(block *b, const tg_op *op, int thread, int64_t bytes, how what) {
   uint64_t pointer = get(b, op->in[0], thread, 0);
   buffer *buf = &b->buffers[pointer >> 48];
   int64_t offset = (int64_t)(pointer << 16) >> 16, align = tg_attr_int(op, "align", 1);
@@ -196,17 +215,8 @@ static unsigned char *address(block *b, const tg_op *op, int thread, int64_t byt
          buf->name, (long long)buf->bytes);
   if (((uintptr_t)buf->data + (uintptr_t)offset) % (uintptr_t)align)
     stop(b, op, "thread %d: offset %lld of %s is not aligned to %lld", thread, (long long)offset, buf->name, (long long)align);
-  if (write && buf->readonly) stop(b, op, "thread %d writes to input %s", thread, buf->name);
-  int16_t warp = (int16_t)(thread / LANES);
-  for (int64_t i = offset; buf->shared && i < offset + bytes; i++) {
-    touch *t = &b->touched[i];
-    if (t->writer != -1 && t->writer != warp)
-      stop(b, op, "warp %d and %d meet at byte %lld of shared memory without a barrier", warp, t->writer, (long long)i);
-    if (write && t->reader != -1 && t->reader != warp)
-      stop(b, op, "warp %d writes byte %lld of shared memory that another still reads", warp, (long long)i);
-    if (write) t->writer = warp;
-    else t->reader = t->reader == -1 || t->reader == warp ? warp : -2;
-  }
+  if (what != READ && buf->readonly) stop(b, op, "thread %d writes to input %s", thread, buf->name);
+  for (int64_t i = offset; buf->touched && i < offset + bytes; i++) touch_byte(b, op, buf, i, thread, what);
   return buf->data + offset;
 }
 
@@ -217,7 +227,7 @@ static void load(block *b, const tg_op *op, int thread) {
     for (int i = 0; i < n; i++) set(b, out, thread, i, get(b, op->in[2], thread, i));
     return;
   }
-  const unsigned char *p = address(b, op, thread, (int64_t)n * size, false);
+  const unsigned char *p = address(b, op, thread, (int64_t)n * size, READ);
   for (int i = 0; i < n; i++) {
     uint64_t bits = 0;
     memcpy(&bits, p + (ptrdiff_t)i * size, (size_t)size);
@@ -229,11 +239,38 @@ static void store(block *b, const tg_op *op, int thread) {
   const tg_value *v = op->in[1];
   int n = elements(v->type), size = (int)storage(v->type.dtype);
   if (op->code == TG_OP_STOREM && !(get(b, op->in[2], thread, 0) & 1)) return;
-  unsigned char *p = address(b, op, thread, (int64_t)n * size, true);
+  unsigned char *p = address(b, op, thread, (int64_t)n * size, WRITE);
   for (int i = 0; i < n; i++) {
     uint64_t bits = get(b, v, thread, i);
     memcpy(p + (ptrdiff_t)i * size, &bits, (size_t)size);
   }
+}
+
+static uint64_t updated(block *b, const tg_op *op, int dtype, uint64_t old, uint64_t x) {
+  static const struct {
+    const char *kind;
+    int code;
+  } kinds[] = {{"add", TG_OP_ADD}, {"min", TG_OP_MIN}, {"max", TG_OP_MAX}, {"and", TG_OP_AND}, {"or", TG_OP_OR}, {"xor", TG_OP_XOR}};
+  const char *kind = tg_attr_str(op, "kind", "");
+  if (!strcmp(kind, "exch")) return x;
+  for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
+    tg_op combining = {.code = (uint16_t)kinds[i].code};
+    if (strcmp(kinds[i].kind, kind)) continue;
+    return is_float(dtype) ? float_op(b, &combining, dtype, as_float(dtype, old), as_float(dtype, x), 0)
+                           : int_op(b, &combining, dtype, as_int(dtype, old), as_int(dtype, x), 0);
+  }
+  stop(b, op, "there is no atomic '%s'", kind);
+}
+
+static void atomic(block *b, const tg_op *op, int thread) {
+  int dtype = op->in[1]->type.dtype;
+  size_t size = (size_t)storage(dtype);
+  unsigned char *p = address(b, op, thread, (int64_t)size, UPDATE);
+  uint64_t old = 0;
+  memcpy(&old, p, size);
+  uint64_t now = updated(b, op, dtype, old, get(b, op->in[1], thread, 0));
+  memcpy(p, &now, size);
+  set(b, op->out[0], thread, 0, old);
 }
 
 // ---- warps
@@ -304,7 +341,7 @@ static void ldmatrix(block *b, const tg_op *op) {
       for (int e = 0; e < 2; e++) {
         int lane = t % LANES, near = lane % 4 * 2 + e, row = trans ? near : lane / 4, col = trans ? lane / 4 : near;
         uint16_t half;
-        memcpy(&half, address(b, op, t / LANES * LANES + 8 * j + row, 16, false) + 2 * col, 2);
+        memcpy(&half, address(b, op, t / LANES * LANES + 8 * j + row, 16, READ) + 2 * col, 2);
         word |= (uint32_t)half << 16 * e;
       }
       set(b, op->out[j], t, 0, word);
@@ -391,19 +428,24 @@ static void run_if(block *b, const tg_op *op, const bool *active) {
   }
 }
 
+static touch *touches(int64_t bytes) {
+  touch *t = malloc(sizeof *t * (size_t)bytes + 1);
+  for (int64_t i = 0; i < bytes; i++) t[i] = (touch){-1, -1, -1};
+  return t;
+}
+
 static void add_scratch(block *b, const tg_op *op) {
   int64_t bytes = tg_attr_int(op, "bytes", 0);
-  b->buffers[b->nbuffers] = (buffer){"shared memory", aligned_alloc(128, (size_t)((bytes + 127) / 128 * 128)), bytes, true, false};
-  memset(b->buffers[b->nbuffers].data, 0xff, (size_t)bytes); // NaN, until somebody writes
-  b->touched = realloc(b->touched, sizeof *b->touched * (size_t)bytes);
-  for (int64_t i = 0; i < bytes; i++) b->touched[i] = (touch){-1, -1};
+  buffer *buf = &b->buffers[b->nbuffers];
+  *buf = (buffer){"shared memory", aligned_alloc(128, (size_t)((bytes + 127) / 128 * 128)), bytes, true, false, touches(bytes)};
+  memset(buf->data, 0xff, (size_t)bytes); // NaN, until somebody writes
   for (int t = 0; t < b->threads; t++) set(b, op->out[0], t, 0, (uint64_t)b->nbuffers << 48);
   b->nbuffers++;
 }
 
 static void barrier(block *b) {
   for (int k = 0; k < b->nbuffers; k++)
-    for (int64_t i = 0; b->buffers[k].shared && i < b->buffers[k].bytes; i++) b->touched[i] = (touch){-1, -1};
+    for (int64_t i = 0; b->buffers[k].touched && i < b->buffers[k].bytes; i++) b->buffers[k].touched[i] = (touch){-1, -1, -1};
 }
 
 static uint64_t constant(const tg_op *op) {
@@ -435,6 +477,10 @@ static void thread_op(block *b, const tg_op *op, int t) {
   case TG_OP_LOADM: load(b, op, t); break;
   case TG_OP_LSTORE:
   case TG_OP_STOREM: store(b, op, t); break;
+  case TG_OP_ATOMICL: atomic(b, op, t); break;
+  case TG_OP_TRAP:
+    if (!(get(b, op->in[0], t, 0) & 1)) stop(b, op, "%s", tg_attr_str(op, "text", ""));
+    break;
   case TG_OP_SPLAT:
     for (int i = 0; i < n; i++) set(b, out, t, i, get(b, op->in[0], t, 0));
     break;
@@ -490,7 +536,9 @@ static void bind_arguments(block *b) {
         if (!strcmp(b->job->tensors[k].name, arg->name)) tensor = &b->job->tensors[k];
       if (!tensor) stop(b, NULL, "there is no tensor %s", arg->name);
       const tg_param *param = tg_find_param(b->lane, arg->name);
-      b->buffers[b->nbuffers] = (buffer){tensor->name, tensor->data, (int64_t)tensor->bytes, false, param && param->kind == TG_INPUT};
+      bool readonly = param && param->kind == TG_INPUT;
+      b->buffers[b->nbuffers] =
+          (buffer){tensor->name, tensor->data, (int64_t)tensor->bytes, false, readonly, readonly ? NULL : touches((int64_t)tensor->bytes)};
       bits = (uint64_t)b->nbuffers++ << 48;
     } else if (arg->value) {
       int64_t value;
@@ -509,10 +557,11 @@ static void bind_arguments(block *b) {
 
 static void free_block(block *b) {
   for (uint32_t i = 0; i < b->nvalues; i++) free(b->values[i].bits);
-  for (int i = 0; i < b->nbuffers; i++)
+  for (int i = 0; i < b->nbuffers; i++) {
     if (b->buffers[i].shared) free(b->buffers[i].data);
+    free(b->buffers[i].touched);
+  }
   free(b->values);
-  free(b->touched);
 }
 
 static bool run_block(warp_job *job, tg_kernel *lane, tg_launch *launch, int64_t id) {

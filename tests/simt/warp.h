@@ -1,6 +1,6 @@
 // Executes lane kernels of the simt lowering on the host, all threads of a block in lock step: what shuffles, barriers and matrix
 // instructions do is written from the PTX ISA, arithmetic from ir/elementwise.def; nothing is taken from the lowering or an emitter.
-// Reports accesses out of bounds or misaligned, races in shared memory between warps, barriers and shuffles under a condition that not all
+// Reports accesses out of bounds or misaligned, races between threads of a block, barriers and shuffles under a condition that not all
 // threads share.
 #ifndef TG_WARP_H
 #define TG_WARP_H

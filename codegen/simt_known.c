@@ -1,0 +1,150 @@
+// What is known of integers of the tile kernel, and the arguments of a launch.
+#include "codegen/simt_access.h"
+
+// ---- what is known of integers -----------------------------------------------------------------------------------------
+
+static bool known_symbol(void *user, const char *name, int64_t *value) {
+  const tg_kernel *k = user;
+  for (int i = 0; i < k->nsymbols; i++)
+    if (!strcmp(k->symbols[i].name, name)) {
+      *value = k->symbols[i].value;
+      return *value >= 0;
+    }
+  return false;
+}
+
+bool simt_expr_const(simt *s, const tg_expr *e, int64_t *value) {
+  const char *missing;
+  return e && tg_e_eval(e, known_symbol, s->tile, value, &missing);
+}
+
+int64_t simt_gcd(int64_t a, int64_t b) {
+  while (b) {
+    int64_t t = a % b;
+    a = b;
+    b = t;
+  }
+  return a < 0 ? -a : a;
+}
+
+static int64_t product(int64_t a, int64_t b) {
+  int64_t p;
+  return __builtin_mul_overflow(a, b, &p) ? simt_gcd(a, 4096) : p < 0 ? -p : p; // any divisor serves; large powers of two are of no use
+}
+
+int64_t simt_expr_divisor(simt *s, const tg_expr *e) {
+  int64_t value;
+  if (simt_expr_const(s, e, &value)) return value == INT64_MIN ? 1 : value < 0 ? -value : value;
+  switch (e->op) {
+  case TG_EXPR_MUL: return product(simt_expr_divisor(s, e->a), simt_expr_divisor(s, e->b));
+  case TG_EXPR_ADD:
+  case TG_EXPR_SUB:
+  case TG_EXPR_MIN:
+  case TG_EXPR_MAX: return simt_gcd(simt_expr_divisor(s, e->a), simt_expr_divisor(s, e->b));
+  default: return 1;
+  }
+}
+
+int64_t simt_divisor_of(simt *s, const tg_value *v) {
+  const tg_op *op = v->def;
+  int64_t i;
+  if (!op) {
+    const tg_op *owner = v->region->owner;
+    return owner && owner->code == TG_OP_FOR && v->index == 0 ? simt_gcd(simt_divisor_of(s, owner->in[0]), tg_attr_int(owner, "step", 1))
+                                                              : 1;
+  }
+  if (tg_const_as_int(v, &i)) return i == INT64_MIN ? 1 : i < 0 ? -i : i;
+  switch (op->code) {
+  case TG_OP_EXPR: return simt_expr_divisor(s, tg_find_attr(op, "e")->e);
+  case TG_OP_MUL: return product(simt_divisor_of(s, op->in[0]), simt_divisor_of(s, op->in[1]));
+  case TG_OP_ADD:
+  case TG_OP_SUB:
+  case TG_OP_MIN:
+  case TG_OP_MAX: return simt_gcd(simt_divisor_of(s, op->in[0]), simt_divisor_of(s, op->in[1]));
+  case TG_OP_SELECT: return simt_gcd(simt_divisor_of(s, op->in[1]), simt_divisor_of(s, op->in[2]));
+  case TG_OP_CAST: return tg_dtypes[op->in[0]->type.dtype].cls == 'i' ? simt_divisor_of(s, op->in[0]) : 1;
+  case TG_OP_FIRST: return op->in[0]->def ? simt_divisor_of(s, op->in[0]->def->in[0]) : 1;
+  case TG_OP_ASSUME: {
+    int64_t known = simt_divisor_of(s, op->in[0]), promised = tg_attr_int(op, "divisible", 1);
+    return known % promised == 0 ? known : promised;
+  }
+  default: return 1;
+  }
+}
+
+static bool expr_nonnegative(const tg_expr *e) {
+  if (e->op == TG_EXPR_CONST) return e->value >= 0;
+  if (e->op == TG_EXPR_SYM) return true; // dims and statics
+  if (e->op == TG_EXPR_SUB) return false;
+  if (e->op == TG_EXPR_MAX) return expr_nonnegative(e->a) || expr_nonnegative(e->b);
+  return expr_nonnegative(e->a) && expr_nonnegative(e->b);
+}
+
+bool simt_nonnegative(const tg_value *v) {
+  const tg_op *op = v->def;
+  int64_t i;
+  if (!op) {
+    const tg_op *owner = v->region->owner;
+    return owner && owner->code == TG_OP_FOR && v->index == 0 && simt_nonnegative(owner->in[0]);
+  }
+  if (tg_const_as_int(v, &i)) return i >= 0;
+  switch (op->code) {
+  case TG_OP_PID: return true;
+  case TG_OP_EXPR: return expr_nonnegative(tg_find_attr(op, "e")->e);
+  case TG_OP_ADD:
+  case TG_OP_MUL:
+  case TG_OP_MIN:
+  case TG_OP_DIV:
+  case TG_OP_REM: return simt_nonnegative(op->in[0]) && simt_nonnegative(op->in[1]);
+  case TG_OP_MAX: return simt_nonnegative(op->in[0]) || simt_nonnegative(op->in[1]);
+  case TG_OP_FIRST: return op->in[0]->def && simt_nonnegative(op->in[0]->def->in[0]);
+  case TG_OP_ASSUME: return tg_attr_int(op, "min", -1) >= 0 || simt_nonnegative(op->in[0]);
+  default: return false;
+  }
+}
+
+// ---- launch arguments ----------------------------------------------------------------------------------------------------
+
+static tg_value *add_argument(simt *s, const tg_arg *arg, tg_type type) {
+  tg_region *body = s->out->body;
+  int n = s->out->nargs;
+  for (int i = 0; i < n; i++) {
+    const tg_arg *a = &s->out->args[i];
+    bool same =
+        a->kind == arg->kind && (arg->value ? a->value && tg_e_equal(a->value, arg->value) : !a->value && !strcmp(a->name, arg->name));
+    if (same) return body->args[i];
+  }
+  tg_value *v = TG_NEW(s->arena, tg_value);
+  *v = (tg_value){.type = type, .region = body, .index = (uint32_t)n, .id = s->lane->next_id++};
+  s->out->args = tg_arena_grow(s->arena, s->out->args, (size_t)n, sizeof *s->out->args);
+  body->args = tg_arena_grow(s->arena, body->args, (size_t)n, sizeof *body->args);
+  s->out->args[n] = *arg;
+  body->args[n] = v;
+  s->out->nargs = body->nargs = n + 1;
+  return v;
+}
+
+tg_value *simt_argument(simt *s, const tg_expr *e) {
+  int64_t value;
+  if (simt_expr_const(s, e, &value)) return simt_int(s, TG_I64, value);
+  tg_arg arg = {
+      .name = tg_e_text(s->arena, e), .kind = TG_ARG_SCALAR, .dtype = TG_I64, .value = tg_e_copy(s->arena, e)}; // outlives the tile kernel
+  return add_argument(s, &arg, tg_scalar_type(TG_I64));
+}
+
+tg_value *simt_scalar_argument(simt *s, const char *name, int dtype) {
+  return add_argument(s, &(tg_arg){.name = tg_arena_strdup(s->arena, name), .kind = TG_ARG_SCALAR, .dtype = (uint8_t)dtype},
+                      tg_scalar_type(dtype));
+}
+
+tg_value *simt_pointer_argument(simt *s, const tg_param *p) {
+  return add_argument(s, &(tg_arg){.name = tg_arena_strdup(s->arena, p->name), .kind = TG_ARG_POINTER, .dtype = (uint8_t)p->dtype},
+                      tg_ptr_type(TG_GLOBAL));
+}
+
+static void find_param(tg_op *op, void *user) {
+  simt *s = user;
+  if (op->code == TG_OP_PARAM) simt_pointer_argument(s, tg_find_param(s->tile, tg_attr_str(op, "name", "")));
+}
+
+void simt_pointer_arguments(simt *s) { tg_walk(s->launch->body, find_param, s); }
