@@ -11,11 +11,11 @@ static const tg_op *load_of(const tg_value *v) {
   return v->def && v->def->code == TG_OP_LOAD ? v->def : NULL;
 }
 
-// NULL where there is none: then lanes multiply and add.
+// NULL where there is none, or where the tile of k is shorter than the instruction: then lanes multiply and add.
 static const tg_matrix_row *choose_row(const tg_op *op) {
-  int a = op->in[0]->type.dtype, b = op->in[1]->type.dtype, c = op->in[2]->type.dtype;
+  int a = op->in[0]->type.dtype, b = op->in[1]->type.dtype, c = op->in[2]->type.dtype, k = op->in[0]->type.dim[1];
   for (const tg_matrix_row *row = tg_matrix_rows; row->name; row++)
-    if (row->operands == a && row->operands == b && row->accumulators == c) return row;
+    if (row->operands == a && row->operands == b && row->accumulators == c && k % row->k == 0) return row;
   return NULL;
 }
 
@@ -87,9 +87,7 @@ void simt_dot_plan(simt *s, const tg_op *op, simt_dot_layouts *out) {
   out->b = tg_layout_empty(2, tb->dim);
   out->c = tg_layout_empty(2, tc->dim);
   int kbits = out->a.out[1], most = (int)(sizeof out->k_image / sizeof out->k_image[0]);
-  if (kbits < log2_of(row->k) || kbits > most)
-    simt_fail(s, op, "dot over k tiles of %d is not supported; an odd number times a power of two from %d to %d is", ta->dim[1], row->k,
-              1 << most);
+  if (kbits > most) simt_fail(s, op, "dot over k tiles of %d is not supported; up to %d is", ta->dim[1], 1 << most);
   warp_split w = split_warps(&out->c, row, s->warp_bits);
   int k[8];
   place_k(op, kbits, k);
