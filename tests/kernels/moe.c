@@ -250,15 +250,21 @@ static void dispatches(void) {
 
 typedef struct grouped {
   bool masked;
+  oracle_format format;  // of A and B; only e4m3 has scales
   int64_t T, E, N, K, R; // R: rows of an expert in the masked form, T = E*R there
   tg_array *A, *As, *B, *Bs, *Bp, *rows, *C;
   verdict v;
-  tg_argument args[6];
+  int nargs;
+  tg_argument args[6]; // A, B and last the output
 } grouped;
 
 static int64_t up(int64_t n) { return (n + 127) / 128; }
 
 static void fill_grouped(grouped *g) {
+  if (!g->As) {
+    oracle_fill(g->format, &randomness, elements(g->A), 1, g->A->data), oracle_fill(g->format, &randomness, elements(g->B), 1, g->B->data);
+    return;
+  }
   oracle_fill_codes(&randomness, elements(g->A), g->A->data), oracle_fill_codes(&randomness, elements(g->B), g->B->data);
   oracle_fill_scales(&randomness, elements(g->As), g->As->data), oracle_fill_scales(&randomness, elements(g->Bs), g->Bs->data);
 }
@@ -280,17 +286,20 @@ static void owners(const grouped *g, int *expert) {
 
 static void judge_grouped(const grouped *g) {
   const int64_t T = g->T, N = g->N, K = g->K;
-  uint16_t nobody;
+  const int64_t width = g->format == ORACLE_F32 ? 4 : g->format == ORACLE_BF16 ? 2 : 1;
+  uint32_t nobody;
   memset(&nobody, unwritten(), sizeof nobody);
   double *want = doubles(T * N), *sum = doubles(T * N);
-  for (int64_t i = 0; i < T * N; i++) want[i] = oracle_decode(ORACLE_BF16, &nobody, 0);
+  for (int64_t i = 0; i < T * N; i++) want[i] = oracle_decode(format_of(g->C), &nobody, 0);
   for (int64_t e = 0; e < g->E; e++) {
     int64_t first, last;
     first_and_last(g, e, &first, &last);
-    oracle_gemm(ORACLE_E4M3, last - first, N, K, (uint8_t *)g->A->data + first * K, (float *)g->As->data + first * up(K),
-                (uint8_t *)g->B->data + e * N * K, (float *)g->Bs->data + e * up(N) * up(K), want + first * N, sum + first * N);
+    oracle_gemm(g->format, last - first, N, K, (uint8_t *)g->A->data + first * K * width,
+                g->As ? (float *)g->As->data + first * up(K) : NULL, (uint8_t *)g->B->data + e * N * K * width,
+                g->Bs ? (float *)g->Bs->data + e * up(N) * up(K) : NULL, want + first * N, sum + first * N);
   }
-  judge_bounds(&g->v, g->C, want, sum, 0x1p-8, 0x1p-13);
+  if (g->format == ORACLE_F32) judge_bounds(&g->v, g->C, want, sum, 0x1p-22, 0x1p-18);
+  else judge_bounds(&g->v, g->C, want, sum, 0x1p-8, 0x1p-13);
   free(want), free(sum);
 }
 
@@ -300,16 +309,20 @@ static void grouped_reach(grouped *g) {
   if (!T || !N || !K || g->Bp) return;
   int *expert = malloc(sizeof *expert * (size_t)T);
   bool *touched = calloc((size_t)(T * N), 1);
-  tg_array *dirty = conform_array("bf16", g->C->rank, g->C->dim);
+  tg_array *dirty = conform_array(tg_dtype_name(g->C->dtype), g->C->rank, g->C->dim);
+  const size_t width = g->format == ORACLE_F32 ? 4 : g->format == ORACLE_BF16 ? 2 : 1;
   owners(g, expert);
   const int64_t row = below(T), e = expert[row] < 0 ? 0 : expert[row], n = below(N);
-  uint8_t *a = (uint8_t *)g->A->data + row * K + K - 1, *b = (uint8_t *)g->B->data + (e * N + n) * K, old_a = *a, old_b = *b;
-  *a = *b = 0x7f;
+  char *a = (char *)g->A->data + (size_t)(row * K + K - 1) * width, *b = (char *)g->B->data + (size_t)((e * N + n) * K) * width;
+  char old[2][4];
+  memcpy(old[0], a, width), memcpy(old[1], b, width);
+  memset(a, 0x7f, width), memset(b, 0x7f, width); // NaN, in e4m3
+  if (!g->As) memset(a, 0xff, width), memset(b, 0xff, width);
   for (int64_t i = 0; i < T * N; i++) touched[i] = (i / N == row && expert[row] >= 0) || (expert[i / N] == e && i % N == n);
-  g->args[5].array = dirty;
-  if (conform_run(g->v.kernel, g->v.settings, 2, 6, g->args)) judge_reach(g->v, "NaN in A and B", dirty, g->C, touched);
-  g->args[5].array = g->C;
-  *a = old_a, *b = old_b;
+  g->args[g->nargs - 1].array = dirty;
+  if (conform_run(g->v.kernel, g->v.settings, 2, g->nargs, g->args)) judge_reach(g->v, "NaN in A and B", dirty, g->C, touched);
+  g->args[g->nargs - 1].array = g->C;
+  memcpy(a, old[0], width), memcpy(b, old[1], width);
   free(expert), free(touched);
   FREE(dirty);
 }
@@ -322,22 +335,23 @@ static bool pack_all(grouped *g) {
   if (stacked) flat.rank = 2, flat.dim[0] = g->E * g->N, flat.dim[1] = g->K;
   else snprintf(settings, sizeof settings, "experts=%lld", (long long)g->E);
   g->Bp = ARRAY("e4m3", g->E * ((g->N + 31) / 32) * 32 * g->K + 64);
-  g->args[2].array = g->Bp;
+  g->args[1].array = g->Bp;
   return conform_run("pack_weights", settings, 1, 2, (tg_argument[]){{.name = "B", .array = &flat}, {.name = "Bp", .array = g->Bp}});
 }
 
 static void run_grouped(grouped *g, bool packed) {
   const tg_argument args[] = {{.name = "A", .array = g->A},
-                              {.name = "As", .array = g->As},
                               {.name = "B", .array = g->B},
-                              {.name = "Bs", .array = g->Bs},
                               {.name = g->masked ? "counts" : "offsets", .array = g->rows},
-                              {.name = "C", .array = g->C}};
+                              {.name = "As", .array = g->As},
+                              {.name = "Bs", .array = g->Bs}};
   memcpy(g->args, args, sizeof args);
+  g->nargs = g->As ? 6 : 4;
+  g->args[g->nargs - 1] = (tg_argument){.name = "C", .array = g->C};
   if (packed && !pack_all(g)) return;
-  if (!conform_run(g->v.kernel, g->v.settings, 1, 6, g->args)) return;
+  if (!conform_run(g->v.kernel, g->v.settings, 1, g->nargs, g->args)) return;
   judge_grouped(g);
-  judge_same_bits(&g->v, 6, g->args, 5);
+  judge_same_bits(&g->v, g->nargs, g->args, g->nargs - 1);
   grouped_reach(g);
 }
 
@@ -345,15 +359,17 @@ static void free_grouped(grouped *g) { FREE(g->A, g->As, g->B, g->Bs, g->Bp, g->
 
 enum { SHARE_RANDOM, SHARE_LAST, SHARE_GAPS }; // all rows to the last expert; rows of no expert at both ends
 
-static void contiguous(const char *settings, int64_t T, int64_t E, int64_t N, int64_t K, int share) {
-  verdict v = VERDICT("grouped_gemm_fp8", settings, "T %lld, E %lld, N %lld, K %lld, rows %d", (long long)T, (long long)E, (long long)N,
-                      (long long)K, share);
-  grouped g = {.T = T, .E = E, .N = N, .K = K, .v = v};
-  g.A = ARRAY("e4m3", T, K), g.As = ARRAY("f32", T, up(K)), g.B = ARRAY("e4m3", E, N, K), g.Bs = ARRAY("f32", E, up(N), up(K));
-  g.rows = ARRAY("i32", E + 1), g.C = ARRAY("bf16", T, N);
+static void contiguous(const char *kernel, const char *settings, int64_t T, int64_t E, int64_t N, int64_t K, int share) {
+  verdict v =
+      VERDICT(kernel, settings, "T %lld, E %lld, N %lld, K %lld, rows %d", (long long)T, (long long)E, (long long)N, (long long)K, share);
+  const bool fp8 = strstr(kernel, "fp8"), f32 = strstr(kernel, "f32");
+  const char *in = fp8 ? "e4m3" : f32 ? "f32" : "bf16";
+  grouped g = {.format = fp8 ? ORACLE_E4M3 : f32 ? ORACLE_F32 : ORACLE_BF16, .T = T, .E = E, .N = N, .K = K, .v = v};
+  g.A = ARRAY(in, T, K), g.B = ARRAY(in, E, N, K), g.rows = ARRAY("i32", E + 1), g.C = ARRAY(f32 ? "f32" : "bf16", T, N);
+  if (fp8) g.As = ARRAY("f32", T, up(K)), g.Bs = ARRAY("f32", E, up(N), up(K));
   fill_grouped(&g);
   int32_t *o = g.rows->data;
-  for (int64_t t = 0; t < T; t++) o[share == SHARE_LAST ? E : 1 + below(E)]++;
+  for (int64_t t = 0; E && t < T; t++) o[share == SHARE_LAST ? E : 1 + below(E)]++;
   for (int64_t e = 0; e < E; e++) o[e + 1] += o[e];
   for (int64_t e = 0; share == SHARE_GAPS && e <= E; e++) {
     if (o[e] < T / 4) o[e] = (int32_t)(T / 4);
@@ -366,7 +382,7 @@ static void contiguous(const char *settings, int64_t T, int64_t E, int64_t N, in
 static void masked(const char *settings, int64_t E, int64_t R, int64_t N, int64_t K, int share) {
   verdict v = VERDICT("grouped_gemm_fp8_masked", settings, "E %lld, R %lld, N %lld, K %lld, rows %d", (long long)E, (long long)R,
                       (long long)N, (long long)K, share);
-  grouped g = {.masked = true, .T = E * R, .E = E, .N = N, .K = K, .R = R, .v = v};
+  grouped g = {.masked = true, .format = ORACLE_E4M3, .T = E * R, .E = E, .N = N, .K = K, .R = R, .v = v};
   g.A = ARRAY("e4m3", E, R, K), g.As = ARRAY("f32", E, R, up(K)), g.B = ARRAY("e4m3", E, N, K), g.Bs = ARRAY("f32", E, up(N), up(K));
   g.rows = ARRAY("i32", E), g.C = ARRAY("bf16", E, R, N);
   fill_grouped(&g);
@@ -399,21 +415,34 @@ static void hostile(void) {
                                 {.name = "Bs", .array = Bs},
                                 {.name = "counts", .array = c},
                                 {.name = "C", .array = D}});
+    for (int f32 = 0; f32 < 2; f32++) {
+      tg_array *a = ARRAY(f32 ? "f32" : "bf16", T, K), *b = ARRAY(f32 ? "f32" : "bf16", E, N, K), *d = ARRAY(f32 ? "f32" : "bf16", T, N);
+      conform_run(f32 ? "grouped_gemm_f32" : "grouped_gemm_bf16", "", 1, 4,
+                  (tg_argument[]){
+                      {.name = "A", .array = a}, {.name = "B", .array = b}, {.name = "offsets", .array = o}, {.name = "C", .array = d}});
+      FREE(a, b, d);
+    }
     FREE(A, As, B, Bs, o, C, M, Ms, c, D);
   }
 }
 
 static void products(void) {
+  static const char *const fp8 = "grouped_gemm_fp8", *const bf16 = "grouped_gemm_bf16", *const f32 = "grouped_gemm_f32";
   static const int64_t Ts[] = {0, 1, 17, 129, 257};
   for (int i = 0; i < 5; i++)
     for (int share = SHARE_RANDOM; share <= SHARE_GAPS; share++) {
-      contiguous("", Ts[i], 4, 129, 144, share);
-      contiguous("packed=1", Ts[i], 3, 96, 272, share);
+      contiguous(fp8, "", Ts[i], 4, 129, 144, share);
+      contiguous(fp8, "packed=1", Ts[i], 3, 96, 272, share);
+      contiguous(bf16, "", Ts[i], 4, 65, 81, share), contiguous(f32, "", Ts[i], 4, 65, 81, share);
     }
-  contiguous("", 40, 16, 24, 384, SHARE_RANDOM), contiguous("packed=1", 16, 1, 40, 128, SHARE_RANDOM),
-      contiguous("packed=1", 16, 3, 40, 128, SHARE_RANDOM), contiguous("", 5, 2, 24, 0, SHARE_RANDOM);
-  contiguous("FEW=2,BM=16,BN=32", 40, 9, 129, 144, SHARE_RANDOM), contiguous("FEW=8,BM=32,BN=256", 40, 9, 129, 400, SHARE_RANDOM);
-  contiguous("packed=1,FEW=2,BM=128,BN=64", 300, 3, 160, 144, SHARE_RANDOM);
+  contiguous(fp8, "", 40, 16, 24, 384, SHARE_RANDOM), contiguous(fp8, "packed=1", 16, 1, 40, 128, SHARE_RANDOM),
+      contiguous(fp8, "packed=1", 16, 3, 40, 128, SHARE_RANDOM), contiguous(fp8, "", 5, 2, 24, 0, SHARE_RANDOM);
+  contiguous(fp8, "FEW=2,BM=16,BN=32", 40, 9, 129, 144, SHARE_RANDOM), contiguous(fp8, "FEW=8,BM=32,BN=256", 40, 9, 129, 400, SHARE_RANDOM);
+  contiguous(fp8, "packed=1,FEW=2,BM=128,BN=64", 300, 3, 160, 144, SHARE_RANDOM);
+  contiguous(bf16, "FEW=2,BM=16,BN=32,BK=16", 40, 9, 129, 145, SHARE_RANDOM),
+      contiguous(f32, "FEW=8,BN=256,BK=64", 40, 9, 129, 1, SHARE_RANDOM);
+  contiguous(bf16, "", 5, 2, 24, 0, SHARE_RANDOM), contiguous(f32, "", 5, 2, 0, 24, SHARE_RANDOM),
+      contiguous(f32, "", 5, 0, 24, 24, SHARE_RANDOM);
   masked("", 4, 0, 24, 144, SHARE_RANDOM), masked("", 4, 1, 129, 144, SHARE_LAST), masked("", 5, 17, 129, 144, SHARE_RANDOM);
   masked("", 3, 129, 24, 272, SHARE_RANDOM), masked("FEW=8,BM=16,BN=32", 4, 20, 129, 16, SHARE_RANDOM), masked("", 2, 9, 24, 0, SHARE_LAST);
   hostile();
