@@ -179,7 +179,7 @@ static void one_value(checking *c, tg_arena *arena, tg_source *source, const cha
   } else if (option) {
     every_shape(c, arena, source, kernel, signature, settings);
   } else {
-    one(c, source, kernel, shape_of(arena, signature, UNEVEN), settings, false);
+    one(c, source, kernel, shape_of(arena, signature, UNEVEN), settings, true);
   }
 }
 

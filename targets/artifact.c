@@ -113,6 +113,7 @@ static void new_body(void *arg) {
   tg_artifact *artifact = tg_realloc(call->ctx, NULL, sizeof *artifact);
   memset(artifact, 0, sizeof *artifact);
   artifact->ctx = call->ctx;
+  artifact->form = "obj";
   tg_arena_init(&artifact->arena, call->ctx);
   call->artifact = artifact;
 }
@@ -153,11 +154,13 @@ static void compile_form(tg_artifact *artifact, const char *want, int variant, t
   tg_compile_job(artifact->ctx, &job, artifact->no_cache, &artifact->arena, out);
 }
 
+void tg_artifact_for(tg_artifact *artifact, const tg_device *device) { artifact->form = device->driver->form; }
+
 const tg_record *tg_artifact_variant(tg_artifact *artifact, int variant, tg_bytes *object) {
   struct tg_variant *v = &artifact->variants[variant];
   if (!v->record) {
     tg_product product = {0};
-    compile_form(artifact, "obj", variant, &product);
+    compile_form(artifact, artifact->form, variant, &product);
     v->obj = product.bytes;
     v->record = tg_record_from_json(artifact->ctx, &artifact->arena, product.record, product.record_size);
   }

@@ -1,7 +1,7 @@
 // Devices: what the drivers find, and opening one by name.
 #include "targets/buffer.h"
 
-const tg_driver *const tg_drivers[] = {&tg_driver_cpu, &tg_driver_interp, NULL};
+const tg_driver *const tg_drivers[] = {&tg_driver_cpu, &tg_driver_interp, &tg_driver_sim, NULL};
 
 enum { MAX_DEVICES = 64 };
 

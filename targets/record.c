@@ -1,6 +1,7 @@
 // The launch record: made from a lowered kernel, and evaluated at launch.
 #include "targets/record.h"
 
+#include <math.h>
 #include <stdlib.h>
 
 #include "codegen/codegen.h"
@@ -174,6 +175,26 @@ void tg_record_check_views(tg_context *ctx, const tg_record *record, const tg_di
         "extent is too large",
         view->what, (long long)first, (long long)last, (long long)have, tg_e_text(&ctx->arena, view->have));
   }
+}
+
+static uint64_t pointer_slot(tg_context *ctx, const char *name, const tg_record_values *values) {
+  for (int i = 0; i < values->ntensors; i++) {
+    if (strcmp(values->tensors[i].name, name) == 0) return (uint64_t)(uintptr_t)values->tensors[i].data;
+  }
+  tg_throw(ctx, TG_INVALID, "the launch takes '%s', which no buffer is bound to", name);
+}
+
+uint64_t tg_record_slot(tg_context *ctx, const tg_record_arg *arg, const tg_record_values *values) {
+  if (arg->kind == TG_ARG_POINTER) return pointer_slot(ctx, arg->name, values);
+  if (arg->value) return (uint64_t)tg_record_eval(ctx, arg->value, values->dims, arg->name);
+  double number;
+  if (!values->scalar || !values->scalar(values->user, arg->name, &number))
+    tg_throw(ctx, TG_INVALID, "scalar '%s' has no value: give it as %s=NUMBER", arg->name, arg->name);
+  if (!tg_dtype_is_float(arg->dtype)) {
+    if (!(fabs(number) < 0x1p63)) tg_throw(ctx, TG_INVALID, "scalar '%s' = %g is not a 64-bit integer", arg->name, number);
+    return (uint64_t)(int64_t)number;
+  }
+  return tg_encode(arg->dtype, number, TG_ROUND_IEEE);
 }
 
 // ---- preconditions: "K % 16 == 0", "M < 2147483648", "aligned(A, 16)"

@@ -84,6 +84,16 @@ void tg_record_check_views(tg_context *ctx, const tg_record *record, const tg_di
 int64_t tg_record_grid(tg_context *ctx, const tg_record_launch *launch, const tg_dims *dims, int64_t grid[4]);
 // An expression's value; throws TG_INVALID naming `what` and the letter that is open.
 int64_t tg_record_eval(tg_context *ctx, const tg_expr *e, const tg_dims *dims, const char *what);
+// What a launch's argument is in 8 bytes: a pointer, an integer as int64, a float as its own bits in the low bytes. Throws TG_INVALID for
+// a name that no tensor or scalar has.
+typedef struct tg_record_values {
+  const tg_dims *dims;
+  int ntensors;
+  const tg_tensor *tensors;
+  bool (*scalar)(void *user, const char *name, double *value);
+  void *user;
+} tg_record_values;
+uint64_t tg_record_slot(tg_context *ctx, const tg_record_arg *arg, const tg_record_values *values);
 // Extents and storage of a parameter or workspace; throws TG_INVALID on negative extents and sizes beyond 64 bits.
 size_t tg_record_bytes(tg_context *ctx, const tg_record_param *param, const tg_dims *dims, int64_t dim[TG_MAX_RANK]);
 const tg_record_param *tg_record_param_find(const tg_record *record, const char *name); // NULL = none

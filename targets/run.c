@@ -370,6 +370,7 @@ static void compile_for_device(struct call *call) {
   tg_compile_options options = {.target = call->device->target, .settings = choose_config(call), .statics = open_statics(call)};
   double start = tg_seconds();
   tg_check_status(call->ctx, tg_compile(call->ctx, call->source, &options, &l->artifact));
+  tg_artifact_for(l->artifact, call->device);
   tg_bytes object;
   bind_all(call, tg_artifact_variant(l->artifact, 0, &object));
   l->record = tg_artifact_choose(l->artifact, &l->dims, l->nparams, l->tensors, &object);

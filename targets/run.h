@@ -18,6 +18,7 @@ void tg_check_knobs(tg_context *ctx, const tg_kernel *kernel, const tg_family *f
 const char *tg_bindings_find(const tg_bindings *bindings, const char *name);
 void tg_check_status(tg_context *ctx, tg_status status); // rethrows what a public function reported
 
+void tg_artifact_for(tg_artifact *artifact, const tg_device *device); // before the first of them: the form that the device loads
 // Compiles a variant on first use; throws. The first whose preconditions hold for dims and tensors (NULL: aligned) is the one to launch.
 const tg_record *tg_artifact_variant(tg_artifact *artifact, int variant, tg_bytes *object);
 const tg_record *tg_artifact_choose(tg_artifact *artifact, const tg_dims *dims, int ntensors, const tg_tensor *tensors, tg_bytes *object);

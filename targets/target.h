@@ -67,8 +67,9 @@ struct tg_artifact {
   tg_job job; // ir, target, settings, statics; `want` and `variant` vary
   bool no_cache;
   int nvariants;
-  int shown;   // variant that tg_artifact_emit shows: the last, which serves every call, unless `--set variant=N` names another
-  bool pinned; // it does: launches take it too
+  int shown;        // variant that tg_artifact_emit shows: the last, which serves every call, unless `--set variant=N` names another
+  bool pinned;      // it does: launches take it too
+  const char *form; // what launches take: "obj", unless tg_artifact_for says otherwise
   struct tg_variant {
     tg_record *record; // NULL until compiled
     tg_bytes obj;
@@ -102,6 +103,7 @@ struct tg_device {
 struct tg_driver {
   const char *family; // "cpu", "interp"
   const char *doc;
+  const char *form; // of an artifact that `load` takes: "obj"; "asm" where the device reads text
   int (*enumerate)(tg_context *ctx, tg_device_info *out, int max);
   void (*open)(tg_device *device, const char *name); // throws
   void (*close)(tg_device *device);
@@ -119,6 +121,6 @@ struct tg_driver {
   void (*sync)(tg_device *device);
 };
 extern const tg_driver *const tg_drivers[]; // NULL-terminated
-extern const tg_driver tg_driver_cpu, tg_driver_interp;
+extern const tg_driver tg_driver_cpu, tg_driver_interp, tg_driver_sim;
 
 #endif

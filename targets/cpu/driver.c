@@ -204,30 +204,6 @@ static void *cpu_load(tg_device *device, const tg_record *record, tg_bytes objec
 
 // ---- launching
 
-typedef struct tg_scalars {
-  bool (*get)(void *user, const char *name, double *value);
-  void *user;
-} tg_scalars;
-
-static uint64_t pointer_slot(tg_context *ctx, const char *name, int ntensors, const tg_tensor *tensors) {
-  for (int i = 0; i < ntensors; i++) {
-    if (strcmp(tensors[i].name, name) == 0) return (uint64_t)(uintptr_t)tensors[i].data;
-  }
-  tg_throw(ctx, TG_INVALID, "the launch takes '%s', which no buffer is bound to", name);
-}
-
-static uint64_t scalar_slot(tg_context *ctx, const tg_record_arg *arg, const tg_dims *dims, tg_scalars scalars) {
-  if (arg->value) return (uint64_t)tg_record_eval(ctx, arg->value, dims, arg->name);
-  double number;
-  if (!scalars.get || !scalars.get(scalars.user, arg->name, &number))
-    tg_throw(ctx, TG_INVALID, "scalar '%s' has no value: give it as %s=NUMBER", arg->name, arg->name);
-  if (!tg_dtype_is_float(arg->dtype)) {
-    if (!(fabs(number) < 0x1p63)) tg_throw(ctx, TG_INVALID, "scalar '%s' = %g is not a 64-bit integer", arg->name, number);
-    return (uint64_t)(int64_t)number;
-  }
-  return tg_encode(arg->dtype, number, TG_ROUND_IEEE);
-}
-
 // Scratch of `threads` workers, `stride` bytes apart. Huge pages: scratch holds packed operands that are swept over and over.
 static char *scratch(tg_device *device, int threads, size_t stride) {
   cpu_state *state = device->state;
@@ -317,11 +293,8 @@ static void cpu_launch(tg_device *device, void *code, const tg_record *record, c
     if (s.blocks == 0) continue;
     s.threads = s.blocks < threads ? (int)s.blocks : threads;
     s.scratch = scratch(device, s.threads, stride);
-    for (int j = 0; j < launch->nargs; j++) {
-      const tg_record_arg *arg = &launch->args[j];
-      module->args[j] = arg->kind == TG_ARG_POINTER ? pointer_slot(ctx, arg->name, ntensors, tensors)
-                                                    : scalar_slot(ctx, arg, dims, (tg_scalars){scalar, user});
-    }
+    const tg_record_values values = {dims, ntensors, tensors, scalar, user};
+    for (int j = 0; j < launch->nargs; j++) module->args[j] = tg_record_slot(ctx, &launch->args[j], &values);
     bool brief = module->seconds[i] > 0 && module->seconds[i] < SHORT;
     if (((cpu_state *)device->state)->spread && !brief) s.spread.threads = s.threads;
     double start = tg_seconds();
@@ -334,6 +307,7 @@ static void cpu_launch(tg_device *device, void *code, const tg_record *record, c
 const tg_driver tg_driver_cpu = {
     .family = "cpu",
     .doc = "this machine's processor",
+    .form = "obj",
     .enumerate = cpu_enumerate,
     .open = cpu_open,
     .close = cpu_close,

@@ -65,6 +65,7 @@ static void interp_launch(tg_device *device, void *module, const tg_record *reco
 const tg_driver tg_driver_interp = {
     .family = "interp",
     .doc = "reference interpreter",
+    .form = "obj",
     .enumerate = interp_enumerate,
     .open = interp_open,
     .close = interp_close,

@@ -107,6 +107,7 @@ static inline void launch_body(void *arg) {
   for (int i = 0; i < l->kernel->nparams; i++)
     if (l->kernel->params[i].kind != TG_SCALAR_PARAM) bind_parameter(l, &l->kernel->params[i], &dims);
   tg_bytes object;
+  tg_artifact_for(l->artifact, device);
   const tg_record *record = tg_artifact_choose(l->artifact, &dims, l->ntensors, l->tensors, &object);
   l->module = device->driver->load(device, record, object);
   device->driver->launch(device, l->module, record, &dims, l->ntensors, l->tensors, l->job->scalar, l->job->user, 2);

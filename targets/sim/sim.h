@@ -1,0 +1,152 @@
+// The functional PTX simulator: entries decoded into compact instructions, blocks executed warp by warp, all 32 lanes of an instruction at
+// once. Registers of a warp are a struct of arrays: 32 lanes of each register lie side by side.
+#ifndef TG_SIM_H
+#define TG_SIM_H
+
+#include <stdatomic.h>
+
+#include "targets/sim/ptx.h"
+
+enum { LANES = 32, MAX_WARPS = 32, MAX_BARRIERS = 16 };
+
+// ---- code
+
+typedef enum sim_class { // what the counts tell apart
+#define CLASS(id, name) SIM_CLASS_##id,
+#include "targets/sim/classes.def"
+#undef CLASS
+  SIM_NCLASSES
+} sim_class;
+extern const char *const sim_class_names[SIM_NCLASSES];
+
+typedef enum sim_flow { // what the run loop does with it
+  SIM_LANE,             // a function of its operands, lane by lane
+  SIM_OP,               // everything else that goes on to the next instruction
+  SIM_TOGETHER,         // SIM_OP of lanes that have to be there together
+  SIM_BRANCH,
+  SIM_TABLE_BRANCH,
+  SIM_EXIT,
+  SIM_BARRIER
+} sim_flow;
+
+typedef struct sim_arg {
+  uint32_t at;    // place of its 32 lanes in the warp's registers, in bytes; of a predicate its number
+  uint32_t valid; // number of the first of its masks of lanes that have a value, one for each 16 bits
+  uint8_t halves; // how many masks; 0: it always has a value
+  uint8_t bytes;  // of a lane; 0: a predicate
+  bool negated;   // of a predicate
+} sim_arg;
+
+typedef struct sim_warp sim_warp;
+typedef struct sim_block sim_block;
+typedef struct sim_instr sim_instr;
+typedef void sim_lane_fn(char *regs, uint32_t *preds, const sim_instr *in, uint32_t active);
+typedef void sim_op_fn(sim_warp *w, const sim_instr *in, uint32_t active);
+
+struct sim_instr {
+  union {
+    sim_lane_fn *lane;
+    sim_op_fn *op;
+  } run;
+  sim_lane_fn *inner; // under another rounding mode
+  uint8_t flow, cls;
+  bool guard_negated;
+  int32_t guard;         // predicate, -1 = none
+  uint32_t guard_valid;  // its mask
+  uint16_t nouts, nargs; // args: results first
+  const sim_arg *args;
+  int target;                  // of a branch; table; of SIM_TOGETHER the operand with the lanes that take part, -1 = all that live
+  uint8_t space, bytes, items; // of memory: bytes of an element, elements
+  uint8_t type, from;          // ptx_type; of a cvt its source
+  uint8_t mode, select;        // rounding; what the op is, by its own enum
+  uint8_t parts;               // sim_parts: which parts of the results have values
+  bool memory;                 // it touches `items` elements of `bytes`
+  bool ftz, sat, relu, packed, negated, weak; // weak: an access that others' atomics race with
+  int64_t offset, imm;                        // of an address; an immediate, or the second address's
+  uint32_t line;
+  const ptx_instr *source;
+};
+
+// Results have values where all operands have, or 16 bits by 16 bits: moved, chosen by a predicate, of pairs each by itself.
+typedef enum sim_parts { SIM_WHOLE, SIM_MOVED, SIM_CHOSEN, SIM_HALVES, SIM_PAIRED } sim_parts;
+enum { SIM_RN, SIM_RZ, SIM_RM, SIM_RP, SIM_RNA };
+
+typedef struct sim_code {
+  const ptx_module *module;
+  const ptx_entry *entry;
+  int ninstrs;
+  sim_instr *instrs; // the last one is an exit of its own
+  uint32_t reg_bytes, npreds, nvalid;
+  uint32_t special[PTX_NSPECIALS]; // places; 0 = not used
+  uint32_t constants_at, constants_bytes;
+  char *constants; // 32 lanes of each
+  uint64_t shared_bytes, local_bytes;
+  uint32_t shared_shift, global_shift; // log2 of the smallest piece of memory that an instruction touches
+} sim_code;
+
+// Parses a text and gives its .global and .const variables memory, filled with what the text says, else zeros.
+ptx_module *sim_load(tg_context *ctx, tg_arena *arena, const char *file, const char *text, size_t size);
+// Decodes an entry; throws TG_INVALID naming the line and what of it is not known.
+sim_code *sim_decode(tg_context *ctx, tg_arena *arena, const ptx_module *module, const ptx_entry *entry);
+
+// ---- launches
+
+typedef struct sim_touch { // who touched a grain of global memory: block + 1, with the high bit for atomic accesses; 0 = nobody
+  _Atomic uint32_t writer, reader;
+} sim_touch;
+
+typedef struct sim_buffer { // global memory that a launch may touch
+  const char *name;
+  char *base;
+  uint64_t bytes;
+  bool read_only;
+  uint8_t *written;   // a bit for each byte: has it a value? NULL: all of them have
+  sim_touch *touches; // for each piece of sim_code.global_shift, made by sim_run; NULL: not watched
+} sim_buffer;
+
+typedef enum sim_fault {
+#define FAULT(id, name, doc) SIM_FAULT_##id,
+#include "targets/sim/faults.def"
+#undef FAULT
+  SIM_NFAULTS
+} sim_fault;
+
+typedef struct sim_finding { // all occurrences of one fault at one instruction
+  sim_fault fault;
+  int pc;
+  uint64_t count;
+  char text[480]; // of the first
+} sim_finding;
+
+typedef struct sim_counts {
+  uint64_t instrs[SIM_NCLASSES];                             // issued to a warp
+  uint64_t shared_accesses, shared_wavefronts, shared_ideal; // wavefronts beyond the ideal are bank conflicts
+} sim_counts;
+
+enum { SIM_MAX_FINDINGS = 64 };
+typedef struct sim_result {
+  sim_counts counts;
+  int nfindings;
+  bool more; // findings beyond those kept
+  sim_finding findings[SIM_MAX_FINDINGS];
+} sim_result;
+
+typedef struct sim_launch {
+  const sim_code *code;
+  uint32_t grid[3], block[3];
+  const char *params; // entry->param_bytes
+  uint64_t dynamic_shared, max_shared;
+  int nbuffers;
+  sim_buffer *buffers;
+  int threads;        // of the host; 0 = all
+  uint64_t max_steps; // instructions of a warp, after which it is given up
+} sim_launch;
+
+// Appends the module's own variables to an array with room for module->nvars more.
+void sim_add_variables(const ptx_module *module, sim_launch *launch);
+// Executes every block. Findings do not end it, unless a block cannot go on. Throws TG_INVALID for a launch that no GPU would take.
+void sim_run(tg_context *ctx, const sim_launch *launch, sim_result *result);
+// Sentences of the findings, one a line, at most `most`.
+const char *sim_findings_text(tg_arena *arena, const sim_code *code, const sim_result *result, int most);
+
+#endif
