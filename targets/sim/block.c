@@ -304,6 +304,7 @@ static void start_warp(sim_block *b, int index) {
   memset(w->regs, 0xff, code->constants_at);
   memcpy(w->regs + code->constants_at, code->constants, code->constants_bytes);
   memset(w->preds, 0, code->npreds * sizeof *w->preds);
+  w->preds[1] = UINT32_MAX;
   memset(w->valid, 0, code->nvalid * sizeof *w->valid);
   fill_specials(w);
 }

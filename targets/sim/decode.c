@@ -164,7 +164,10 @@ void sim_add_source(sim_decoder *d, const ptx_operand *o, int bytes) {
     return;
   }
   case PTX_INT:
-    if (bytes == 0) sim_bad(d, "a number where a predicate is wanted");
+    if (bytes == 0) { // predicate 1 holds everywhere
+      add(d, (sim_arg){.at = 1, .negated = !o->value});
+      return;
+    }
     add(d, constant(d, (uint64_t)o->value, bytes < 0 || bytes > 8 ? 8 : bytes));
     return;
   case PTX_FLOAT:
@@ -231,7 +234,7 @@ static void place_registers(sim_decoder *d) {
   const ptx_entry *e = d->entry;
   sim_code *code = d->code;
   d->regs = TG_NEWN(d->arena, sim_arg, e->nregs + 1);
-  code->npreds = 1; // 0: sink
+  code->npreds = 2; // 0: sink, 1: true
   code->nvalid = 8; // of the sink
   for (int i = 0; i < e->nregs; i++) {
     const int bytes = ptx_types[e->regs[i].type].bytes;

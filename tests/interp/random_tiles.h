@@ -18,7 +18,6 @@ typedef struct generator {
   char text[65536];
   size_t used;
   int names, nvalues, depth;
-  bool few; // only what every lowering has: no scan, sort, argmax, atomic, join or split, and spreads by powers of two
   made values[MOST_VALUES];
 } generator;
 
@@ -243,7 +242,7 @@ static inline void make_wider(generator *g) {
   if (!a.rank || count_of(&a) > 128) return;
   made m = fresh(g, a.rank, a.dim);
   char room[64], list[48] = "";
-  const int axis = dice(g, a.rank), factor = g->few ? 2 << dice(g, 2) : 2 + dice(g, 3);
+  const int axis = dice(g, a.rank), factor = 2 + dice(g, 3);
   m.dim[axis] *= factor;
   if (a.dim[axis] != 1) {
     emit(g, "%s = spread %s {axis = %d, factor = %d} : %s\n", m.name, a.name, axis, factor, shape_text(&m, room));
@@ -350,12 +349,7 @@ static inline void make_if(generator *g) {
 }
 
 static inline void make_op(generator *g) {
-  const int kind = dice(g, g->depth < 2 ? 20 : 17);
-  if (g->few && (kind == 12 || (kind >= 14 && kind <= 16))) {
-    make_binary(g);
-    return;
-  }
-  switch (kind) {
+  switch (dice(g, g->depth < 2 ? 20 : 17)) {
   case 0:
   case 1: make_load(g); break;
   case 2:
@@ -429,15 +423,12 @@ static inline void make_kernel(generator *g, int *rows, int *columns) {
   emit(g, "}\n}\n");
 }
 
-typedef enum random_ops { RANDOM_ALL, RANDOM_FEW } random_ops;
-
 // Runs `count` kernels on the interpreter and on the device; 0 = the same bits from both.
-static inline void random_tiles(tg_device *on, random_ops ops, uint64_t seed, int count) {
+static inline void random_tiles(tg_device *on, uint64_t seed, int count) {
   static int32_t x[ROWS * COLUMNS], want[1 << 16], got[1 << 16];
   static generator g;
   static char text[1 << 17];
   g.random.state = seed;
-  g.few = ops == RANDOM_FEW;
   for (int k = 0; k < count; k++) {
     int rows, columns;
     make_kernel(&g, &rows, &columns);

@@ -8,7 +8,7 @@ int main(int argc, char **argv) {
   ops_open("cpu", cpu_refuses);
   tg_device *cpu = device;
   if (argc > 3) cpu->target = argv[3];
-  random_tiles(cpu, RANDOM_ALL, argc > 1 ? strtoull(argv[1], NULL, 10) : 1, argc > 2 ? atoi(argv[2]) : 25);
+  random_tiles(cpu, argc > 1 ? strtoull(argv[1], NULL, 10) : 1, argc > 2 ? atoi(argv[2]) : 25);
   device = cpu;
   return ops_close();
 }

@@ -7,7 +7,7 @@ static const char *const cpu_refuses[] = {NULL};
 int main(void) {
   ops_open("cpu", cpu_refuses);
   tg_device *cpu = device;
-  for (uint64_t seed = 1000; seed < 1015; seed++) random_tiles(cpu, RANDOM_ALL, seed, 100);
+  for (uint64_t seed = 1000; seed < 1015; seed++) random_tiles(cpu, seed, 100);
   device = cpu;
   return ops_close();
 }

@@ -7,7 +7,7 @@ static const char *const sim_refuses[] = {"not supported", "are supported", "is 
 int main(int argc, char **argv) {
   ops_open("sim:sm_80", sim_refuses);
   tg_device *sim = device;
-  random_tiles(sim, RANDOM_FEW, argc > 1 ? strtoull(argv[1], NULL, 10) : 1, argc > 2 ? atoi(argv[2]) : 25);
+  random_tiles(sim, argc > 1 ? strtoull(argv[1], NULL, 10) : 1, argc > 2 ? atoi(argv[2]) : 25);
   device = sim;
   return ops_close();
 }
