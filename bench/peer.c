@@ -6,6 +6,7 @@
 //             mkl_fp8:FILE             MKL's cblas_gemm_e4m3e4m3f32 (no scales)
 //             peak                     FMA in registers: the machine's f32 limit
 //             peak_bf16                dots of bf16 pairs in registers, where the machine has them
+//             stream                   reading memory far larger than the caches; its line reads seconds per GB
 //   stdin     prepare M N K THREADS  ->  "ready" or "error WHY"
 //             run R                  ->  "SECONDS": least of R runs; CPU time of the thread with one thread, wall time else
 //             quit
@@ -21,7 +22,7 @@ typedef void fp8_gemm(int order, int ta, int tb, int m, int n, int k, float alph
                       float beta, float *c, int ldc);
 
 typedef struct {
-  const char *kind, *kernel, *file; // "tegula", "blas", "mkl_fp8", "peak", "peak_bf16"
+  const char *kind, *kernel, *file; // "tegula", "blas", "mkl_fp8", "peak", "peak_bf16", "stream"
   tg_binding settings[16];
   int nsettings;
   bool packed; // among the settings
@@ -102,12 +103,11 @@ static float *random_floats(int64_t n) {
   return x;
 }
 
-static bool is_peak(const peer *p) { return !strncmp(p->kind, "peak", 4); }
+static bool is_peak(const peer *p) { return !strncmp(p->kind, "peak", 4) || !strcmp(p->kind, "stream"); }
 
 static const char *prepare(peer *p) {
   release(p);
   if (!strcmp(p->kind, "tegula")) return prepare_tegula(p) ? tg_error_message(p->ctx) : NULL;
-  if (is_peak(p)) return NULL;
   p->c = malloc(sizeof(float) * (size_t)(p->M * p->N));
   p->blas.set_threads(p->threads);
   if (!strcmp(p->kind, "blas")) {
@@ -155,7 +155,34 @@ __attribute__((target("avx512f,avx512bf16"))) static double peak_seconds_bf16(vo
   return (host_cpu_seconds() - start) / (double)rounds / 640 * 1e9;
 }
 
+enum { STREAM_BYTES = 256 << 20 };
+typedef uint64_t words4 __attribute__((vector_size(32)));
+
+// Sums a block that no cache holds, in eight chains of 32 bytes.
+__attribute__((target("avx2"))) static uint64_t read_block(const words4 *block) {
+  words4 sum[8] = {{0}};
+  for (size_t i = 0; i < STREAM_BYTES / sizeof *block; i += 8)
+#pragma GCC unroll 8
+    for (int j = 0; j < 8; j++) sum[j] += block[i + (size_t)j];
+  for (int j = 1; j < 8; j++) sum[0] += sum[j];
+  return sum[0][0] + sum[0][1] + sum[0][2] + sum[0][3];
+}
+
+static double stream_seconds(void) {
+  static words4 *block;
+  static volatile uint64_t sink;
+  if (!block) {
+    block = aligned_alloc(64, STREAM_BYTES);
+    if (!block) return 1e30;
+    memset(block, 1, STREAM_BYTES);
+  }
+  double start = host_cpu_seconds();
+  sink += read_block(block);
+  return (host_cpu_seconds() - start) / STREAM_BYTES * 1e9;
+}
+
 static double run_once(peer *p) {
+  if (!strcmp(p->kind, "stream")) return stream_seconds();
   if (!strcmp(p->kind, "peak_bf16")) return peak_seconds_bf16();
   if (!strcmp(p->kind, "peak")) return __builtin_cpu_supports("avx512f") ? peak_seconds_avx512() : peak_seconds_avx2();
   double wall = host_seconds(), cpu = host_cpu_seconds();
@@ -225,7 +252,9 @@ int main(int argc, char **argv) {
   while (fgets(line, sizeof line, stdin)) {
     int repeat;
     if (!strncmp(line, "quit", 4)) break;
-    if (sscanf(line, "prepare %ld %ld %ld %d", &p.M, &p.N, &p.K, &p.threads) == 4) {
+    if (is_peak(&p) && !strncmp(line, "prepare", 7)) { // nothing of a shape concerns it
+      printf(why ? "error %s\n" : "ready\n", why);
+    } else if (sscanf(line, "prepare %ld %ld %ld %d", &p.M, &p.N, &p.K, &p.threads) == 4) {
       const char *error = why ? why : prepare(&p);
       if (error) printf("error %s\n", error);
       else printf("ready\n");

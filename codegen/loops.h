@@ -67,6 +67,9 @@ typedef struct info { // in tg_value.note of tile values
   const void *root; // the only root that asks for it; see loops_plan.c
   bool many_roots;
   bool keep;                 // materialised where it is defined
+  const tg_op *dot;          // one that takes it as an operand; see plan_operand in loops_plan.c
+  bool many_dots, inner_dot; // several do; one does in a loop in which the value is not made
+  bool paired_dot;           // one takes it as pairs of bf16
   int depth;                 // longest chain of ops that evaluating it goes through; see CHAIN in loops_plan.c
   bool cut;                  // kept so that the chain ends here
   int asked;                 // the question of loops_evaluable that was answered last
@@ -315,7 +318,8 @@ tg_value *loops_identity(lower *L, const char *kind, int dtype);
 // ---- loops_plan.c
 void loops_plan(lower *L, tg_launch *launch); // weights, roots, needs
 bool loops_is_root(const tg_op *op);
-bool loops_evaluable(lower *L, tg_value *v); // every value behind it exists already
+bool loops_kept_operand(const info *f, const tg_type *type); // kept for dots, see loops_keep_operand
+bool loops_evaluable(lower *L, tg_value *v);                 // every value behind it exists already
 
 // ---- loops_control.c
 void loops_region(lower *L, tg_region *region); // all ops but the terminator
@@ -327,6 +331,9 @@ const buffer *loops_materialise_new(lower *L, tg_value *v, const char *name);
 
 // ---- loops_dot.c
 void loops_dot(lower *L, tg_op *op);
+bool loops_dot_pairs(lower *L, const tg_op *dot); // by dots of bf16 pairs
+// An operand kept for dots: in the type that they multiply, with rows to spare, so that they read it where it lies.
+const buffer *loops_keep_operand(lower *L, tg_value *v);
 bool loops_dot_fold(lower *L, tg_op *op); // false: not a plain fold of one dot
 
 #endif

@@ -216,8 +216,8 @@ static void keep(lower *L, tg_value *v) {
     loops_bind(L, v, loops_scalar(L, v));
     return;
   }
-  const buffer *b = loops_materialise_new(L, v, "kept");
-  loops_bind_buffer(L, v, b);
+  bool operand = loops_kept_operand(loops_info(L, v), &v->type);
+  loops_bind_buffer(L, v, operand ? loops_keep_operand(L, v) : loops_materialise_new(L, v, "kept"));
 }
 
 void loops_region(lower *L, tg_region *region) {

@@ -10,8 +10,9 @@
 #include "codegen/loops_dot.h"
 
 enum {
-  AHEAD = 8, // rows of a asked for before they are packed
-  PAD = 16,  // elements between rows of scratch, so that rows of a power of two do not fall in the same cache sets
+  AHEAD = 8,       // rows of a asked for before they are packed
+  PREFETCH = 2048, // bytes of packed weights asked for ahead: a strip of a panel is about two pages, which no prefetcher crosses
+  PAD = 16,        // elements between rows of scratch, so that rows of a power of two do not fall in the same cache sets
 };
 
 // ---- the job
@@ -39,11 +40,47 @@ static bool zero_outside(const tg_value *v) {
 // Type of packed operands.
 static int packed_dtype(const dot_job *J) { return J->pairs ? TG_BF16 : J->dtype; }
 
+bool loops_dot_pairs(lower *L, const tg_op *dot) {
+  return loops_dot2_fits(dot) && loops_knob(L, "dot2", 0, L->machine && L->machine->bf16_dot > 0);
+}
+
+// Asks for the row AHEAD rows after this one: rows are short and far apart, so the processor does not see the next ones coming.
+static void ask_ahead(lower *L, tg_value *v, const pos *p) {
+  if (L->probe || p->lanes == 1) return;
+  pos next = *p;
+  for (int l = 0; l < LOOPS_LANES; l++) next.at[0].c[l] += AHEAD;
+  loops_prefetch(L, v, &next);
+}
+
+static void keep_body(lower *L, nest *N, const pos *p) {
+  tg_value *v = ((tg_value **)N->user)[0];
+  if (N->order[N->nloops - 1] == 1) ask_ahead(L, v, p);
+  loops_write_buffer(L, ((void **)N->user)[1], p, loops_eval_lanes(L, v, p), v->type.dtype);
+}
+
+const buffer *loops_keep_operand(lower *L, tg_value *v) {
+  int dtype = loops_info(L, v)->paired_dot ? v->type.dtype : TG_F32;
+  buffer *b = loops_dot_matrix(L, dtype, v->type.dim[0] + LOOPS_LANES, v->type.dim[1] + PAD, "operand");
+  nest N;
+  loops_nest_init(L, &N, 2, v->type.dim);
+  for (int a = 0; a < 2; a++) N.need[a] = loops_need(L, &loops_info(L, v)->needs[a], N.len[a]);
+  void *user[] = {v, b};
+  N.body = keep_body, N.user = user;
+  loops_nest_run(L, &N);
+  return b;
+}
+
+static const buffer *lies(lower *L, const dot_job *J, tg_value *v) {
+  const info *f = loops_info(L, v);
+  bool serves = f->buf && v->def && loops_kept_operand(f, &v->type) && f->buf->dtype == packed_dtype(J);
+  return serves && !J->sa && !J->fold && J->K % J->unroll == 0 ? f->buf : NULL;
+}
+
 static void describe(lower *L, dot_job *J, tg_op *dot, tg_op *fold) {
   const tg_machine *m = L->machine;
   *J = (dot_job){.dot = dot, .fold = fold, .a = dot->in[0], .b = dot->in[1], .unroll = 2};
   if (dot->code == TG_OP_DOT_SCALED) J->sa = dot->in[3], J->sb = dot->in[4];
-  if (loops_dot2_fits(dot) && loops_knob(L, "dot2", 0, m && m->bf16_dot > 0)) loops_dot2_describe(J);
+  if (loops_dot_pairs(L, dot)) loops_dot2_describe(J);
   J->M = J->a->type.dim[0], J->K = J->a->type.dim[1], J->N = J->b->type.dim[1];
   J->dtype = dot->out[0]->type.dtype;
   J->mr = (int)loops_knob(L, "mr", 1, m && m->micro_rows > 0 ? (int)m->micro_rows : 4);
@@ -55,7 +92,10 @@ static void describe(lower *L, dot_job *J, tg_op *dot, tg_op *fold) {
   J->kc = fold ? loops_knob(L, "kc", 1, 256) / J->K * J->K : J->K;
   if (J->kc < J->K) J->kc = J->K;
   J->kc = (J->kc + J->unroll - 1) / J->unroll * J->unroll;
-  J->lda = J->kc + PAD;
+  J->a_lies = lies(L, J, J->a);
+  if (!J->pairs && J->N % J->nr == 0) J->b_lies = lies(L, J, J->b);
+  J->lda = J->a_lies ? J->a_lies->stride[0] : J->kc + PAD;
+  J->ldb = J->b_lies ? J->b_lies->stride[0] : J->nr;
   J->ldc = (J->N + J->nr - 1) / J->nr * J->nr + PAD;
   J->exact = zero_outside(J->a) && zero_outside(J->b);
   tg_value *result = fold ? fold->out[0] : dot->out[0];
@@ -131,11 +171,7 @@ static tg_value *scaled_b(lower *L, dot_job *J, const pos *p, tg_value *x) {
 static void pack_a_body(lower *L, nest *N, const pos *p) {
   dot_job *J = N->user;
   pos to = *p;
-  if (!L->probe && p->lanes > 1) { // rows are short and far apart: the processor does not see the next ones coming
-    pos next = *p;
-    for (int l = 0; l < LOOPS_LANES; l++) next.at[0].c[l] += AHEAD;
-    loops_prefetch(L, J->a, &next);
-  }
+  ask_ahead(L, J->a, p);
   lane_index start = loops_var(J->offset);
   loops_add_index(&to.at[1], &start, p->lanes, 1);
   loops_write_buffer(L, J->apack, &to, loops_dot_a(L, J, p), packed_dtype(J));
@@ -251,7 +287,9 @@ static void whole_panel(lower *L, dot_job *J, nest *columns) {
   N.unroll = unit ? 16 / unit : 4;
   if (N.unroll > J->K) N.unroll = J->K;
   N.blocks = true;
+  L->prefetch = !unit && tg_dtypes[J->b->type.dtype].bits == 8 ? PREFETCH : 0; // panels of packed weights: nothing prefetches over pages
   loops_nest_run(L, &N);
+  L->prefetch = 0;
   if (N.done && N.done != N.need[0]) elements(L, J, n, loops_addc(L, n, group), N.done, N.need[0], N.body);
   if (group < J->nr) loops_close(L, 0, NULL);
   if (codes) {
@@ -312,10 +350,11 @@ static void micro(lower *L, dot_job *J, tg_value *row, int height) {
   tg_value *c = loops_ptradd(L, loops_ptradd(L, J->c->ptr, loops_mulc(L, J->panel, es)), loops_mulc(L, row, J->ldc * es));
   for (int r = 0; r < height; r++) acc[r] = loops_splat(L, loops_const(L, J->dtype, 0), J->nr);
   tg_value *a = loops_ptradd(L, J->apack->ptr, loops_mulc(L, row, J->lda * es));
-  tg_value *k = loops_open(L, loops_int(L, 0), J->padded, J->unroll, height, acc);
-  tg_value *ak = loops_ptradd(L, a, loops_mulc(L, k, es)), *bk = loops_ptradd(L, J->bpack->ptr, loops_mulc(L, k, J->nr * es));
+  tg_value *b0 = J->b_lies ? loops_ptradd(L, J->bpack->ptr, loops_mulc(L, J->panel, es)) : J->bpack->ptr;
+  tg_value *k = loops_open(L, J->first, J->padded, J->unroll, height, acc);
+  tg_value *ak = loops_ptradd(L, a, loops_mulc(L, k, es)), *bk = loops_ptradd(L, b0, loops_mulc(L, k, J->ldb * es));
   for (int u = 0; u < J->unroll; u++) {
-    tg_value *b = loops_load_at(L, L->top, loops_ptradd(L, bk, loops_int(L, u * J->nr * es)), vector, es * 4, false);
+    tg_value *b = loops_load_at(L, L->top, loops_ptradd(L, bk, loops_int(L, u * J->ldb * es)), vector, es * 4, false);
     for (int r = 0; r < height; r++) {
       tg_value *x = loops_load_at(L, L->top, loops_ptradd(L, ak, loops_int(L, (r * J->lda + u) * es)), scalar, es, false);
       acc[r] = loops_fma(L, x, b, acc[r]);
@@ -362,9 +401,27 @@ static void row_tiles(lower *L, dot_job *J) {
 
 // ---- the whole
 
+// b as it lies: a's rows and b's panels in strips of about kc, as many steps in each.
+static void strips_in_place(lower *L, dot_job *J) {
+  int64_t most = loops_knob(L, "kc", 1, 256), n = (J->K + most - 1) / most;
+  int64_t step = ((J->K + n - 1) / n + J->unroll - 1) / J->unroll * J->unroll;
+  J->first = loops_open(L, loops_int(L, 0), loops_int(L, J->K), step, 0, NULL);
+  J->padded = loops_min(L, loops_addc(L, J->first, step), loops_int(L, J->K));
+  J->panel = loops_open(L, loops_int(L, 0), J->cols, J->nr, 0, NULL);
+  row_tiles(L, J);
+  loops_close(L, 0, NULL);
+  loops_close(L, 0, NULL);
+}
+
 static void strip(lower *L, dot_job *J) {
-  pack_a(L, J);
-  pad_depth(L, J, true);
+  if (!J->a_lies) {
+    pack_a(L, J);
+    pad_depth(L, J, true);
+  }
+  if (J->b_lies) {
+    strips_in_place(L, J);
+    return;
+  }
   nest columns;
   tg_value *inside = loops_dot_columns_inside(L, J, &columns);
   J->panel = loops_open(L, loops_int(L, 0), J->cols, J->nr, 0, NULL);
@@ -386,8 +443,9 @@ static void strip(lower *L, dot_job *J) {
 
 static void begin(lower *L, dot_job *J, tg_value *init) {
   J->c = loops_dot_matrix(L, J->dtype, J->M + J->mr, J->ldc, "c");
-  J->apack = loops_dot_matrix(L, packed_dtype(J), J->M + J->mr, J->lda, "a");
-  J->bpack = loops_dot_matrix(L, packed_dtype(J), J->kc, J->nr, "b");
+  J->first = loops_int(L, 0);
+  J->apack = J->a_lies ? J->a_lies : loops_dot_matrix(L, packed_dtype(J), J->M + J->mr, J->lda, "a");
+  J->bpack = J->b_lies ? J->b_lies : loops_dot_matrix(L, packed_dtype(J), J->kc, J->nr, "b");
   if (J->pairs) loops_dot2_begin(L, J);
   loops_materialise(L, init, J->c);
 }

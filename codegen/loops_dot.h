@@ -5,22 +5,25 @@
 #include "codegen/loops.h"
 
 typedef struct dot_job {
-  tg_op *dot, *fold;         // fold: the loop that does nothing but this dot, or NULL
-  tg_value *a, *b, *sa, *sb; // scales NULL when there are none
-  int32_t M, N, K;           // of one trip
-  int dtype;                 // of the accumulator
-  int mr, nr, unroll;        // micro-kernel rows, lanes, steps of the reduced axis
-  int64_t kc, lda, ldc;      // strip, row strides of packed a and of c, elements
-  bool pairs;                // operands packed as pairs of bf16 (loops_dot2.c)
-  int64_t block;             // pairs: elements of the reduced axis that share a scale
-  tg_value *even;            // pairs: the step at work's lower halves
-  bool exact;                // what lies outside the tensors is zero in both operands
-  tg_value *rows, *cols;     // of the result that matter
-  buffer *apack, *bpack, *c, *sapack, *sbpack;
+  tg_op *dot, *fold;             // fold: the loop that does nothing but this dot, or NULL
+  tg_value *a, *b, *sa, *sb;     // scales NULL when there are none
+  int32_t M, N, K;               // of one trip
+  int dtype;                     // of the accumulator
+  int mr, nr, unroll;            // micro-kernel rows, lanes, steps of the reduced axis
+  int64_t kc, lda, ldb, ldc;     // strip, row strides of packed a and b and of c, elements
+  const buffer *a_lies, *b_lies; // kept operands that are read where they lie; NULL = packed
+  bool pairs;                    // operands packed as pairs of bf16 (loops_dot2.c)
+  int64_t block;                 // pairs: elements of the reduced axis that share a scale
+  tg_value *even;                // pairs: the step at work's lower halves
+  bool exact;                    // what lies outside the tensors is zero in both operands
+  tg_value *rows, *cols;         // of the result that matter
+  const buffer *apack, *bpack;
+  buffer *c, *sapack, *sbpack;
   buffer *codes;               // a trip's panel of b, turned and not yet decoded
   tg_value *end;               // of the fold
   tg_value *strip, *strip_end; // fold's variable from, to
   tg_value *depth, *padded;    // elements of the strip; rounded up to the unrolling
+  tg_value *first;             // where the micro-kernel begins in a and b
   tg_value *offset;            // of the trip in the strip
   tg_value *panel;             // first column
 } dot_job;

@@ -492,24 +492,30 @@ static tg_value *buffer_at(lower *L, const buffer *b, const pos *p, int64_t *off
   return sum_pointer(L, b->ptr, &s, element, constant);
 }
 
+// A value read from a buffer that may hold it in a wider float.
+static tg_value *from_buffer(lower *L, const buffer *b, tg_value *x, int dtype) {
+  return b->dtype == loops_memory_dtype(dtype) ? from_memory(L, x, dtype) : loops_cast(L, x, dtype);
+}
+
 tg_value *loops_read_buffer(lower *L, const buffer *b, const pos *p, int dtype) {
   int64_t offset[LOOPS_LANES], element = tg_dtypes[b->dtype].bits / 8;
   if (L->probe && deps_of(L->probe, p)) L->probe->varies = true;
   tg_value *ptr = buffer_at(L, b, p, offset), *all = NULL;
   bool unit = true, still = true;
   for (int l = 0; l < p->lanes; l++) unit = unit && offset[l] == l * element, still = still && offset[l] == 0;
-  if (still) return from_memory(L, loops_load_at(L, b->level, ptr, tg_scalar_type(b->dtype), element, false), dtype);
-  if (unit) return from_memory(L, loops_load_at(L, b->level, ptr, tg_vector_type(b->dtype, p->lanes), element, false), dtype);
+  if (still) return from_buffer(L, b, loops_load_at(L, b->level, ptr, tg_scalar_type(b->dtype), element, false), dtype);
+  if (unit) return from_buffer(L, b, loops_load_at(L, b->level, ptr, tg_vector_type(b->dtype, p->lanes), element, false), dtype);
   for (int l = 0; l < p->lanes; l++) {
     tg_value *x = loops_load_at(L, b->level, loops_ptradd(L, ptr, loops_int(L, offset[l])), tg_scalar_type(b->dtype), element, false);
     all = insert(L, all, x, l, p->lanes);
   }
-  return from_memory(L, all, dtype);
+  return from_buffer(L, b, all, dtype);
 }
 
 void loops_write_buffer(lower *L, const buffer *b, const pos *p, tg_value *value, int dtype) {
   int64_t offset[LOOPS_LANES], element = tg_dtypes[b->dtype].bits / 8;
-  tg_value *ptr = buffer_at(L, b, p, offset), *x = to_memory(L, value, dtype);
+  tg_value *ptr = buffer_at(L, b, p, offset),
+           *x = b->dtype == loops_memory_dtype(dtype) ? to_memory(L, value, dtype) : loops_cast(L, value, b->dtype);
   if (p->lanes == 1 || offset[1] == element) {
     loops_store_at(L, ptr, x, element);
     return;

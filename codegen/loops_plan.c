@@ -2,8 +2,9 @@
 #include "codegen/loops.h"
 
 enum {
-  KEEP_WEIGHT = 16, // an element that costs so many plain ops to make again is kept when two roots want it
-  CHAIN = 256,      // ops that one evaluation goes through at most: it recurses, and what is deeper is kept on the way
+  KEEP_WEIGHT = 16,  // an element that costs so many plain ops to make again is kept when two roots want it
+  OPERAND = 1 << 20, // bytes of a dot's operand, widened, that is kept for several dots
+  CHAIN = 256,       // ops that one evaluation goes through at most: it recurses, and what is deeper is kept on the way
 };
 
 bool loops_is_root(const tg_op *op) {
@@ -299,13 +300,37 @@ static bool reads_written(lower *L, const tg_op *op) {
   return false;
 }
 
+static bool loop_between(const tg_region *from, const tg_region *to) {
+  for (; from != to && from && from->owner; from = from->owner->parent)
+    if (from->owner->code == TG_OP_FOR || from->owner->code == TG_OP_WHILE) return true;
+  return false;
+}
+
+// What several dots take, or one in every trip of a loop, is packed once: kept in the form in which they read it.
+static void plan_operand(lower *L, tg_value *v, const tg_op *dot) {
+  info *f = loops_info(L, v);
+  if (!v->def || loops_is_root(v->def)) return;
+  if (f->dot && f->dot != dot) f->many_dots = true;
+  f->dot = dot;
+  f->inner_dot = f->inner_dot || loop_between(dot->parent, v->def->parent);
+  f->paired_dot = f->paired_dot || loops_dot_pairs(L, dot);
+}
+
+bool loops_kept_operand(const info *f, const tg_type *type) {
+  bool widens = type->dtype == TG_BF16 || type->dtype == TG_F16 || type->dtype == TG_F32;
+  return widens && type->rank == 2 && tg_type_elements(*type) * 4 <= OPERAND && (f->many_dots || (f->inner_dot && !f->paired_dot));
+}
+
 // Each root that asks for a result asks for the operands, unless the result is kept.
 static void plan_op(lower *L, tg_op *op) {
   plan_needs(L, op);
   bool root = loops_is_root(op);
+  if (op->code == TG_OP_DOT && op->out[0]->type.dtype == TG_F32)
+    for (int i = 0; i < 2; i++) plan_operand(L, op->in[i], op);
   for (int k = 0; k < op->nout && !loops_is_root(op) && op->out[0]->type.kind == TG_TILE; k++) {
     info *f = loops_info(L, op->out[k]);
-    if ((f->many_roots && f->weight >= KEEP_WEIGHT) || f->cut || reads_written(L, op)) f->keep = true;
+    if ((f->many_roots && f->weight >= KEEP_WEIGHT) || f->cut || reads_written(L, op) || loops_kept_operand(f, &op->out[k]->type))
+      f->keep = true;
     root = root || f->keep;
   }
   for (int i = 0; i < op->nin; i++) {

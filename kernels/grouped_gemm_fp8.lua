@@ -2,7 +2,7 @@ local tg <const> = require "tegula"
 local e4m3, bf16, f32, i32 = tg.e4m3, tg.bf16, tg.f32, tg.i32
 
 -- C[t,n] = sum_k A[t,k]*As[t,k/128] * B[e,n,k]*Bs[e,n/128,k/128] for the rows t of expert e, offsets[e] … offsets[e+1]; rows of no expert
--- are not written. An expert's rows go by one where there is one, by FEW where there are so many at most, else by BM.
+-- are not written. An expert's rows go by 1, 2, 4 … where there are so many at most, up to FEW, else by BM.
 return tg.kernel("grouped_gemm_fp8", function(k)
   local T, E, N, K = k.dim "T", k.dim "E", k.dim "N", k.dim "K"
   local packed = k.option("packed", 0, 0, 1)
@@ -35,8 +35,10 @@ return tg.kernel("grouped_gemm_fp8", function(k)
       end)
     end
     local count = last - first
-    tg.when(count:le(1), function() multiply(1) end, function()
-      tg.when(count:le(few), function() multiply(few) end, function() multiply(bm) end)
-    end)
+    local function tile(rows) -- the fewest of 1, 2, 4 … FEW that hold all of the expert's rows: its weights are read once, each row costs
+      if rows > few then return multiply(bm) end
+      tg.when(count:le(rows), function() multiply(rows) end, function() tile(2 * rows) end)
+    end
+    tile(1)
   end)
 end)

@@ -2,7 +2,7 @@ local tg <const> = require "tegula"
 local e4m3, bf16, f32, i32 = tg.e4m3, tg.bf16, tg.f32, tg.i32
 
 -- C[e,r,n] = sum_k A[e,r,k]*As[e,r,k/128] * B[e,n,k]*Bs[e,n/128,k/128] for the first counts[e] rows r of expert e; others are not touched.
--- An expert's rows go by one where there is one, by FEW where there are so many at most, else by BM.
+-- An expert's rows go by 1, 2, 4 … where there are so many at most, up to FEW, else by BM.
 return tg.kernel("grouped_gemm_fp8_masked", function(k)
   local E, R, N, K = k.dim "E", k.dim "R", k.dim "N", k.dim "K"
   local A, As = k.input("A", e4m3, E, R, K), k.input("As", f32, E, R, K:cdiv(128))
@@ -23,8 +23,10 @@ return tg.kernel("grouped_gemm_fp8_masked", function(k)
         end):to(bf16)
       end)
     end
-    tg.when(last:le(1), function() multiply(1) end, function()
-      tg.when(last:le(few), function() multiply(few) end, function() multiply(bm) end)
-    end)
+    local function tile(rows) -- the fewest of 1, 2, 4 … FEW that hold all of the expert's rows: its weights are read once, each row costs
+      if rows > few then return multiply(bm) end
+      tg.when(last:le(rows), function() multiply(rows) end, function() tile(2 * rows) end)
+    end
+    tile(1)
   end)
 end)

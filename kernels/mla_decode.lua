@@ -18,7 +18,7 @@ return tg.kernel("mla_decode", function(k)
 
   k.blocks(splits, rows:by(bm), B, function(s, m, b)
     local c = tg.range(0, D)
-    local queries = q[{b, m, tg.range(0, D + R)}].T
+    local latent = q[{b, m, c}].T
     local len = lens[{b}]:to(i64):max(0):min(64 * W)
     local share = (len + (64 * splits - 1)) // (64 * splits) * 64         -- keys of a block: whole pages
     local first, last, common = s * share, (s * share + share):min(len), len - (S - 1) -- keys before `common` are seen by all queries
@@ -27,12 +27,16 @@ return tg.kernel("mla_decode", function(k)
       local n, page = keys.len, pages[{b, keys // 64}]
       local at = n < 64 and tg.range(keys:first() % 64, n) or tg.range(0, 64)
       local sees = keys:index():reshape(n, 1):lt(limit) & (page:ge(0) & page:lt(P)):spread(1, n:min(64)):reshape(n, 1)
-      local scores = tg.dot(KV[{page, at, tg.range(0, D + R)}]:reshape(n, D + R), queries) * (scale * log2e)
-      scores = tg.where(sees, scores, -huge)
+      local v = tg.where(sees:ror(2), KV[{page, at, c}]:reshape(n, D), 0) -- 0 * NaN is NaN, also where nothing was ever written
+      local scores = tg.dot(v, latent)
+      if R > 0 then
+        local r = tg.range(D, R)
+        scores = tg.dot(KV[{page, at, r}]:reshape(n, R), q[{b, m, r}].T, { acc = scores })
+      end
+      scores = tg.where(sees, scores * (scale * log2e), -huge)
       local next = top:max(scores:rmax(1))
       local zero = tg.where(next:eq(-huge), 0, next)
       local p, factor = (scores - zero):exp2(), (top - zero):exp2()
-      local v = tg.where(sees:ror(2), KV[{page, at, c}]:reshape(n, D), 0) -- 0 * NaN is NaN, also where nothing was ever written
       local new = tg.dot(p.T:to(bf16), v, { acc = acc * factor.T })
       return n > 1 and new or tg.where(sees.T, new, acc), next, sum * factor + p:rsum(1)
     end

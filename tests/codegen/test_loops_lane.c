@@ -54,7 +54,7 @@ static char *produce(const char *run, const char *source, size_t length, const c
 int main(void) {
   tg_context *ctx;
   if (tg_context_new(NULL, &ctx)) return 1;
-  CHECK(filecheck_directory(TESTS_DIR "/codegen/loops", ".tile", produce, ctx) == 25);
+  CHECK(filecheck_directory(TESTS_DIR "/codegen/loops", ".tile", produce, ctx) == 27);
   tg_context_free(ctx);
   return test_done();
 }
