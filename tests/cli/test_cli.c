@@ -150,6 +150,7 @@ static void test_lists(void) {
                                  "append_cache",
                                  "gemm_fp8_dgrad",
                                  "gemm_fp8_wgrad",
+                                 "grouped_gemm_fp8_wgrad",
                                  "quantize_columns",
                                  "cross_entropy",
                                  "cross_entropy_grad",

@@ -60,4 +60,7 @@ refused "holds the expert 3; there are 0 to 2" expert_load.lua "$dir/ids.npy" 3 
 refused "5 replicas are not a multiple of 2 devices" expert_load.lua "$dir/ids.npy" 4 5 1 1 2
 
 run first_kernel.lua >/dev/null
+
+# Gradients that lead downhill: the script checks that its loss falls and its rewards rise
+says "both learn" "$(run training.lua)"
 exit $failed

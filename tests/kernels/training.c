@@ -1,5 +1,6 @@
 #include "training.h"
 
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -168,6 +169,83 @@ static void backward(const char *kernel, const char *settings, int64_t M, int64_
   free_product(&p);
 }
 
+// ---- the grouped product down the tokens
+
+enum { SHARE_RANDOM, SHARE_LAST, SHARE_GAPS, SHARE_WHOLE }; // all rows to the last expert; rows of no expert at both ends; blocks of 128
+
+static void fill_offsets(int share, int64_t T, int64_t E, int32_t *o) {
+  for (int64_t t = 0; t < T; t++) o[share == SHARE_LAST ? E : 1 + below(E)]++;
+  for (int64_t e = 0; e < E; e++) o[e + 1] += o[e];
+  for (int64_t e = 0; e <= E; e++) {
+    const int32_t least = (int32_t)(T / 4), most = (int32_t)(T - T / 4);
+    if (share == SHARE_GAPS) o[e] = o[e] < least ? least : o[e] > most ? most : o[e];
+    if (share == SHARE_WHOLE) o[e] = o[e] / 128 * 128;
+  }
+}
+
+static bool run_grouped(product *p, tg_array *offsets, int threads, tg_array *out) {
+  tg_argument args[] = {{.name = "dY", .array = p->dY}, {.name = "dYs", .array = p->dYs},      {.name = "X", .array = p->B},
+                        {.name = "Xs", .array = p->Bs}, {.name = "offsets", .array = offsets}, {.name = "dW", .array = out}};
+  const int64_t n = p->N * p->K;
+  for (int64_t i = 0; i < elements(out) && p->before; i++) ((float *)out->data)[i] = (float)p->before[i % n];
+  return conform_run(p->v.kernel, p->settings, threads, 6, args);
+}
+
+// NaN all over the rows of one expert reaches that expert alone.
+static void grouped_reach(product *p, tg_array *offsets, const tg_array *clean, int64_t e) {
+  const int32_t *o = offsets->data;
+  const int64_t n = p->N * p->K, rows = o[e + 1] - o[e];
+  bool *touched = calloc((size_t)elements(clean) + 1, 1);
+  uint8_t *x = (uint8_t *)p->B->data + o[e] * p->K, *old = malloc((size_t)(rows * p->K) + 1);
+  tg_array *dirty = ARRAY("f32", clean->dim[0], p->N, p->K);
+  memcpy(old, x, (size_t)(rows * p->K)), memset(x, 0x7f, (size_t)(rows * p->K));
+  for (int64_t i = 0; i < elements(clean); i++) touched[i] = i / n == e && rows;
+  if (run_grouped(p, offsets, 2, dirty)) judge_reach(p->v, "NaN in an expert's rows", dirty, clean, touched);
+  memcpy(x, old, (size_t)(rows * p->K));
+  free(touched), free(old);
+  FREE(dirty);
+}
+
+static void grouped(const char *settings, int64_t T, int64_t E, int64_t N, int64_t K, int share) {
+  verdict v = VERDICT("grouped_gemm_fp8_wgrad", settings, "T %lld, E %lld, N %lld, K %lld, rows %d", (long long)T, (long long)E,
+                      (long long)N, (long long)K, share);
+  product p = {.kernel = v.kernel, .settings = settings, .weights = true, .M = T, .N = N, .K = K, .v = v};
+  fill_product(&p);
+  tg_array *offsets = ARRAY("i32", E + 1), *out = ARRAY("f32", E, N, K);
+  double *want = doubles(E * N * K), *sum = doubles(E * N * K);
+  int32_t *o = offsets->data;
+  fill_offsets(share, T, E, o);
+  for (int64_t e = 0; e < E; e++) {
+    double *w = want + e * N * K, *s = sum + e * N * K;
+    oracle_wgrad(o[e + 1] - o[e], N, K, p.wide_dY + o[e] * N, p.wide_B + o[e] * K, w, s);
+    for (int64_t i = 0; i < N * K && p.before; i++) w[i] += p.before[i], s[i] += fabs(p.before[i]);
+  }
+  if (run_grouped(&p, offsets, 1, out)) {
+    judge_bounds(&v, out, want, sum, 0, 0x1p-19);
+    for (int threads = 2; threads <= 3; threads++) {
+      tg_array *again = ARRAY("f32", E, N, K);
+      if (run_grouped(&p, offsets, threads, again)) judge_bits(v, "more threads", again, out);
+      FREE(again);
+    }
+    grouped_reach(&p, offsets, out, below(E));
+    static const int32_t hostile[] = {INT_MIN, 1000, -7, INT_MAX, 5}; // nothing outside is read
+    for (int64_t e = 0; e <= E; e++) o[e] = hostile[e % 5];
+    run_grouped(&p, offsets, 1, out);
+  }
+  free(want), free(sum);
+  free_product(&p);
+  FREE(offsets, out);
+}
+
+static void groups(void) {
+  static const int64_t Ts[] = {0, 1, 17, 129, 257, 400};
+  for (int i = 0; i < 6; i++)
+    for (int share = SHARE_RANDOM; share <= SHARE_WHOLE; share++) grouped("", Ts[i], 3, 24, 40, share);
+  grouped("accumulate=1,BN=16,BK=32", 300, 5, 33, 70, SHARE_RANDOM), grouped("BN=128,BK=256", 260, 1, 130, 257, SHARE_GAPS);
+  grouped("", 7, 9, 5, 3, SHARE_RANDOM), grouped("accumulate=1", 0, 2, 5, 3, SHARE_RANDOM);
+  if (!strcmp(conform_device(), "cpu")) grouped("dot2=1", 300, 3, 40, 70, SHARE_RANDOM);
+}
+
 static void products(void) {
   static const int64_t Ms[] = {0, 1, 17, 129, 257};
   for (int i = 0; i < 5; i++) {
@@ -189,5 +267,6 @@ static void products(void) {
 
 void conform_training(void) {
   products();
+  groups();
   conform_losses();
 }
