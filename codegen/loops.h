@@ -141,6 +141,7 @@ struct lower {
   int64_t stream_from;  // bytes of a tensor from which on its stores may pass by the caches; 0 = none may
   int64_t stream;       // alignment of stores that pass by the caches, being emitted; 0 = plain ones are
   bool prefetch_only;   // loads ask for their line instead of reading it
+  bool asking;          // of these, the address is being found: what it depends on is read where it lies inside
   const char **written; // parameters that this launch writes
   int nwritten;
 };
@@ -214,7 +215,7 @@ info *loops_info(lower *L, tg_value *v);
 tg_value *loops_eval(lower *L, tg_value *v, const pos *p);       // scalar when all lanes agree
 tg_value *loops_eval_lanes(lower *L, tg_value *v, const pos *p); // always p->lanes wide
 tg_value *loops_scalar(lower *L, tg_value *v);                   // of a one-element tile
-void loops_prefetch(lower *L, tg_value *v, const pos *p);        // asks for what an evaluation would read; the position must be inside
+void loops_prefetch(lower *L, tg_value *v, const pos *p);        // asks for what an evaluation would read; the position may lie outside
 void loops_bind(lower *L, tg_value *v, tg_value *ssa);
 void loops_bind_buffer(lower *L, tg_value *v, const buffer *b);
 _Noreturn void loops_refuse(lower *L, const tg_op *op, const char *format, ...) __attribute__((format(printf, 3, 4)));

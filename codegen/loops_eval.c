@@ -234,7 +234,7 @@ tg_value *loops_eval(lower *L, tg_value *v, const pos *p) {
   uint64_t h = hash_pos(p);
   tg_value *x = recall(L, f, h, p);
   if (x) return x;
-  if (L->prefetch_only) return f->buf ? loops_read_buffer(L, f->buf, p, v->type.dtype) : eval_op(L, v, p); // nothing that may be used again
+  if (L->prefetch_only) return f->buf ? loops_const(L, v->type.dtype, 0) : eval_op(L, v, p); // nothing that may be used again
   x = f->buf ? loops_read_buffer(L, f->buf, p, v->type.dtype) : eval_op(L, v, p);
   memo *m = TG_NEW(L->arena, memo);
   m->next = f->memos, m->hash = h, m->at = *p, m->value = x;

@@ -156,14 +156,14 @@ static void locate(lower *L, const tg_op *op, const view *v, const pos *p, addre
       }
       int32_t high = x->c[0];
       for (int l = 1; l < p->lanes; l++) high = x->c[l] > high ? x->c[l] : high;
-      if ((bounded && max + high < n) || (range && n == index->type.dim[0])) continue;
+      if ((bounded && max + high < n) || (range && n == index->type.dim[0] && !L->asking)) continue;
     }
-    int k = fact_level(L, op, a);
+    int k = L->asking ? -1 : fact_level(L, op, a); // what is asked for ahead lies beyond what the loops around promise
     if (k >= 0) {
       if (k > out->level) out->level = k;
       continue;
     }
-    if (L->probe && record(L, op, a, p, x, count, low)) {
+    if (L->probe && !L->asking && record(L, op, a, p, x, count, low)) {
       limited = limited || index_deps(L->probe, x);
       continue;
     }
@@ -274,9 +274,24 @@ static tg_value *load_nibbles(lower *L, const address *a, int lanes, tg_value *f
   return all;
 }
 
+// Asks for the line of a vector that is contiguous. Nothing is read but, where it lies inside, what the address depends on.
+static void ask(lower *L, const tg_op *op, const view *v, const pos *p) {
+  address a;
+  L->asking = true;
+  locate(L, op, v, p, &a, false);
+  L->asking = false;
+  bool unit = a.ptr && !a.index && p->lanes > 1;
+  for (int l = 0; unit && l < p->lanes; l++) unit = a.offset[l] == l * (int64_t)tg_dtypes[v->dtype].bits / 8;
+  if (unit) loops_touch(L, a.ptr);
+}
+
 tg_value *loops_eval_load(lower *L, tg_op *op, const pos *p) {
   view v;
   loops_resolve(L, op->in[0], &v);
+  if (L->prefetch_only && !L->asking) {
+    ask(L, op, &v, p);
+    return loops_splat(L, loops_const(L, v.dtype, 0), p->lanes);
+  }
   address a;
   locate(L, op, &v, p, &a, true);
   tg_value *fill = fill_of(L, op, v.dtype), *all = NULL;
@@ -298,8 +313,7 @@ tg_value *loops_eval_load(lower *L, tg_op *op, const pos *p) {
   for (int l = 0; l < p->lanes; l++) unit = unit && a.offset[l] == l * element, still = still && a.offset[l] == 0;
   if (p->lanes == 1 || still) return load_lanes(L, &a, a.ptr, v.dtype, 1, fill, constant);
   if (unit) {
-    if (L->prefetch || L->prefetch_only) loops_touch(L, loops_ptradd(L, a.ptr, loops_int(L, L->prefetch)));
-    if (L->prefetch_only) return loops_splat(L, loops_const(L, v.dtype, 0), p->lanes);
+    if (L->prefetch) loops_touch(L, loops_ptradd(L, a.ptr, loops_int(L, L->prefetch)));
     return load_lanes(L, &a, a.ptr, v.dtype, p->lanes, fill, constant);
   }
   for (int l = 0; l < p->lanes; l++) {

@@ -1,69 +1,16 @@
 #include "attention.h"
 
-#include <malloc.h>
 #include <math.h>
-#include <unistd.h>
+#include <stdlib.h>
 
-#include "oracle.h"
+#include "conformance.h"
 #include "oracle_attention.h"
-#include "tegula/tegula.h"
 #include "test.h"
 
-static tg_context *ctx;
-static tg_device *device;
-static const char *device_name;
-static char directory[] = "/tmp/tegula-attention-XXXXXX";
 static oracle_random randomness;
 
-static void check_status(const char *what, tg_status status) { CHECKF(status == TG_OK, "%s: %s", what, tg_error_message(ctx)); }
-
-void attention_open(const char *name) {
-  mallopt(M_PERTURB, 0x80); // fresh memory is full of 0x7f
-  CHECK(mkdtemp(directory) != NULL);
-  static char database[128];
-  snprintf(database, sizeof database, "%s/database.jsonl", directory);
-  const tg_config config = {.root = ROOT_DIR, .cache_dir = directory, .database = database, .worker = BUILD_DIR "/tegula-worker"};
-  if (tg_context_new(&config, &ctx)) abort();
-  check_status("open", tg_device_open(ctx, name, &device));
-  if (!device) exit(test_done());
-  device_name = name;
-}
-
-int attention_close(void) {
-  tg_device_close(device);
-  tg_context_free(ctx);
-  char command[128];
-  snprintf(command, sizeof command, "rm -rf '%s'", directory);
-  CHECK(system(command) == 0);
-  return test_done();
-}
-
-static tg_array *array_of(const char *dtype, int rank, const int64_t *dims) {
-  tg_array *a = NULL;
-  check_status("array", tg_array_new(ctx, tg_dtype_find(dtype), rank, dims, &a));
-  if (!a) exit(test_done());
-  return a;
-}
-#define ARRAY(dtype, ...) array_of(dtype, sizeof((int64_t[]){__VA_ARGS__}) / sizeof(int64_t), (int64_t[]){__VA_ARGS__})
-
-static bool run(const char *kernel, const char *settings, int threads, int nargs, tg_argument *args) {
-  tg_source *source = NULL;
-  char room[128];
-  tg_binding at[8];
-  tg_bindings bindings = {0, at};
-  snprintf(room, sizeof room, "%s", settings);
-  for (char *save, *item = strtok_r(room, ",", &save); item; item = strtok_r(NULL, ",", &save)) {
-    char *equals = strchr(item, '=');
-    *equals = 0;
-    at[bindings.n++] = (tg_binding){item, equals + 1};
-  }
-  const tg_run_options options = {.settings = bindings, .threads = threads};
-  tg_status status = tg_source_load(ctx, kernel, &source);
-  if (status == TG_OK) status = tg_run(device, source, &options, nargs, args, false);
-  CHECKF(status == TG_OK, "%s [%s] on %s: %s", kernel, settings, device_name, tg_error_message(ctx));
-  tg_source_free(source);
-  return status == TG_OK;
-}
+#define ARRAY(dtype, ...) conform_array(dtype, sizeof((int64_t[]){__VA_ARGS__}) / sizeof(int64_t), (int64_t[]){__VA_ARGS__})
+#define FREE(...)         conform_free(sizeof((tg_array *[]){__VA_ARGS__}) / sizeof(tg_array *), (tg_array *[]){__VA_ARGS__})
 
 // ---- judging
 
@@ -98,22 +45,23 @@ static void judge_rows(const verdict *v, int64_t rows, const tg_array *O, const 
       error += off * off, sum += want->out[i] * want->out[i];
     }
     all_error += error, all += sum;
-    CHECKF(error <= 8e-3 * 8e-3 * sum, "%s on %s, %s, %s: row %lld errs by %.2g of its rms", v->kernel, device_name, v->shape, v->what,
+    CHECKF(error <= 8e-3 * 8e-3 * sum, "%s on %s, %s, %s: row %lld errs by %.2g of its rms", v->kernel, conform_device(), v->shape, v->what,
            (long long)r, sqrt(error / sum));
     if (!LSE) continue;
     const double got = oracle_decode(ORACLE_F32, LSE->data, r);
     const bool fits = isinf(want->lse[r]) ? got == want->lse[r] : fabs(got - want->lse[r]) <= 1e-3 + 1e-5 * fabs(want->lse[r]);
-    CHECKF(fits, "%s on %s, %s, %s: LSE of row %lld is %.9g, want %.9g", v->kernel, device_name, v->shape, v->what, (long long)r, got,
+    CHECKF(fits, "%s on %s, %s, %s: LSE of row %lld is %.9g, want %.9g", v->kernel, conform_device(), v->shape, v->what, (long long)r, got,
            want->lse[r]);
   }
-  CHECKF(wrong == 0, "%s on %s, %s, %s: %lld elements, the first %lld: %.9g, want %.9g", v->kernel, device_name, v->shape, v->what,
+  CHECKF(wrong == 0, "%s on %s, %s, %s: %lld elements, the first %lld: %.9g, want %.9g", v->kernel, conform_device(), v->shape, v->what,
          (long long)wrong, (long long)first, first < 0 ? 0 : oracle_decode(ORACLE_BF16, O->data, first), first < 0 ? 0 : want->out[first]);
-  CHECKF(all_error <= 3.5e-3 * 3.5e-3 * all, "%s on %s, %s, %s: %.2g of the rms", v->kernel, device_name, v->shape, v->what,
+  CHECKF(all_error <= 3.5e-3 * 3.5e-3 * all, "%s on %s, %s, %s: %.2g of the rms", v->kernel, conform_device(), v->shape, v->what,
          sqrt(all_error / all));
 }
 
 static void judge_bits(const verdict *v, const tg_array *a, const tg_array *b) {
-  CHECKF(a->bytes == 0 || !memcmp(a->data, b->data, a->bytes), "%s on %s, %s, %s: other bits", v->kernel, device_name, v->shape, v->what);
+  CHECKF(a->bytes == 0 || !memcmp(a->data, b->data, a->bytes), "%s on %s, %s, %s: other bits", v->kernel, conform_device(), v->shape,
+         v->what);
 }
 
 // Rows for which touched holds must be NaN throughout, all others have the clean run's values up to `slack` of 1 + theirs: 0 = its bits.
@@ -126,8 +74,8 @@ static void judge_reach(const verdict *v, const tg_array *dirty, const tg_array 
     const bool ok = touched[i / D] ? isnan(got) : a[i] == b[i] || fabs(got - was) <= slack * (1 + fabs(was));
     if (!ok && wrong++ == 0) first = i;
   }
-  CHECKF(wrong == 0, "%s on %s, %s, %s: %lld elements, the first in row %lld", v->kernel, device_name, v->shape, v->what, (long long)wrong,
-         (long long)(first / D));
+  CHECKF(wrong == 0, "%s on %s, %s, %s: %lld elements, the first in row %lld", v->kernel, conform_device(), v->shape, v->what,
+         (long long)wrong, (long long)(first / D));
 }
 
 // ---- decode
@@ -189,12 +137,12 @@ static bool run_decode(decode *d, int threads, tg_array *O, tg_array *LSE) {
   tg_argument args[] = {{.name = "Q", .array = d->Q},       {.name = "KV", .array = d->KV}, {.name = "table", .array = d->table},
                         {.name = "lens", .array = d->lens}, {.name = "O", .array = O},      {.name = "scale", .number = d->call.scale},
                         {.name = "LSE", .array = LSE}};
-  return run("mla_decode", d->settings, threads, LSE ? 7 : 6, args);
+  return conform_run("mla_decode", d->settings, threads, LSE ? 7 : 6, args);
 }
 
 static void free_decode(decode *d) {
   tg_array *all[] = {d->Q, d->KV, d->table, d->lens, d->O, d->LSE};
-  for (int i = 0; i < 6; i++) tg_array_free(ctx, all[i]);
+  conform_free(6, all);
 }
 
 static verdict decode_verdict(const decode *d, const char *what) {
@@ -218,7 +166,7 @@ static void spoil_decode(decode *d, int64_t b, int64_t j, int64_t column) {
   if (run_decode(d, 2, dirty, NULL)) judge_reach(&v, dirty, d->O, rows, x->D, touched, 0);
   *place = old;
   free(touched);
-  tg_array_free(ctx, dirty);
+  FREE(dirty);
 }
 
 void attention_decode(const decode_shape *s) {
@@ -235,7 +183,7 @@ void attention_decode(const decode_shape *s) {
       if (run_decode(&d, threads, O, threads == 2 ? NULL : LSE)) judge_bits(&v, O, d.O);
     }
     judge_bits(&v, LSE, d.LSE);
-    tg_array_free(ctx, O), tg_array_free(ctx, LSE);
+    FREE(O, LSE);
     for (int64_t b = 0; b < s->B; b++) {
       if (s->lens[b] == 0 || s->lens[b] > 300) continue;
       spoil_decode(&d, b, s->lens[b] - 1, s->R ? s->D + s->R - 1 : 0); // in the score alone
@@ -310,12 +258,12 @@ static bool run_prefill(prefill *d, int threads, tg_array *O, tg_array *LSE) {
   tg_argument args[] = {{.name = "Q", .array = d->Q},   {.name = "K", .array = d->K}, {.name = "V", .array = d->V},
                         {.name = "cu", .array = d->cu}, {.name = "O", .array = O},    {.name = "scale", .number = d->call.scale},
                         {.name = "LSE", .array = LSE}};
-  return run("mla_prefill", d->settings, threads, LSE ? 7 : 6, args);
+  return conform_run("mla_prefill", d->settings, threads, LSE ? 7 : 6, args);
 }
 
 static void free_prefill(prefill *d) {
   tg_array *all[] = {d->Q, d->K, d->V, d->cu, d->O, d->LSE};
-  for (int i = 0; i < 6; i++) tg_array_free(ctx, all[i]);
+  conform_free(6, all);
 }
 
 static verdict prefill_verdict(const prefill *d, const char *what) {
@@ -344,7 +292,7 @@ static void spoil_prefill(prefill *d, uint16_t *tensor, int64_t width, int64_t t
   if (tensor == d->V->data) oracle_fill(ORACLE_BF16, &randomness, width, 1, place);
   else place[0] = old[0], place[width - 1] = old[1];
   free(touched);
-  tg_array_free(ctx, dirty);
+  FREE(dirty);
 }
 
 void attention_prefill(const prefill_shape *s) {
@@ -361,7 +309,7 @@ void attention_prefill(const prefill_shape *s) {
       if (run_prefill(&d, threads, O, threads == 2 ? NULL : LSE)) judge_bits(&v, O, d.O);
     }
     judge_bits(&v, LSE, d.LSE);
-    tg_array_free(ctx, O), tg_array_free(ctx, LSE);
+    FREE(O, LSE);
     for (int64_t i = 0; T > 0 && i < 3; i++) {
       const int64_t token = i == 0 ? T / 2 : i == 1 ? T - 1 : T / 3;
       spoil_prefill(&d, d.K->data, s->Dqk, token, s->N / 2);

@@ -16,8 +16,6 @@ typedef struct prefill_shape {
   int64_t lens[8], count; // of the sequences
 } prefill_shape;
 
-void attention_open(const char *device);
-int attention_close(void); // the exit status of the program
 void attention_decode(const decode_shape *s);
 void attention_decode_hostile(void); // tables and lengths that lead outside
 void attention_prefill(const prefill_shape *s);

@@ -50,6 +50,7 @@ static void *guarded_alloc(tg_device *d, size_t bytes) {
   g->size = room + 2 * PAGE;
   g->map = mmap(NULL, g->size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (g->map == MAP_FAILED || mprotect(g->map + PAGE, room, PROT_READ | PROT_WRITE)) abort();
+  memset(g->map + PAGE, 0x7f, room);
   return g->memory = g->map + PAGE + (guarded_at_end ? room - bytes : 0);
 }
 

@@ -1,8 +1,10 @@
-// The attention kernels on device cpu.
+// The attention kernels on device cpu, each array before a page that cannot be touched.
 #include "kernels/attention.h"
+#include "kernels/conformance.h"
 
 int main(void) {
-  attention_open("cpu");
+  conformance_open("cpu");
+  conformance_guard(true);
   attention_all();
-  return attention_close();
+  return conformance_close();
 }

@@ -1,8 +1,9 @@
 // The attention kernels on device interp.
 #include "kernels/attention.h"
+#include "kernels/conformance.h"
 
 int main(void) {
-  attention_open("interp");
+  conformance_open("interp");
   attention_all();
-  return attention_close();
+  return conformance_close();
 }

@@ -1,5 +1,6 @@
-// Every library kernel on device cpu, products of few rows by dots of bf16 pairs too, with each array between two pages that cannot be
-// touched: a byte read or written outside of an array ends the program.
+// Products, quantisation and elementwise kernels on device cpu, products of few rows by dots of bf16 pairs too, with each array between two
+// pages that cannot be touched: a byte read or written outside of an array ends the program. The programs of the attention and MoE kernels
+// guard theirs themselves.
 #include "kernels/conformance.h"
 #include "kernels/model.h"
 
