@@ -80,6 +80,8 @@ typedef struct info { // in tg_value.note of tile values
 typedef struct fact { // axis of a load or store is inside in every evaluation within the level
   const tg_op *op;
   int axis, level;
+  bool exact; // but only where the index is made of the variables of `at`: the op is evaluated in other loops too
+  lane_index at;
 } fact;
 
 typedef struct constraint { // met while probing
@@ -87,6 +89,7 @@ typedef struct constraint { // met while probing
   int axis;
   lane_index at;         // of the lane that reaches furthest
   bool uneven;           // other lanes reach less far
+  bool elsewhere;        // says only that the op's axis has an index too that is no matter of this nest
   tg_value *count, *low; // at < count; low: an i1 that must hold too, or NULL
   unsigned deps;         // loop variables of the nest that the access depends on, a bit each
 } constraint;

@@ -46,10 +46,23 @@ static tg_value *sum_pointer(lower *L, tg_value *ptr, const sum *s, int64_t elem
 
 static void conjoin(lower *L, tg_value **guard, tg_value *c) { *guard = *guard ? loops_bin(L, TG_OP_AND, *guard, c) : c; }
 
-static int fact_level(lower *L, const tg_op *op, int axis) {
+static bool has_variables_of(const lane_index *x, const lane_index *y) {
+  for (int i = 0; i < x->n; i++) {
+    bool found = false;
+    for (int j = 0; j < y->n && !found; j++) found = x->t[i].v == y->t[j].v;
+    if (!found) return false;
+  }
+  return true;
+}
+
+static bool tells(const fact *f, const lane_index *x) { return !f->exact || (has_variables_of(x, &f->at) && has_variables_of(&f->at, x)); }
+
+static int fact_level(lower *L, const tg_op *op, int axis, const lane_index *x) {
   int best = -1;
-  for (int i = 0; i < L->nfacts; i++)
-    if (L->facts[i].op == op && L->facts[i].axis == axis && L->facts[i].level > best) best = L->facts[i].level;
+  for (int i = 0; i < L->nfacts; i++) {
+    const fact *f = &L->facts[i];
+    if (f->op == op && f->axis == axis && f->level > best && tells(f, x)) best = f->level;
+  }
   return best;
 }
 
@@ -67,6 +80,25 @@ static unsigned deps_of(const struct probe *P, const pos *p) {
   return deps;
 }
 
+static constraint *new_constraint(lower *L, struct probe *P) {
+  if (P->n == P->capacity) {
+    int capacity = P->capacity ? P->capacity * 2 : 16;
+    constraint *list = TG_NEWN(L->arena, constraint, capacity);
+    if (P->n) memcpy(list, P->list, sizeof *list * (size_t)P->n);
+    P->list = list, P->capacity = capacity;
+  }
+  return &P->list[P->n++];
+}
+
+// The nests being probed, but for one, learn that they do not see to every index of the op's axis: x == x.T evaluates x in two loops.
+static void note_elsewhere(lower *L, const tg_op *op, int axis, const struct probe *taker) {
+  for (struct probe *P = L->probe; P; P = P->outer) {
+    bool known = P == taker;
+    for (int i = 0; i < P->n && !known; i++) known = P->list[i].elsewhere && P->list[i].op == op && P->list[i].axis == axis;
+    if (!known) *new_constraint(L, P) = (constraint){.op = op, .axis = axis, .elsewhere = true};
+  }
+}
+
 // The innermost probe whose loops the index depends on takes the constraint; when none does, the innermost whose loops the access depends
 // on. False: no probe can, the access has to check.
 static bool record(lower *L, const tg_op *op, int axis, const pos *p, const lane_index *at, tg_value *count, tg_value *low) {
@@ -74,17 +106,12 @@ static bool record(lower *L, const tg_op *op, int axis, const pos *p, const lane
   while (P && !index_deps(P, at)) P = P->outer;
   if (!P)
     for (P = L->probe; P && !deps_of(P, p);) P = P->outer;
+  for (int i = 0; P && i < at->n; i++)
+    if (loops_level_of(L, at->t[i].v) > P->level) P = NULL;
+  note_elsewhere(L, op, axis, P);
   if (!P) return false;
-  for (int i = 0; i < at->n; i++)
-    if (loops_level_of(L, at->t[i].v) > P->level) return false;
   unsigned deps = deps_of(P, p);
-  if (P->n == P->capacity) {
-    int capacity = P->capacity ? P->capacity * 2 : 16;
-    constraint *list = TG_NEWN(L->arena, constraint, capacity);
-    if (P->n) memcpy(list, P->list, sizeof *list * (size_t)P->n);
-    P->list = list, P->capacity = capacity;
-  }
-  constraint *c = &P->list[P->n++];
+  constraint *c = new_constraint(L, P);
   *c = (constraint){.op = op, .axis = axis, .at = *at, .uneven = !loops_uniform(at, p->lanes), .count = count, .low = low, .deps = deps};
   for (int l = 1; l < p->lanes; l++)
     if (at->c[l] > c->at.c[0]) c->at.c[0] = at->c[l];
@@ -158,7 +185,7 @@ static void locate(lower *L, const tg_op *op, const view *v, const pos *p, addre
       for (int l = 1; l < p->lanes; l++) high = x->c[l] > high ? x->c[l] : high;
       if ((bounded && max + high < n) || (range && n == index->type.dim[0] && !L->asking)) continue;
     }
-    int k = L->asking ? -1 : fact_level(L, op, a); // what is asked for ahead lies beyond what the loops around promise
+    int k = L->asking ? -1 : fact_level(L, op, a, x); // what is asked for ahead lies beyond what the loops around promise
     if (k >= 0) {
       if (k > out->level) out->level = k;
       continue;

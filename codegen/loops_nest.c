@@ -75,7 +75,7 @@ tg_value *loops_nest_inside(lower *L, nest *N, int k) {
   tg_value *limit = N->need[axis] ? N->need[axis] : loops_int(L, N->len[axis]);
   for (int i = 0; i < N->probe.n; i++) {
     constraint *c = &N->probe.list[i];
-    if (loop_for(L, N, c) != k) continue;
+    if (c->elsewhere || loop_for(L, N, c) != k) continue;
     // coef * floor(v / div) + rest < count
     tg_value *rest = loops_int(L, c->at.c[0]);
     int64_t coef = 0, div = 1;
@@ -104,29 +104,44 @@ tg_value *loops_nest_inside(lower *L, nest *N, int k) {
   return limit;
 }
 
-static void add_fact(lower *L, const tg_op *op, int axis) {
+// What the constraint says of the probe's variables, said of those of the loops that are open.
+static lane_index in_open_loops(const nest *N, const constraint *c) {
+  lane_index at = loops_zero();
+  for (int i = 0; i < c->at.n; i++) {
+    term t = c->at.t[i];
+    for (int j = 0; j < N->nloops; j++)
+      if (t.v == N->probe.vars[j]) t.v = N->vars[j];
+    int64_t known;
+    if (!tg_const_as_int(t.v, &known)) at.t[at.n++] = t;
+  }
+  return at;
+}
+
+static void add_fact(lower *L, const nest *N, const constraint *c, bool exact) {
   if (L->nfacts == L->facts_capacity) {
     int capacity = L->facts_capacity ? L->facts_capacity * 2 : 32;
     fact *list = TG_NEWN(L->arena, fact, capacity);
     if (L->nfacts) memcpy(list, L->facts, sizeof *list * (size_t)L->nfacts);
     L->facts = list, L->facts_capacity = capacity;
   }
-  L->facts[L->nfacts++] = (fact){.op = op, .axis = axis, .level = L->top};
+  L->facts[L->nfacts++] = (fact){.op = c->op, .axis = c->axis, .level = L->top, .exact = exact, .at = in_open_loops(N, c)};
 }
 
 void loops_nest_facts(lower *L, nest *N, int k) {
   for (int i = 0; i < N->probe.n; i++) {
     const constraint *c = &N->probe.list[i];
     int last = -1;
-    bool all = true;
+    bool all = !c->elsewhere, exact = false;
     for (int j = 0; j < N->probe.n; j++) { // every access of this op and axis must be seen to
       const constraint *d = &N->probe.list[j];
       if (d->op != c->op || d->axis != c->axis) continue;
+      exact = exact || d->elsewhere;
+      if (d->elsewhere) continue;
       int at = loop_for(L, N, d);
       if (at < 0) all = false;
       if (at > last) last = at;
     }
-    if (all && last == k) add_fact(L, c->op, c->axis);
+    if (all && last == k) add_fact(L, N, c, exact);
   }
 }
 

@@ -119,14 +119,19 @@ static tg_value *rest_at_once(lower *L, reduce_job *J, pos p, tg_value *inside, 
 static bool begins_below(const constraint *c) { return c->low && c->op->in[1 + c->axis]->type.kind == TG_RANGE; }
 
 static bool one_limit(nest *I) {
-  if (I->probe.n && (begins_below(&I->probe.list[0]) || I->probe.list[0].uneven)) return false;
-  for (int i = 1; i < I->probe.n; i++) {
-    const constraint *a = &I->probe.list[0], *b = &I->probe.list[i];
+  const constraint *a = NULL;
+  for (int i = 0; i < I->probe.n; i++) {
+    const constraint *b = &I->probe.list[i];
+    if (b->elsewhere) continue;
+    if (!a) {
+      if (begins_below(b) || b->uneven) return false;
+      a = b;
+    }
     if (a->count != b->count || a->low != b->low || b->uneven || a->at.n != b->at.n ||
         memcmp(a->at.t, b->at.t, sizeof(term) * (size_t)a->at.n) || a->at.c[0] != b->at.c[0])
       return false;
   }
-  return I->probe.n > 0 && !I->probe.list[0].low; // with a start below 0 the inside ones do not come first
+  return a && !a->low; // with a start below 0 the inside ones do not come first
 }
 
 static void reduce_body(lower *L, nest *N, const pos *outer) {
