@@ -148,11 +148,6 @@ void tg_subject_make(tg_context *ctx, tg_arena *arena, tg_source *source, const 
 const tg_db_record *tg_subject_lookup(tg_context *ctx, tg_arena *arena, const tg_subject *subject, tg_db_level *level);
 
 // ---- limits of this machine (limits.c)
-typedef struct tg_limits {
-  double peak_gflops;      // f32 multiply-adds in registers, best instruction set of the host
-  double bf16_peak_gflops; // dots of bf16 pairs in registers; 0 where there is no instruction for them
-  double stream_gbs;       // reading an array far larger than the caches
-} tg_limits;
 const char *tg_host_model(tg_arena *arena); // "AMD EPYC 7B13 (25/1)": what the processor calls itself, with family and model
 // Measures for some tenths of a second, longer the first time, and returns the highest that this machine ever reached, which the cache
 // directory remembers: load, the clock and neighbours of a shared processor only ever lower a figure.

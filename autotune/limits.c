@@ -361,3 +361,20 @@ tg_limits tg_limits_get(tg_context *ctx, int threads) {
   tg_arena_free(&arena);
   return limits;
 }
+
+struct measure_call {
+  tg_context *ctx;
+  int threads;
+  tg_limits *out;
+};
+
+static void measure_body(void *arg) {
+  const struct measure_call *call = arg;
+  if (call->threads < 0) tg_throw(call->ctx, TG_INVALID, "threads are 0 or more");
+  *call->out = tg_limits_get(call->ctx, call->threads ? call->threads : tg_host_threads());
+}
+
+tg_status tg_measure_limits(tg_context *ctx, int threads, tg_limits *out) {
+  *out = (tg_limits){0};
+  return tg_protect(ctx, measure_body, &(struct measure_call){ctx, threads, out});
+}

@@ -4,6 +4,7 @@
 #include <math.h>
 
 #include "autotune/autotune.h"
+#include "targets/run.h"
 
 typedef struct count {
   const tg_kernel *tile;
@@ -125,4 +126,35 @@ tg_work tg_work_of(const tg_kernel *tile, tg_lookup_fn lookup, void *user) {
     work.bytes += tensor_bytes(param, lookup, user) * (param->kind == TG_INOUT ? 2 : 1);
   }
   return work;
+}
+
+// ---- of a prepared launch
+
+struct launch_work {
+  tg_launchable *launchable;
+  tg_source *source;
+  tg_context *ctx;
+  tg_arena arena;
+  tg_work work;
+};
+
+static void launch_work_body(void *arg) {
+  struct launch_work *call = arg;
+  const tg_record *record = tg_launchable_record(call->launchable);
+  tg_split split;
+  tg_split_settings(call->ctx, call->source, &record->config, &call->arena, &split);
+  tg_kernel *tile;
+  tg_check_status(call->ctx, tg_source_trace(call->source, &split.kernel, &record->statics, &tile));
+  call->work = tg_work_of(tile, tg_dims_lookup, (void *)(uintptr_t)tg_launchable_dims(call->launchable));
+  tg_kernel_free(tile);
+}
+
+tg_status tg_launchable_work(tg_launchable *launchable, tg_source *source, double *flops, double *bytes) {
+  struct launch_work call = {.launchable = launchable, .source = source, .ctx = tg_launchable_context(launchable), .work = {NAN, NAN}};
+  tg_arena_init(&call.arena, call.ctx);
+  tg_status status = tg_protect(call.ctx, launch_work_body, &call);
+  tg_arena_free(&call.arena);
+  *flops = call.work.flops;
+  *bytes = call.work.bytes;
+  return status;
 }

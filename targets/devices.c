@@ -1,5 +1,5 @@
 // Devices: what the drivers find, and opening one by name.
-#include "targets/target.h"
+#include "targets/buffer.h"
 
 const tg_driver *const tg_drivers[] = {&tg_driver_cpu, &tg_driver_interp, &tg_driver_sim, NULL};
 
@@ -57,7 +57,7 @@ static void open_body(void *arg) {
     if (strcmp(list->at[i].name, call->name) != 0) continue;
     if (!list->at[i].available) tg_throw(ctx, TG_INVALID, "device '%s' is not available: %s", call->name, list->at[i].why);
     tg_device *device = tg_realloc(ctx, NULL, sizeof *device);
-    *device = (tg_device){.ctx = ctx, .driver = list->driver[i], .name = list->at[i].name};
+    *device = (tg_device){.ctx = ctx, .driver = list->driver[i], .name = list->at[i].name, .users = 1};
     call->device = device;
     device->driver->open(device, device->name);
     return;
@@ -79,9 +79,8 @@ tg_status tg_device_open(tg_context *ctx, const char *name, tg_device **out) {
 
 void tg_device_close(tg_device *device) {
   if (!device) return;
-  tg_context *ctx = device->ctx;
-  device->driver->close(device);
-  tg_realloc(ctx, device, 0);
+  device->closed = true;
+  tg_device_drop(device);
 }
 
 const char *tg_device_name(const tg_device *device) { return device->name; }

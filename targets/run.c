@@ -3,12 +3,17 @@
 #include <math.h>
 #include <stdlib.h>
 
+#include "targets/buffer.h"
 #include "targets/run.h"
 
 typedef struct bound { // a parameter or workspace and its memory on the device
-  void *memory;
+  void *memory;        // its own, copied to and from `host`
   size_t bytes;
-  tg_array *host; // the caller's array; NULL for workspaces and dropped outputs
+  tg_array *host;    // the caller's array; NULL for workspaces and dropped outputs
+  tg_buffer *buffer; // the caller's, counted, in the place of `memory`
+  bool lent;         // a workspace in the launchable's lent memory, at `offset`
+  size_t offset;
+  void *look; // room for a copy of an index tensor in a buffer, NULL: nothing to look at
 } bound;
 
 struct tg_launchable {
@@ -19,6 +24,7 @@ struct tg_launchable {
   const tg_record *record;
   void *module;
   tg_dims dims;
+  tg_bindings shape; // the same as text
   int nparams, nbound;
   bound *bound;       // in the order of the record; room for all its parameters
   tg_tensor *tensors; // the same, for the driver
@@ -27,9 +33,17 @@ struct tg_launchable {
   int threads;
   const char *config_source;
   double compile_seconds;
+  bool check_indices;
+  size_t workspace; // bytes of lent memory that it needs
+  tg_buffer *lent;  // counted
 };
 
 const tg_record *tg_launchable_record(const tg_launchable *launchable) { return launchable->record; }
+tg_context *tg_launchable_context(const tg_launchable *launchable) { return launchable->ctx; }
+const tg_dims *tg_launchable_dims(const tg_launchable *launchable) { return &launchable->dims; }
+tg_bindings tg_launchable_shape(const tg_launchable *launchable) { return launchable->shape; }
+size_t tg_launchable_workspace(const tg_launchable *launchable) { return launchable->workspace; }
+tg_bindings tg_launchable_config(const tg_launchable *launchable) { return launchable->record->config; }
 const char *tg_launchable_config_source(const tg_launchable *launchable) { return launchable->config_source; }
 double tg_launchable_compile_seconds(const tg_launchable *launchable) { return launchable->compile_seconds; }
 
@@ -41,6 +55,7 @@ struct call {
   int nargs;
   tg_argument *args;
   bool allocate_outputs;
+  bool declare; // of outputs alone: nothing is compiled
   tg_launchable *l;
   tg_split split;
   const tg_record *signature; // parameters and dims alone
@@ -66,15 +81,29 @@ static const char *parameter_list(const struct call *call) {
   return text.size ? text.data : "none";
 }
 
-static void check_scalar(struct call *call, const tg_record_param *param, const tg_argument *arg) {
-  if (arg->array)
-    tg_throw(call->ctx, TG_INVALID, "%s is a scalar of kernel '%s': give a number, not an array", param->name, call->signature->kernel);
+static bool is_given(const tg_argument *arg) { return arg && (arg->array || arg->buffer); }
+
+static void check_number(tg_context *ctx, const char *kernel, const tg_record_param *param, double number) {
   if (tg_dtype_is_float(param->dtype)) return;
   // From 2^53 on a double may stand for the number that was meant and for its neighbours.
   const double least = param->dtype == TG_I32 ? INT32_MIN : -0x1p53 + 1, most = param->dtype == TG_I32 ? INT32_MAX : 0x1p53 - 1;
-  if (arg->number == rint(arg->number) && arg->number >= least && arg->number <= most) return;
-  tg_throw(call->ctx, TG_INVALID, "%s = %.17g, but kernel '%s' declares %s: give a whole number from %.0f to %.0f", param->name,
-           arg->number, call->signature->kernel, tg_dtype_name(param->dtype), least, most);
+  if (number == rint(number) && number >= least && number <= most) return;
+  tg_throw(ctx, TG_INVALID, "%s = %.17g, but kernel '%s' declares %s: give a whole number from %.0f to %.0f", param->name, number, kernel,
+           tg_dtype_name(param->dtype), least, most);
+}
+
+static void check_scalar(struct call *call, const tg_record_param *param, const tg_argument *arg) {
+  if (is_given(arg))
+    tg_throw(call->ctx, TG_INVALID, "%s is a scalar of kernel '%s': give a number, not an array", param->name, call->signature->kernel);
+  check_number(call->ctx, call->signature->kernel, param, arg->number);
+}
+
+static void check_buffer(struct call *call, const tg_argument *arg) {
+  if (!arg->buffer) return;
+  if (arg->array) tg_throw(call->ctx, TG_INVALID, "%s is given as an array and as a buffer: one of them", arg->name);
+  if (tg_buffer_device(arg->buffer) != call->device)
+    tg_throw(call->ctx, TG_INVALID, "%s of kernel '%s' is a buffer of another device ('%s', the kernel runs on '%s')", arg->name,
+             call->signature->kernel, tg_device_name(tg_buffer_device(arg->buffer)), call->device->name);
 }
 
 static bool is_written(const tg_record_param *param) { return param->kind == TG_OUTPUT || param->kind == TG_INOUT; }
@@ -84,13 +113,23 @@ static bool overlap(const tg_array *a, const tg_array *b) {
   return a->bytes && b->bytes && x < y + b->bytes && y < x + a->bytes;
 }
 
+_Noreturn static void throw_shared(tg_context *ctx, const char *kernel, const tg_record_param *a, const tg_record_param *b) {
+  const tg_record_param *written = is_written(a) ? a : b, *other = written == a ? b : a;
+  tg_throw(ctx, TG_INVALID, "%s of kernel '%s' is written to memory that %s lies in: give it a buffer of its own", written->name, kernel,
+           other->name);
+}
+
 // An array that is read may be written too, for what is read is copied before the launch; of two that are written one would be lost.
+// Buffers are not copied.
 static void check_destinations(struct call *call) {
   for (int i = 0; i < call->nargs; i++)
     for (int j = 0; j < i; j++) {
       const tg_argument *a = &call->args[j], *b = &call->args[i];
+      const tg_record_param *x = tg_record_param_find(call->signature, a->name), *y = tg_record_param_find(call->signature, b->name);
+      if (a->buffer && b->buffer && (is_written(x) || is_written(y)) && tg_buffer_overlap(a->buffer, b->buffer))
+        throw_shared(call->ctx, call->signature->kernel, x, y);
       if (!a->array || !b->array || !overlap(a->array, b->array)) continue;
-      if (is_written(tg_record_param_find(call->signature, a->name)) && is_written(tg_record_param_find(call->signature, b->name)))
+      if (is_written(x) && is_written(y))
         tg_throw(call->ctx, TG_INVALID, "%s and %s of kernel '%s' are written to the same memory: give each an array of its own", a->name,
                  b->name, call->signature->kernel);
     }
@@ -106,6 +145,7 @@ static void check_arguments(struct call *call) {
     }
     if (argument_of(call, call->args[i].name) != &call->args[i]) tg_throw(call->ctx, TG_INVALID, "%s is given twice", call->args[i].name);
     if (param->kind == TG_SCALAR_PARAM) check_scalar(call, param, &call->args[i]);
+    check_buffer(call, &call->args[i]);
   }
   for (int i = 0; i < call->signature->nparams; i++) {
     const tg_record_param *param = &call->signature->params[i];
@@ -114,11 +154,11 @@ static void check_arguments(struct call *call) {
       tg_throw(call->ctx, TG_INVALID, "scalar '%s' of kernel '%s' is missing: give it as %s=NUMBER", param->name, call->signature->kernel,
                param->name);
     }
-    if ((param->kind == TG_INPUT || param->kind == TG_INOUT) && (!arg || !arg->array)) {
+    if ((param->kind == TG_INPUT || param->kind == TG_INOUT) && !is_given(arg)) {
       tg_throw(call->ctx, TG_INVALID, "input '%s' of kernel '%s' is missing; its parameters are %s", param->name, call->signature->kernel,
                parameter_list(call));
     }
-    bool dropped = !arg || (!arg->array && !call->allocate_outputs);
+    bool dropped = !arg || (!is_given(arg) && !call->allocate_outputs);
     if (param->kind == TG_OUTPUT && dropped && !(param->flags & TG_PARAM_OPTIONAL)) {
       tg_throw(call->ctx, TG_INVALID, "output '%s' of kernel '%s' has no destination: give it as --out %s=FILE.npy", param->name,
                call->signature->kernel, param->name);
@@ -137,16 +177,48 @@ static tg_tensor tensor_of(struct call *call, const tg_record_param *param, cons
   return tensor;
 }
 
+// Of a buffer only what dims are solved from is fetched: the header of packed weights.
+static tg_tensor buffer_tensor(struct call *call, const tg_record_param *param, const tg_buffer *buffer) {
+  enum { HEADER = 64 };
+  tg_array array = tg_buffer_as_array(buffer);
+  if (param->flags & TG_PARAM_PACKED && param->kind != TG_OUTPUT && array.bytes >= HEADER) {
+    if (!tg_buffer_placed(buffer))
+      tg_throw(
+          call->ctx, TG_INVALID,
+          "%s takes packed weights, whose header says their dims, but this buffer has nothing in it yet: pack them beforehand and give "
+          "the result",
+          param->name);
+    array.data = tg_arena_alloc(&call->l->arena, HEADER);
+    call->device->driver->copy_out(call->device, array.data, tg_buffer_data(buffer, param->name), HEADER);
+  }
+  return tensor_of(call, param, &array);
+}
+
 static void solve(struct call *call) {
   const tg_record *record = call->signature;
   tg_tensor *tensors = TG_NEWN(&call->l->arena, tg_tensor, record->nparams + 1);
   int n = 0;
-  for (int i = 0; i < record->nparams; i++) {
+  for (int i = 0; i < record->nparams; i++) { // arrays first: their contents can be looked at now
     const tg_argument *arg = argument_of(call, record->params[i].name);
     if (arg && arg->array) tensors[n++] = tensor_of(call, &record->params[i], arg->array);
   }
+  const int arrays = n;
+  for (int i = 0; i < record->nparams; i++) {
+    const tg_argument *arg = argument_of(call, record->params[i].name);
+    if (arg && arg->buffer) tensors[n++] = buffer_tensor(call, &record->params[i], arg->buffer);
+  }
   tg_dims_solve(call->ctx, record, n, tensors, &call->options->shape, &call->l->dims);
-  if (call->options->check_indices) tg_check_indices(call->ctx, &call->l->arena, record, n, tensors, &call->l->dims);
+  if (call->options->check_indices) tg_check_indices(call->ctx, &call->l->arena, record, arrays, tensors, &call->l->dims);
+}
+
+static void declare_outputs(struct call *call) {
+  for (int i = 0; i < call->nargs; i++) {
+    const tg_record_param *param = tg_record_param_find(call->signature, call->args[i].name);
+    if (param->kind != TG_OUTPUT || is_given(&call->args[i])) continue;
+    int64_t dim[TG_MAX_RANK];
+    tg_record_bytes(call->ctx, param, &call->l->dims, dim);
+    tg_check_status(call->ctx, tg_buffer_declare(call->device, param->dtype, param->rank, dim, &call->args[i].buffer));
+  }
 }
 
 // ---- config
@@ -200,9 +272,8 @@ static bool tunes(const struct call *call) { // does the caller fix more than op
 static tg_bindings choose_config(struct call *call) {
   call->l->config_source = "set";
   if (tunes(call)) return call->options->settings;
-  tg_bindings shape = dims_as_bindings(call);
   char *json = NULL;
-  tg_check_status(call->ctx, tg_config_lookup(call->ctx, call->source, call->device->name, &shape, &call->split.kernel,
+  tg_check_status(call->ctx, tg_config_lookup(call->ctx, call->source, call->device->name, &call->l->shape, &call->split.kernel,
                                               call->options->threads, &json, &call->l->config_source));
   struct merge_call merge = {.call = call, .config = json ? cJSON_Parse(json) : NULL};
   tg_string_free(call->ctx, json);
@@ -239,6 +310,15 @@ static void check_destination(struct call *call, const tg_record_param *param, t
   tg_check_status(call->ctx, tg_array_new(call->ctx, param->dtype, tensor->rank, tensor->dim, &arg->array));
 }
 
+static void bind_buffer(struct call *call, const tg_record_param *param, bound *bound, tg_tensor *tensor, tg_buffer *buffer) {
+  tg_buffer_hold(buffer);
+  bound->buffer = buffer;
+  tensor->data = tg_buffer_alignment(buffer);
+  const unsigned watched = TG_PARAM_INDEX | TG_PARAM_OFFSETS;
+  if (call->options->check_indices && param->flags & watched && !(param->flags & TG_PARAM_DROPS))
+    bound->look = tg_arena_alloc(&call->l->arena, bound->bytes + 1);
+}
+
 static void bind(struct call *call, const tg_record_param *param, bound *bound, tg_tensor *tensor) {
   tg_device *device = call->device;
   *tensor = (tg_tensor){.name = param->name, .dtype = param->dtype, .rank = param->rank};
@@ -246,6 +326,17 @@ static void bind(struct call *call, const tg_record_param *param, bound *bound, 
   tg_argument *arg = (tg_argument *)(uintptr_t)argument_of(call, param->name);
   if (arg && param->kind == TG_OUTPUT) check_destination(call, param, tensor, arg);
   bound->host = arg ? arg->array : NULL;
+  if (arg && arg->buffer) {
+    bind_buffer(call, param, bound, tensor, arg->buffer);
+    return;
+  }
+  if (param->kind == TG_WORKSPACE && call->options->lent_workspace) {
+    bound->lent = true;
+    bound->offset = call->l->workspace;
+    call->l->workspace += (bound->bytes + 63) / 64 * 64;
+    tensor->data = (void *)(uintptr_t)64; // aligned; never read
+    return;
+  }
   bound->memory = tensor->data = device->driver->alloc(device, bound->bytes);
   if (param->kind == TG_INPUT || param->kind == TG_INOUT) {
     device->driver->copy_in(device, bound->memory, bound->host->data, bound->bytes);
@@ -309,11 +400,14 @@ static void trace_for_device(struct call *call) {
 
 static void new_body(void *arg) {
   struct call *call = arg;
+  if (call->device->closed) tg_throw(call->ctx, TG_INVALID, "device '%s' is closed", call->device->name);
   tg_launchable *l = tg_realloc(call->ctx, NULL, sizeof *l);
   memset(l, 0, sizeof *l);
   l->ctx = call->ctx;
   l->device = call->device;
   l->threads = call->options->threads;
+  l->check_indices = call->options->check_indices;
+  tg_device_hold(l->device);
   tg_arena_init(&l->arena, call->ctx);
   call->l = l;
 }
@@ -324,7 +418,10 @@ static void prepare_body(void *arg) {
   call->signature = tg_record_make(&call->l->arena, call->split.signature, call->device->name);
   check_arguments(call);
   solve(call);
-  if (call->device->target) {
+  call->l->shape = dims_as_bindings(call);
+  if (call->declare) {
+    declare_outputs(call);
+  } else if (call->device->target) {
     compile_for_device(call);
   } else {
     trace_for_device(call);
@@ -350,6 +447,21 @@ tg_status tg_prepare(tg_device *device, tg_source *source, const tg_run_options 
   return prepare(&call, out);
 }
 
+tg_status tg_declare_outputs(tg_device *device, tg_source *source, const tg_run_options *options, int nargs, tg_argument *args) {
+  struct call call = {.ctx = device->ctx,
+                      .device = device,
+                      .source = source,
+                      .options = options,
+                      .nargs = nargs,
+                      .args = args,
+                      .allocate_outputs = true,
+                      .declare = true};
+  tg_launchable *l;
+  tg_status status = prepare(&call, &l);
+  tg_launchable_free(l);
+  return status;
+}
+
 void tg_launchable_free(tg_launchable *l) {
   if (!l) return;
   tg_context *ctx = l->ctx;
@@ -357,7 +469,10 @@ void tg_launchable_free(tg_launchable *l) {
   if (l->module) driver->unload(l->device, l->module);
   for (int i = 0; i < l->nbound; i++) {
     if (l->bound[i].memory) driver->free(l->device, l->bound[i].memory);
+    tg_buffer_free(l->bound[i].buffer);
   }
+  tg_buffer_free(l->lent);
+  tg_device_drop(l->device);
   tg_artifact_free(l->artifact);
   tg_arena_free(&l->arena);
   tg_realloc(ctx, l, 0);
@@ -375,14 +490,98 @@ static bool scalar_value(void *user, const char *name, double *value) {
   return false;
 }
 
+static void check_placed(const tg_launchable *l) {
+  for (int i = 0; i < l->nparams; i++)
+    for (int j = 0; j < i; j++) {
+      if (!l->bound[i].buffer || !l->bound[j].buffer || !tg_buffer_overlap(l->bound[i].buffer, l->bound[j].buffer)) continue;
+      const tg_record_param *a = tg_record_param_find(l->record, l->tensors[j].name),
+                            *b = tg_record_param_find(l->record, l->tensors[i].name);
+      if (is_written(a) || is_written(b)) throw_shared(l->ctx, l->record->kernel, a, b);
+    }
+}
+
+// Contents change from launch to launch, so they are looked at anew, in a copy: a device's memory need not be the host's.
+static void look_at_indices(tg_launchable *l) {
+  for (int i = 0; i < l->nparams; i++) {
+    const bound *b = &l->bound[i];
+    if (!b->look) continue;
+    tg_tensor copy = l->tensors[i];
+    copy.data = b->look;
+    l->device->driver->copy_out(l->device, copy.data, l->tensors[i].data, b->bytes);
+    tg_check_indices(l->ctx, &l->arena, l->record, 1, &copy, &l->dims);
+  }
+}
+
+// Buffers may lie elsewhere than at the launch before.
+static void locate(tg_launchable *l) {
+  if (l->device->closed) tg_throw(l->ctx, TG_INVALID, "device '%s' is closed", l->device->name);
+  char *lent = NULL;
+  if (l->workspace) {
+    if (!l->lent)
+      tg_throw(l->ctx, TG_INVALID, "kernel '%s' was given no memory for its %zu bytes of workspaces", l->record->kernel, l->workspace);
+    lent = tg_buffer_data(l->lent, "the memory lent for workspaces");
+  }
+  for (int i = 0; i < l->nparams; i++) {
+    if (l->bound[i].buffer) l->tensors[i].data = tg_buffer_data(l->bound[i].buffer, l->tensors[i].name);
+    else if (l->bound[i].lent) l->tensors[i].data = lent + l->bound[i].offset;
+  }
+  check_placed(l);
+  if (l->check_indices) look_at_indices(l);
+}
+
 static void launch_once(tg_launchable *l) {
   const tg_driver *driver = l->device->driver;
   for (int i = 0; i < l->nparams; i++) {
     const tg_record_param *param = tg_record_param_find(l->record, l->tensors[i].name);
-    if (param->flags & TG_PARAM_ZERO) driver->zero(l->device, l->bound[i].memory, l->bound[i].bytes);
+    if (param->flags & TG_PARAM_ZERO) driver->zero(l->device, l->tensors[i].data, l->bound[i].bytes);
   }
   driver->launch(l->device, l->module, l->record, &l->dims, l->nparams, l->tensors, scalar_value, l, l->threads);
   driver->sync(l->device);
+}
+
+struct lend_call {
+  tg_launchable *l;
+  tg_buffer *memory;
+};
+
+static void lend_body(void *arg) {
+  const struct lend_call *call = arg;
+  const tg_launchable *l = call->l;
+  if (tg_buffer_device(call->memory) != l->device) tg_throw(l->ctx, TG_INVALID, "the memory for workspaces is another device's");
+  if (tg_buffer_bytes(call->memory) < l->workspace || !tg_buffer_aligned(call->memory))
+    tg_throw(l->ctx, TG_INVALID, "kernel '%s' needs %zu aligned bytes for its workspaces; the buffer has %zu%s", l->record->kernel,
+             l->workspace, tg_buffer_bytes(call->memory), tg_buffer_aligned(call->memory) ? "" : " and is not aligned");
+}
+
+tg_status tg_launchable_lend(tg_launchable *launchable, tg_buffer *memory) {
+  tg_status status = tg_protect(launchable->ctx, lend_body, &(struct lend_call){launchable, memory});
+  if (status != TG_OK) return status;
+  tg_buffer_hold(memory);
+  tg_buffer_free(launchable->lent);
+  launchable->lent = memory;
+  return TG_OK;
+}
+
+struct scalar_call {
+  tg_launchable *l;
+  const char *name;
+  double number;
+};
+
+static void scalar_body(void *arg) {
+  const struct scalar_call *call = arg;
+  tg_launchable *l = call->l;
+  for (int i = 0; i < l->nscalars; i++) {
+    if (strcmp(l->scalars[i].name, call->name) != 0) continue;
+    check_number(l->ctx, l->record->kernel, tg_record_param_find(l->record, call->name), call->number);
+    l->scalars[i].number = call->number;
+    return;
+  }
+  tg_throw(l->ctx, TG_INVALID, "kernel '%s' has no scalar '%s'", l->record->kernel, call->name);
+}
+
+tg_status tg_launchable_scalar(tg_launchable *launchable, const char *name, double number) {
+  return tg_protect(launchable->ctx, scalar_body, &(struct scalar_call){launchable, name, number});
 }
 
 struct run_call {
@@ -395,6 +594,7 @@ bool tg_launchable_own_time(const tg_launchable *l) { return l->threads == 1 && 
 
 static void run_body(void *arg) {
   struct run_call *call = arg;
+  locate(call->l);
   double (*const now)(void) = tg_launchable_own_time(call->l) ? tg_processor_seconds : tg_seconds;
   for (int i = 0; i < call->repeat; i++) {
     double start = now();

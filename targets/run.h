@@ -27,11 +27,10 @@ const tg_record *tg_artifact_choose(tg_artifact *artifact, const tg_dims *dims, 
 void tg_check_indices(tg_context *ctx, tg_arena *arena, const tg_record *record, int ntensors, const tg_tensor *tensors,
                       const tg_dims *dims);
 
-// Of a prepared launch, borrowed. `source`: "set", "database" or "default"; seconds: compiling, the cache included.
+// Of a prepared launch, borrowed. seconds: compiling, the cache included.
 const tg_record *tg_launchable_record(const tg_launchable *launchable);
-const char *tg_launchable_config_source(const tg_launchable *launchable);
 double tg_launchable_compile_seconds(const tg_launchable *launchable);
-// Is its time the calling thread's processor time (else that of the clock on the wall)?
-bool tg_launchable_own_time(const tg_launchable *launchable);
+tg_context *tg_launchable_context(const tg_launchable *launchable);
+const tg_dims *tg_launchable_dims(const tg_launchable *launchable);
 
 #endif

@@ -97,6 +97,8 @@ struct tg_device {
   // What to compile for; NULL: the device takes tile IR itself (its `object` is .tile text, its launches have no entries).
   const char *target;
   void *state;
+  int64_t users; // see targets/buffer.h
+  bool closed;   // by its owner; buffers and launchables may be left
 };
 struct tg_driver {
   const char *family; // "cpu", "interp"

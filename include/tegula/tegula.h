@@ -331,13 +331,35 @@ int tg_devices(tg_context *ctx, const tg_device_info **out); /* borrowed */
 
 typedef struct tg_device tg_device;
 tg_status tg_device_open(tg_context *ctx, const char *name, tg_device **out); /* "cpu", "interp", … */
+/* Buffers and launchables that are left keep what they need of the device until they are freed; buffers can no longer be used then. */
 void tg_device_close(tg_device *device);
 const char *tg_device_name(const tg_device *device); /* as it was opened; borrowed */
 
+/* A tensor in a device's memory. What is made here is counted: parts and launchables keep the memory that they lie in, so buffers may be
+ * freed in any order. */
+typedef struct tg_buffer tg_buffer;
+tg_status tg_buffer_new(tg_device *device, tg_dtype dtype, int rank, const int64_t *dim, tg_buffer **out); /* zeroed */
+/* One without memory until tg_buffer_place gives it some: launches can be prepared on it before its place is known. */
+tg_status tg_buffer_declare(tg_device *device, tg_dtype dtype, int rank, const int64_t *dim, tg_buffer **out);
+/* Places a declared buffer in another one's memory, `offset` bytes from that one's start, in the place of where it was; `in` NULL takes its
+ * memory away. TG_INVALID where it does not fit, or where its first byte would not be aligned to 64 bytes of the device's allocations. */
+tg_status tg_buffer_place(tg_buffer *buffer, tg_buffer *in, size_t offset);
+/* Part of a buffer, contiguous, under a dtype and dims of its own; the offset is a multiple of the dtype's size. */
+tg_status tg_buffer_view(tg_buffer *of, size_t offset, tg_dtype dtype, int rank, const int64_t *dim, tg_buffer **out);
+void tg_buffer_free(tg_buffer *buffer);
+/* Copies between host and device; dtypes and dims must agree. */
+tg_status tg_buffer_write(tg_buffer *buffer, const tg_array *array);
+tg_status tg_buffer_read(tg_buffer *buffer, tg_array *array);
+tg_dtype tg_buffer_dtype(const tg_buffer *buffer);
+int tg_buffer_dims(const tg_buffer *buffer, const int64_t **dim); /* gives the rank; dims borrowed */
+size_t tg_buffer_bytes(const tg_buffer *buffer);
+bool tg_buffer_aligned(const tg_buffer *buffer); /* starts at a multiple of 64 bytes of the device's allocations */
+
 typedef struct tg_argument {
   const char *name;
-  tg_array *array; /* tensors: read for inputs, written for outputs; NULL = optional output dropped */
-  double number;   /* scalars; of an integer dtype a whole number that it holds, below 2^53 in magnitude */
+  tg_array *array;   /* tensors: read for inputs, written for outputs; NULL = optional output dropped */
+  double number;     /* scalars; of an integer dtype a whole number that it holds, below 2^53 in magnitude */
+  tg_buffer *buffer; /* tensors in the device's memory, in the place of `array`: used where they are, without a copy */
 } tg_argument;
 
 typedef struct tg_run_options {
@@ -345,21 +367,48 @@ typedef struct tg_run_options {
   tg_bindings shape;    /* dims that the arguments leave open; contradictions are errors */
   int threads;          /* host threads; 0 = all */
   bool check_indices;   /* look at index tensors and name what is wrong before launching */
+  bool lent_workspace;  /* the kernel's workspaces lie in memory that tg_launchable_lend names; none is allocated */
 } tg_run_options;
 
 /* Compiles as needed and runs once. Outputs that are NULL in `arguments` but not optional are errors; an output's array may be left NULL by
- * passing `allocate_outputs`: then it is made here and the caller frees it. */
+ * passing `allocate_outputs`: then it is made here and the caller frees it. A buffer that is written must not share memory with another
+ * argument; what a kernel does not write of one stays. */
 tg_status tg_run(tg_device *device, tg_source *source, const tg_run_options *options, int nargs, tg_argument *args, bool allocate_outputs);
+/* Checks a call as tg_run does and declares a buffer (tg_buffer_declare) for every output among the arguments that has neither array nor
+ * buffer: shapes without compiling. The caller frees them, after an error too. */
+tg_status tg_declare_outputs(tg_device *device, tg_source *source, const tg_run_options *options, int nargs, tg_argument *args);
 
-/* A kernel compiled, bound to buffers on the device, ready to be launched many times. */
+/* A kernel compiled, bound to buffers on the device, ready to be launched many times. Arrays are copied when it is prepared; buffers are
+ * used where they lie at each launch, and their index tensors are looked at (check_indices) once for each tg_launchable_run. */
 typedef struct tg_launchable tg_launchable;
 tg_status tg_prepare(tg_device *device, tg_source *source, const tg_run_options *options, int nargs, const tg_argument *args,
                      tg_launchable **out);
 /* seconds: when not NULL, what each of the `repeat` runs took: on `cpu` with `threads` 1 the calling thread's processor time, which other
  * processes do not lengthen; else time by the clock on the wall. */
 tg_status tg_launchable_run(tg_launchable *launchable, int repeat, double *seconds);
-tg_status tg_launchable_fetch(tg_launchable *launchable); /* copies outputs back into the arguments' arrays */
+bool tg_launchable_own_time(const tg_launchable *launchable); /* are its seconds the calling thread's processor time? */
+tg_status tg_launchable_fetch(tg_launchable *launchable);     /* copies outputs back into the arguments' arrays */
+tg_status tg_launchable_scalar(tg_launchable *launchable, const char *name, double number); /* from the next launch on */
+/* Under lent_workspace: bytes that its workspaces take together (0: it has none), and where they lie from now on: an aligned buffer of at
+ * least as many. Launchables that do not run at the same time may share it. */
+size_t tg_launchable_workspace(const tg_launchable *launchable);
+tg_status tg_launchable_lend(tg_launchable *launchable, tg_buffer *memory);
+/* Borrowed: where its config came from ("set", "database" or "default"), every setting in force, dims and statics as name=value. */
+const char *tg_launchable_config_source(const tg_launchable *launchable);
+tg_bindings tg_launchable_config(const tg_launchable *launchable);
+tg_bindings tg_launchable_shape(const tg_launchable *launchable);
 void tg_launchable_free(tg_launchable *launchable);
+
+/* ---- planning: buffers that share memory ------------------------------------------------------------------------------------ */
+
+typedef struct tg_lifetime {
+  size_t bytes;
+  int first, last; /* steps, both included, in which it is in use */
+} tg_lifetime;
+/* Offsets in one allocation, multiples of 64, such that no two share a byte while both are in use; *total is its size, at most the sum of
+ * all (each rounded up to 64). The largest first, each in the tightest gap that the placed ones leave it (Pisarchyk and Lee, "Efficient
+ * Memory Management for Deep Neural Net Inference", 2020). TG_INVALID when a last step comes before its first or bytes exceed 63 bits. */
+tg_status tg_plan_memory(tg_context *ctx, int n, const tg_lifetime *lifetimes, size_t *offsets, size_t *total);
 
 /* ---- planning: which expert lives where ---------------------------------------------------------------------------------- */
 
@@ -387,6 +436,18 @@ typedef struct tg_bench_options {
   uint64_t seed;
 } tg_bench_options;
 tg_status tg_bench(tg_context *ctx, tg_source *source, const tg_bench_options *options, char **json); /* free with tg_string_free */
+
+/* What this machine's processor can do at most with so many threads (0: all), in 1e9 operations or bytes a second: measured now (about
+ * half a second), the highest that was ever measured here. */
+typedef struct tg_limits {
+  double peak_gflops;      /* of f32 multiply-adds, two operations each */
+  double bf16_peak_gflops; /* of dots of bf16 pairs; 0: no such instruction here */
+  double stream_gbs;       /* reading from memory */
+} tg_limits;
+tg_status tg_measure_limits(tg_context *ctx, int threads, tg_limits *out);
+/* What a launch of `source`, from which it was prepared, must do at least: operations, and bytes of tensors read and written once each.
+ * NAN: depends on data. */
+tg_status tg_launchable_work(tg_launchable *launchable, tg_source *source, double *flops, double *bytes);
 
 typedef struct tg_tune_options {
   const char *device, *strategy; /* strategy NULL = "random" */
