@@ -2,112 +2,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "lua/binding.h"
+#include "lua/script.h"
 
 #define SOURCE        "tegula.kernel source"
-#define DEVICE        "tegula.device"
+#define DEVICE        TG_LUA_DEVICE
 #define SCRIPT_BYTES  (16u << 20)
-#define MAX_ARGUMENTS 64
-
-// ---- interrupts
-
-// Between these an interrupt is not waited for: what they surround may run for minutes.
-static void enter(lua_State *L) {
-  tg_lua_signal *s = tg_lua_signal_of(tg_lua_of(L)->ctx);
-  const char *file = "?";
-  int line = 0;
-  tg_lua_where(L, &file, &line);
-  snprintf(s->where, sizeof s->where, "%s:%d", file, line);
-  s->busy = 1;
-  if (!s->interrupted) return;
-  s->busy = 0;
-  luaL_error(L, "interrupted at %s", s->where);
-}
-
-static void leave(lua_State *L) { tg_lua_signal_of(tg_lua_of(L)->ctx)->busy = 0; }
-
-// ---- name = value tables as bindings
-
-// The table's entries as text; everything stays alive on the stack until the caller returns.
-static tg_bindings bindings_at(lua_State *L, int table, const char *what) {
-  tg_bindings list = {0};
-  if (lua_isnil(L, table)) return list;
-  luaL_argexpected(L, lua_istable(L, table), table, what);
-  tg_binding *at = lua_newuserdatauv(L, MAX_ARGUMENTS * sizeof *at, 0);
-  lua_pushnil(L);
-  while (lua_next(L, table)) {
-    if (list.n == MAX_ARGUMENTS) luaL_error(L, "%s: more than %d entries", what, MAX_ARGUMENTS);
-    luaL_checkstack(L, 8, "settings");
-    if (lua_type(L, -2) != LUA_TSTRING) luaL_error(L, "%s: names are texts", what);
-    const char *name = lua_tostring(L, -2), *value;
-    if (lua_isinteger(L, -1)) value = lua_pushfstring(L, "%I", lua_tointeger(L, -1));
-    else if (lua_type(L, -1) == LUA_TNUMBER) value = lua_pushfstring(L, "%f", lua_tonumber(L, -1));
-    else if (lua_type(L, -1) == LUA_TSTRING) value = lua_pushfstring(L, "%s", lua_tostring(L, -1));
-    else luaL_error(L, "%s: the value of '%s' must be a number or a text", what, name), value = NULL;
-    at[list.n++] = (tg_binding){name, value};
-    lua_insert(L, -3); // below key and value
-    lua_pop(L, 1);
-  }
-  list.at = at;
-  return list;
-}
-
-static tg_bindings option_bindings(lua_State *L, int options, const char *key) {
-  if (!lua_istable(L, options)) return (tg_bindings){0};
-  lua_getfield(L, options, key);
-  return bindings_at(L, lua_gettop(L), key);
-}
-
-// Pushes an option; false when it is not given. One of another kind is an error that names it.
-static bool push_option(lua_State *L, int options, const char *key, bool (*fits)(lua_State *L, int index), const char *want) {
-  if (!lua_istable(L, options)) return false;
-  luaL_checkstack(L, 8, "options");
-  lua_getfield(L, options, key);
-  if (lua_isnil(L, -1)) return false;
-  if (!fits(L, -1)) luaL_error(L, "option '%s' must be %s, not %s", key, want, luaL_tolstring(L, -1, NULL));
-  return true;
-}
-
-static bool is_integer(lua_State *L, int index) { return lua_type(L, index) == LUA_TNUMBER && lua_isinteger(L, index); }
-static bool is_number(lua_State *L, int index) { return lua_type(L, index) == LUA_TNUMBER; }
-static bool is_text(lua_State *L, int index) { return lua_type(L, index) == LUA_TSTRING; }
-static bool is_device(lua_State *L, int index) { return is_text(L, index) || luaL_testudata(L, index, DEVICE); }
-
-static int64_t option_integer(lua_State *L, int options, const char *key, int64_t fallback) {
-  return push_option(L, options, key, is_integer, "an integer") ? lua_tointeger(L, -1) : fallback;
-}
-
-static const char *option_string(lua_State *L, int options, const char *key, const char *fallback) {
-  return push_option(L, options, key, is_text, "a text") ? lua_tostring(L, -1) : fallback; // stays on the stack, and so alive
-}
-
-// A device by name, or one that tg.device gave.
-static const char *option_device(lua_State *L, int options) {
-  if (!push_option(L, options, "device", is_device, "a device or its name")) return "cpu";
-  tg_device **box = luaL_testudata(L, -1, DEVICE);
-  if (box && !*box) luaL_error(L, "the device is closed");
-  return box ? tg_device_name(*box) : lua_tostring(L, -1);
-}
-
-static void check_options(lua_State *L, int options, const char *const *allowed) {
-  if (lua_isnoneornil(L, options)) return;
-  luaL_checktype(L, options, LUA_TTABLE);
-  lua_pushnil(L);
-  while (lua_next(L, options)) {
-    const char *key = lua_type(L, -2) == LUA_TSTRING ? lua_tostring(L, -2) : "?";
-    bool known = false;
-    for (int i = 0; allowed[i]; i++) known |= strcmp(allowed[i], key) == 0;
-    if (!known) {
-      lua_pushstring(L, allowed[0]);
-      for (int i = 1; allowed[i]; i++) {
-        lua_pushfstring(L, ", %s", allowed[i]);
-        lua_concat(L, 2);
-      }
-      luaL_error(L, "unknown option '%s'; there is %s", key, lua_tostring(L, -1));
-    }
-    lua_pop(L, 1);
-  }
-}
+#define MAX_ARGUMENTS TG_LUA_MAX_ARGUMENTS
 
 // ---- kernels
 
@@ -128,7 +28,7 @@ static tg_source **push_source(lua_State *L) {
 }
 
 // A source from tg.load, or a kernel that the script itself made with tg.kernel, whose source is made once and kept in it.
-static tg_source *source_at(lua_State *L, int index) {
+tg_source *tg_lua_source_at(lua_State *L, int index) {
   index = lua_absindex(L, index);
   if (luaL_testudata(L, index, SOURCE)) return *source_box(L, index);
   bool kernel = false;
@@ -159,7 +59,7 @@ static int load(lua_State *L) {
   return 1;
 }
 
-static tg_kernel *signature_of(lua_State *L, tg_source *source, const tg_bindings *settings) {
+tg_kernel *tg_lua_signature(lua_State *L, tg_source *source, const tg_bindings *settings) {
   tg_kernel *kernel = NULL;
   tg_lua_check(L, tg_source_signature(source, settings, &kernel));
   return kernel;
@@ -167,7 +67,7 @@ static tg_kernel *signature_of(lua_State *L, tg_source *source, const tg_binding
 
 static int source_to_string(lua_State *L) {
   tg_bindings none = {0};
-  lua_pushfstring(L, "kernel %s", tg_kernel_name(signature_of(L, source_at(L, 1), &none)));
+  lua_pushfstring(L, "kernel %s", tg_kernel_name(tg_lua_signature(L, tg_lua_source_at(L, 1), &none)));
   return 1;
 }
 
@@ -198,10 +98,10 @@ static text_box *push_text_box(lua_State *L) {
 // kernel:ir{set =, fix =} -> .tile text
 static int kernel_ir(lua_State *L) {
   static const char *const allowed[] = {"set", "fix", NULL};
-  check_options(L, 2, allowed);
-  tg_bindings settings = option_bindings(L, 2, "set"), statics = option_bindings(L, 2, "fix");
+  tg_lua_check_options(L, 2, allowed);
+  tg_bindings settings = tg_lua_option_bindings(L, 2, "set"), statics = tg_lua_option_bindings(L, 2, "fix");
   text_box *box = push_text_box(L);
-  tg_lua_check(L, tg_source_trace(source_at(L, 1), &settings, &statics, &box->kernel));
+  tg_lua_check(L, tg_source_trace(tg_lua_source_at(L, 1), &settings, &statics, &box->kernel));
   const char *text;
   size_t size;
   tg_lua_check(L, tg_kernel_print(box->kernel, &text, &size));
@@ -214,16 +114,17 @@ static int kernel_ir(lua_State *L) {
 // kernel:compile{target =, emit =, set =, fix =, shape =} -> text or bytes
 static int kernel_compile(lua_State *L) {
   static const char *const allowed[] = {"target", "emit", "set", "fix", "shape", NULL};
-  check_options(L, 2, allowed);
-  tg_compile_options options = {
-      .target = option_string(L, 2, "target", "cpu"), .settings = option_bindings(L, 2, "set"), .statics = option_bindings(L, 2, "fix")};
-  const char *what = option_string(L, 2, "emit", "asm");
-  tg_bindings shape = option_bindings(L, 2, "shape");
+  tg_lua_check_options(L, 2, allowed);
+  tg_compile_options options = {.target = tg_lua_option_string(L, 2, "target", "cpu"),
+                                .settings = tg_lua_option_bindings(L, 2, "set"),
+                                .statics = tg_lua_option_bindings(L, 2, "fix")};
+  const char *what = tg_lua_option_string(L, 2, "emit", "asm");
+  tg_bindings shape = tg_lua_option_bindings(L, 2, "shape");
   text_box *box = push_text_box(L);
-  tg_source *source = source_at(L, 1);
-  enter(L);
+  tg_source *source = tg_lua_source_at(L, 1);
+  tg_lua_enter(L);
   tg_status status = tg_compile(tg_lua_of(L)->ctx, source, &options, &box->artifact);
-  leave(L);
+  tg_lua_leave(L);
   tg_lua_check(L, status);
   const void *data;
   size_t size;
@@ -245,43 +146,41 @@ static int push_document(lua_State *L, tg_status status, char *json) {
   return 1;
 }
 
-static double option_number(lua_State *L, int options, const char *key) {
-  return push_option(L, options, key, is_number, "a number") ? lua_tonumber(L, -1) : 0;
-}
-
 // kernel:bench{device =, shape =, set =, threads =, runs =, seed =}
 static int kernel_bench(lua_State *L) {
   static const char *const allowed[] = {"device", "shape", "set", "threads", "runs", "seed", NULL};
-  check_options(L, 2, allowed);
-  tg_bench_options options = {
-      .device = option_device(L, 2), .shape = option_bindings(L, 2, "shape"), .settings = option_bindings(L, 2, "set")};
-  options.threads = (int)option_integer(L, 2, "threads", 0);
-  options.runs = (int)option_integer(L, 2, "runs", 0);
-  options.seed = (uint64_t)option_integer(L, 2, "seed", 0);
+  tg_lua_check_options(L, 2, allowed);
+  tg_bench_options options = {.device = tg_lua_option_device(L, 2),
+                              .shape = tg_lua_option_bindings(L, 2, "shape"),
+                              .settings = tg_lua_option_bindings(L, 2, "set")};
+  options.threads = (int)tg_lua_option_integer(L, 2, "threads", 0);
+  options.runs = (int)tg_lua_option_integer(L, 2, "runs", 0);
+  options.seed = (uint64_t)tg_lua_option_integer(L, 2, "seed", 0);
   char *json = NULL;
-  tg_source *source = source_at(L, 1);
-  enter(L);
+  tg_source *source = tg_lua_source_at(L, 1);
+  tg_lua_enter(L);
   tg_status status = tg_bench(tg_lua_of(L)->ctx, source, &options, &json);
-  leave(L);
+  tg_lua_leave(L);
   return push_document(L, status, json);
 }
 
 // kernel:tune{device =, shape =, set =, strategy =, trials =, budget =, threads =, seed =}
 static int kernel_tune(lua_State *L) {
   static const char *const allowed[] = {"device", "shape", "set", "strategy", "trials", "budget", "threads", "seed", NULL};
-  check_options(L, 2, allowed);
-  tg_tune_options options = {
-      .device = option_device(L, 2), .shape = option_bindings(L, 2, "shape"), .settings = option_bindings(L, 2, "set")};
-  options.strategy = option_string(L, 2, "strategy", NULL);
-  options.trials = (int)option_integer(L, 2, "trials", 0);
-  options.budget = option_number(L, 2, "budget");
-  options.threads = (int)option_integer(L, 2, "threads", 0);
-  options.seed = (uint64_t)option_integer(L, 2, "seed", 0);
+  tg_lua_check_options(L, 2, allowed);
+  tg_tune_options options = {.device = tg_lua_option_device(L, 2),
+                             .shape = tg_lua_option_bindings(L, 2, "shape"),
+                             .settings = tg_lua_option_bindings(L, 2, "set")};
+  options.strategy = tg_lua_option_string(L, 2, "strategy", NULL);
+  options.trials = (int)tg_lua_option_integer(L, 2, "trials", 0);
+  options.budget = tg_lua_option_number(L, 2, "budget");
+  options.threads = (int)tg_lua_option_integer(L, 2, "threads", 0);
+  options.seed = (uint64_t)tg_lua_option_integer(L, 2, "seed", 0);
   char *json = NULL;
-  tg_source *source = source_at(L, 1);
-  enter(L);
+  tg_source *source = tg_lua_source_at(L, 1);
+  tg_lua_enter(L);
   tg_status status = tg_tune(tg_lua_of(L)->ctx, source, &options, &json);
-  leave(L);
+  tg_lua_leave(L);
   return push_document(L, status, json);
 }
 
@@ -305,21 +204,11 @@ static int open_device(lua_State *L) {
   return 1;
 }
 
-static tg_device *device_at(lua_State *L) {
-  tg_device *device = *device_box(L, 1);
+tg_device *tg_lua_device_at(lua_State *L, int index) {
+  tg_device *device = *device_box(L, index);
   if (!device) luaL_error(L, "the device is closed");
   return device;
 }
-
-// What a call of run or time names.
-typedef struct call {
-  tg_device *device;
-  tg_source *source;
-  tg_run_options options;
-  int n;
-  tg_argument at[MAX_ARGUMENTS];
-  bool made[MAX_ARGUMENTS]; // the output's array is to be made by the call
-} call;
 
 static void known_argument(lua_State *L, int nparams, const tg_param *params, const char *name) {
   for (int i = 0; i < nparams; i++) {
@@ -334,7 +223,7 @@ static void known_argument(lua_State *L, int nparams, const tg_param *params, co
   luaL_error(L, "the kernel has no parameter '%s'; it has %s", name, lua_tostring(L, -1));
 }
 
-static void add_argument(lua_State *L, call *c, const tg_param *p) {
+static void add_argument(lua_State *L, tg_lua_run *c, const tg_param *p) {
   if (c->n == MAX_ARGUMENTS) luaL_error(L, "more than %d arguments", MAX_ARGUMENTS);
   tg_argument *a = &c->at[c->n];
   *a = (tg_argument){.name = p->name};
@@ -345,9 +234,15 @@ static void add_argument(lua_State *L, call *c, const tg_param *p) {
   } else if (type == LUA_TNIL) {
     if (p->kind != TG_OUTPUT) luaL_error(L, "argument %s is missing", p->name);
     c->made[c->n] = true;
+  } else if (type == LUA_TBOOLEAN && !lua_toboolean(L, -1) && p->kind == TG_OUTPUT) { // dropped
+    lua_pop(L, 1);
+    return;
+  } else if (luaL_testudata(L, -1, TG_LUA_BUFFER)) {
+    a->buffer = tg_lua_buffer_at(L, -1);
   } else {
     if (!luaL_testudata(L, -1, TG_LUA_TENSOR))
-      luaL_error(L, "argument %s must be a tensor: tg.tensor(dtype, {dims}) or tg.read(file)", p->name);
+      luaL_error(L, "argument %s must be a tensor or a buffer: tg.tensor(dtype, {dims}), tg.read(file) or device:buffer(dtype, {dims})",
+                 p->name);
     a->array = tg_lua_array_at(L, -1);
   }
   lua_pop(L, 1); // the arguments' table keeps it
@@ -355,18 +250,18 @@ static void add_argument(lua_State *L, call *c, const tg_param *p) {
 }
 
 // device:METHOD(kernel, {NAME = tensor or number…} [, {set =, shape =, threads =}])
-static call *read_call(lua_State *L, const char *const *allowed) {
-  call *c = lua_newuserdatauv(L, sizeof *c, 0);
-  *c = (call){.device = device_at(L)};
+tg_lua_run *tg_lua_read_call(lua_State *L, const char *const *allowed) {
+  tg_lua_run *c = lua_newuserdatauv(L, sizeof *c, 0);
+  *c = (tg_lua_run){.device = tg_lua_device_at(L, 1)};
   luaL_checktype(L, 3, LUA_TTABLE);
-  check_options(L, 4, allowed);
-  c->options.settings = option_bindings(L, 4, "set");
-  c->options.shape = option_bindings(L, 4, "shape");
-  c->options.threads = (int)option_integer(L, 4, "threads", 0);
+  tg_lua_check_options(L, 4, allowed);
+  c->options.settings = tg_lua_option_bindings(L, 4, "set");
+  c->options.shape = tg_lua_option_bindings(L, 4, "shape");
+  c->options.threads = (int)tg_lua_option_integer(L, 4, "threads", 0);
   c->options.check_indices = true;
-  c->source = source_at(L, 2);
+  c->source = tg_lua_source_at(L, 2);
   const tg_param *params;
-  int n = tg_kernel_params(signature_of(L, c->source, &c->options.settings), &params);
+  int n = tg_kernel_params(tg_lua_signature(L, c->source, &c->options.settings), &params);
   lua_pushnil(L);
   while (lua_next(L, 3)) {
     if (lua_type(L, -2) != LUA_TSTRING) luaL_error(L, "arguments are named: {A = tensor, …}");
@@ -380,7 +275,7 @@ static call *read_call(lua_State *L, const char *const *allowed) {
 }
 
 // Runs once; the table of all outputs, given or made, is left on the stack.
-static void run_call(lua_State *L, call *c) {
+static void run_call(lua_State *L, tg_lua_run *c) {
   tg_array **boxes[MAX_ARGUMENTS] = {NULL};
   lua_newtable(L);
   for (int i = 0; i < c->n; i++) {
@@ -389,15 +284,15 @@ static void run_call(lua_State *L, call *c) {
     boxes[i] = tg_lua_push_array(L); // made first, so that an array is never without an owner
     lua_setfield(L, -2, c->at[i].name);
   }
-  enter(L);
+  tg_lua_enter(L);
   tg_status status = tg_run(c->device, c->source, &c->options, c->n, c->at, true);
-  leave(L);
+  tg_lua_leave(L);
   for (int i = 0; i < c->n; i++) {
     if (boxes[i]) *boxes[i] = c->at[i].array;
   }
   tg_lua_check(L, status);
   for (int i = 0; i < c->n; i++) {
-    if (c->made[i] || !c->at[i].array) continue;
+    if (c->made[i] || (!c->at[i].array && !c->at[i].buffer)) continue;
     lua_getfield(L, 3, c->at[i].name);
     lua_setfield(L, -2, c->at[i].name);
   }
@@ -406,7 +301,7 @@ static void run_call(lua_State *L, call *c) {
 static int device_run(lua_State *L) {
   static const char *const allowed[] = {"set", "shape", "threads", NULL};
   lua_settop(L, 4);
-  run_call(L, read_call(L, allowed));
+  run_call(L, tg_lua_read_call(L, allowed));
   return 1;
 }
 
@@ -426,8 +321,8 @@ static int launchable_gc(lua_State *L) {
 static int device_time(lua_State *L) {
   static const char *const allowed[] = {"runs", "set", "shape", "threads", NULL};
   lua_settop(L, 4);
-  call *c = read_call(L, allowed);
-  int64_t runs = option_integer(L, 4, "runs", 10);
+  tg_lua_run *c = tg_lua_read_call(L, allowed);
+  int64_t runs = tg_lua_option_integer(L, 4, "runs", 10);
   if (runs < 1 || runs > 1000000) return luaL_error(L, "runs must be 1 to 1000000");
   run_call(L, c); // compiles, warms up and makes the outputs
   tg_launchable **box = lua_newuserdatauv(L, sizeof *box, 0);
@@ -438,9 +333,9 @@ static int device_time(lua_State *L) {
   lua_setmetatable(L, -2);
   tg_lua_check(L, tg_prepare(c->device, c->source, &c->options, c->n, c->at, box));
   double *seconds = lua_newuserdatauv(L, sizeof *seconds * (size_t)runs, 0);
-  enter(L);
+  tg_lua_enter(L);
   tg_status status = tg_launchable_run(*box, (int)runs, seconds);
-  leave(L);
+  tg_lua_leave(L);
   tg_lua_check(L, status);
   tg_launchable_free(*box);
   *box = NULL;
@@ -479,7 +374,7 @@ static int refusal_text(lua_State *L) {
 
 // ---- opening
 
-static void new_class(lua_State *L, const char *name, const luaL_Reg *meta, const luaL_Reg *methods) {
+void tg_lua_new_class(lua_State *L, const char *name, const luaL_Reg *meta, const luaL_Reg *methods) {
   luaL_newmetatable(L, name);
   luaL_setfuncs(L, meta, 0);
   lua_newtable(L);
@@ -493,12 +388,13 @@ static int open_host(lua_State *L) {
   static const luaL_Reg kernel_methods[] = {
       {"ir", kernel_ir}, {"compile", kernel_compile}, {"bench", kernel_bench}, {"tune", kernel_tune}, {NULL, NULL}};
   static const luaL_Reg device_meta[] = {{"__gc", device_close}, {"__close", device_close}, {NULL, NULL}};
-  static const luaL_Reg device_methods[] = {{"run", device_run}, {"time", device_time}, {"close", device_close}, {NULL, NULL}};
+  static const luaL_Reg device_methods[] = {
+      {"run", device_run}, {"time", device_time}, {"close", device_close}, {"buffer", tg_lua_new_buffer}, {NULL, NULL}};
   luaL_newmetatable(L, TG_LUA_REFUSAL);
   lua_pushcfunction(L, refusal_text);
   lua_setfield(L, -2, "__tostring");
-  new_class(L, SOURCE, source_meta, kernel_methods);
-  new_class(L, DEVICE, device_meta, device_methods);
+  tg_lua_new_class(L, SOURCE, source_meta, kernel_methods);
+  tg_lua_new_class(L, DEVICE, device_meta, device_methods);
   tg_lua_push_module(L, "Kernel"); // kernels that the script makes have the same methods
   luaL_newlib(L, kernel_methods);
   lua_setfield(L, -2, "__index");
@@ -508,12 +404,14 @@ static int open_host(lua_State *L) {
   tg_lua_open_checkpoints(L);
   tg_lua_open_json(L);
   tg_lua_open_experts(L);
+  tg_lua_open_buffers(L);
   lua_pushcfunction(L, load);
   lua_setfield(L, -2, "load");
   lua_pushcfunction(L, open_device);
   lua_setfield(L, -2, "device");
   lua_pushcfunction(L, refuse);
   lua_setfield(L, -2, "refuse");
+  tg_lua_open_pipelines(L);
   return 1;
 }
 

@@ -47,4 +47,11 @@ local check = load_module("check", S)
 return { tg = tg, S = S, trace = kernels.trace, Kernel = kernels.Kernel, check = check,
          sandbox = load_module("sandbox", core, S, shown, check),
          script = load_module("script", core, tg, shown, check, function(tensor) return load_module("yarn", tensor) end),
-         json = function(text) return load_module("json")(text) end }
+         json = function(text) return load_module("json")(text) end,
+         pipeline = function(native) -- loaded by the first call
+           local make
+           return function(...)
+             make = make or load_module("pipeline", S, native)
+             return make(...)
+           end
+         end }

@@ -9,7 +9,6 @@ void tg_device_hold(tg_device *device);
 void tg_device_drop(tg_device *device); // the last one closes the driver's part
 
 void tg_buffer_hold(tg_buffer *buffer); // undone by tg_buffer_free
-tg_device *tg_buffer_device(const tg_buffer *buffer);
 // Where it lies; throws TG_INVALID naming `what` when it has no memory or its device is closed.
 void *tg_buffer_data(const tg_buffer *buffer, const char *what);
 bool tg_buffer_placed(const tg_buffer *buffer);

@@ -306,7 +306,7 @@ static tg_bindings open_statics(struct call *call) {
 // ---- memory
 
 static void check_destination(struct call *call, const tg_record_param *param, tg_tensor *tensor, tg_argument *arg) {
-  if (arg->array || !call->allocate_outputs) return;
+  if (is_given(arg) || !call->allocate_outputs) return;
   tg_check_status(call->ctx, tg_array_new(call->ctx, param->dtype, tensor->rank, tensor->dim, &arg->array));
 }
 

@@ -350,6 +350,7 @@ void tg_buffer_free(tg_buffer *buffer);
 /* Copies between host and device; dtypes and dims must agree. */
 tg_status tg_buffer_write(tg_buffer *buffer, const tg_array *array);
 tg_status tg_buffer_read(tg_buffer *buffer, tg_array *array);
+tg_device *tg_buffer_device(const tg_buffer *buffer); /* borrowed */
 tg_dtype tg_buffer_dtype(const tg_buffer *buffer);
 int tg_buffer_dims(const tg_buffer *buffer, const int64_t **dim); /* gives the rank; dims borrowed */
 size_t tg_buffer_bytes(const tg_buffer *buffer);

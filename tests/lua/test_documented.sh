@@ -26,8 +26,9 @@ documented "Tensors and views" '[:.]' "$(methods view)"
 documented Declarations '[:.]' "$(grep -oE '^(function )?k\.[a-z]+' lua/kernel.lua | sed 's/.*k\.//' | grep -v blocks) $(
   grep -oE '^k\.input.*=' lua/kernel.lua | grep -oE 'k\.[a-z]+' | sed 's/k\.//')"
 documented Launches 'k[.]' blocks
-script=$(grep -ohE '\{"[a-z]+", [a-z_]+\}' lua/script.c lua/array.c | grep -oE '^\{"[a-z]+' | tr -d '{"')
+script=$(grep -ohE '\{"[a-z]+", [a-z_]+\}' lua/script.c lua/array.c lua/buffer.c | grep -oE '^\{"[a-z]+' | tr -d '{"')
 documented Scripts '[:.]' "$script"
+documented Scripts '(p|handle):' "$(grep -ohE '^function (handle_)?methods\.[a-z]+' lua/pipeline*.lua | sed 's/.*\.//')"
 for name in $(awk '/^local tg = \{/{on = 1; next} /^\}/{on = 0} on' lua/tegula.lua | grep -oE '[a-z]+ = ' | tr -d ' ='); do
   checked=$((checked + 1))
   grep -qE "tg\.$name([^a-z]|\$)" docs/dsl.md || { echo "docs/dsl.md: no tg.$name"; failures=$((failures + 1)); }

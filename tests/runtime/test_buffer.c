@@ -150,6 +150,15 @@ static void mixed(tg_device *device) {
         tg_buffer_dtype(args[O].buffer) == f32);
   tg_buffer_free(args[O].buffer);
   args[O].buffer = NULL;
+  tg_buffer *o;
+  CHECK(tg_buffer_new(device, f32, 2, (int64_t[]){M, N}, &o) == TG_OK);
+  args[O].buffer = o;
+  tg_array *back = array(f32, 2, M, N);
+  CHECKF(tg_run(device, source, &options, NARGS, args, true) == TG_OK, "%s", tg_error_message(ctx));
+  CHECK(!args[O].array && tg_buffer_read(o, back) == TG_OK);
+  right(back, x, index, 1, 1);
+  tg_buffer_free(o);
+  tg_array_free(ctx, back);
   args[X].buffer = s.x;
   refuse(tg_run(device, source, &options, NARGS, args, true), "X is given as an array and as a buffer");
   args[X].array = NULL;

@@ -1,0 +1,19 @@
+// Buffers and pipelines from scripts (pipeline.lua), on the interpreter and on the processor.
+#include "tegula/tegula.h"
+#include "test.h"
+
+int main(void) {
+  char dir[] = "/tmp/tegula-pipeline-XXXXXX", command[64];
+  if (!mkdtemp(dir)) return 1;
+  static const char *const devices[] = {"interp", "cpu"};
+  for (int i = 0; i < 2; i++) {
+    tg_context *ctx;
+    const tg_config config = {.root = ROOT_DIR, .cache_dir = dir, .worker = BUILD_DIR "/tegula-worker"};
+    if (tg_context_new(&config, &ctx) != TG_OK) return 1;
+    CHECKF(tg_script_run(ctx, TESTS_DIR "/lua/pipeline.lua", 1, &devices[i]) == TG_OK, "%s: %s", devices[i], tg_error_message(ctx));
+    tg_context_free(ctx);
+  }
+  snprintf(command, sizeof command, "rm -rf %s", dir);
+  CHECK(system(command) == 0);
+  return test_done();
+}
