@@ -1,6 +1,6 @@
 -- Pipelines: kernels and host steps over named buffers, checked and planned when they are built, then replayed. What users hold are empty
 -- tables; what belongs to them is kept here (`state`), out of reach.
-local S, native = ...
+local S, native, load_module = ...
 local core = S.core
 
 local methods, handle_methods = {}, {}
@@ -469,6 +469,16 @@ local function give_input(p, root, x)
   try(p, nil, more, root.memory.write, root.memory, kind == "tensor" and x or x:read())
 end
 
+local function give_scalars(p)
+  for name, scalar in pairs(p.scalars) do
+    for _, use in ipairs(scalar.uses) do
+      for _, l in ipairs(use.s.launches) do
+        try(p, use.s, function() return (", given as scalar '%s'"):format(name) end, l.scalar, l, use.name, scalar.value)
+      end
+    end
+  end
+end
+
 local function give(p, given, options)
   if type(given) ~= "table" then fail(p, nil, "the inputs are a table { NAME = tensor, … }, not %s", S.describe(given)) end
   for name in pairs(given) do
@@ -487,16 +497,13 @@ local function give(p, given, options)
     give_input(p, root, given[name])
   end
   for name, scalar in pairs(p.scalars) do
-    local x = given[name]
-    if type(x) ~= "number" then fail(p, nil, "scalar '%s' must be a number, not %s", name, S.describe(x)) end
-    for _, use in ipairs(scalar.uses) do
-      for _, l in ipairs(use.s.launches) do
-        try(p, use.s, function() return (", given as scalar '%s'"):format(name) end, l.scalar, l, use.name, x)
-      end
-    end
+    if type(given[name]) ~= "number" then fail(p, nil, "scalar '%s' must be a number, not %s", name, S.describe(given[name])) end
+    scalar.value = given[name]
   end
+  give_scalars(p)
   p.given = true
 end
+
 
 -- The function's tensors are its own: fresh ones each time, and one of both lists the same in both places.
 local function run_host(p, s)
@@ -513,10 +520,10 @@ local function run_host(p, s)
   return native.seconds(p.own_time) - start
 end
 
--- Seconds that the step took.
-local function run_step(p, s)
+-- Seconds that the step took; `which` of its launches, while two are compared.
+local function run_step(p, s, which)
   if s.f then return run_host(p, s) end
-  local l = s.launches[1]
+  local l = s.launches[which or 1]
   local ok, seconds = pcall(l.run, l)
   if ok then return seconds end
   try(p, s, nil, error, seconds, 0)
@@ -577,4 +584,6 @@ for class, name in pairs { [Pipeline] = "pipeline", [Handle] = "handle", [Step] 
   class.__metatable = false
 end
 
+load_module("pipeline_report", S, native, methods, { built = built, give = give, give_scalars = give_scalars, run_step = run_step,
+  fail = fail, try = try, plan = plan, prepare = prepare, check_options = check_options })
 return make

@@ -51,7 +51,7 @@ return { tg = tg, S = S, trace = kernels.trace, Kernel = kernels.Kernel, check =
          pipeline = function(native) -- loaded by the first call
            local make
            return function(...)
-             make = make or load_module("pipeline", S, native)
+             make = make or load_module("pipeline", S, native, load_module)
              return make(...)
            end
          end }

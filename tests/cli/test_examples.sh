@@ -59,6 +59,23 @@ says "in order, one of each                     5.0           1.429" "$out"
 refused "holds the expert 3; there are 0 to 2" expert_load.lua "$dir/ids.npy" 3 6 1 1 1
 refused "5 replicas are not a multiple of 2 devices" expert_load.lua "$dir/ids.npy" 4 5 1 1 2
 
+# Pipelines: each holds its result against double precision itself
+out=$(run fp8_linear.lua)
+says "against the product in f32:" "$out"
+says "2  gemm_fp8       gemm_fp8" "$out"
+out=$(run mla_decode_step.lua)
+says "70 steps, the worst row is off by 0." "$out"
+out=$(run moe_layer.lua)
+says "8 of 8 tokens against double precision without quantising" "$out"
+says "planned for" "$out"
+says "GFLOP/s over operations a byte" "$out"
+out=$(run moe_layer.lua --experts 64 --tokens 5 --topk 6 --threads 2)
+says "64 experts, the best 6 of 8 groups of 4; hidden 256, intermediate 128, 5 tokens" "$out"
+run moe_layer.lua --tokens 0 >/dev/null
+refused "hidden and inter are multiples of 128" moe_layer.lua --hidden 100
+refused "the 20 best of 16 experts cannot be chosen" moe_layer.lua --topk 20
+refused "usage: moe_layer.lua" moe_layer.lua --layers 2
+
 run first_kernel.lua >/dev/null
 
 # Gradients that lead downhill: the script checks that its loss falls and its rewards rise

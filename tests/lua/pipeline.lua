@@ -221,6 +221,50 @@ do -- mistakes while it is described
   mistake("threads", function() tg.pipeline("x", dev, { threads = -1 }) end, "threads is a whole number from 0")
 end
 
+do -- times, report, roofline, tuning
+  local p = tg.pipeline("timed", dev, { threads = 1 })
+  local x, y = p:input("X", bf16, 4, 256), p:output("Y", bf16, 4, 256)
+  local h = p:step("rmsnorm", { X = x, W = tg.tensor(bf16, 256):fill(1), eps = p:scalar "eps" }, { name = "norm" })
+  p:host("copy", { h.O }, { y }, function(from, to)
+    for i = 0, 3 do
+      for j = 0, 255 do to:set(i, j, from:get(i, j)) end
+    end
+  end, { bytes = function() return 4 * 256 * 4 end })
+  local q = p:step("quantize_rows", { X = y }, { set = { BM = 1 }, flops = 1000 })
+  local own = p:step(mix, { X = q.S, Y = q.S, a = 1 })
+  mistake("roofline early", function() p:roofline() end, "pipeline 'timed': p:roofline comes after p:build()")
+  p:build()
+  local input = { X = tg.tensor(bf16, 4, 256):normal(1), eps = 1e-6 }
+  mistake("tune without inputs", function() p:tune { trials = 1 } end, "p:tune needs inputs to run on")
+  check(p:report():find("not timed yet", 1, true), "a report without times")
+  input.runs = 3
+  local t = p:time(input)
+  check(t.runs == 3 and #t.steps == 4 and #t.steps[2].seconds == 3 and t.steps[1].name == "norm" and t.steps[1].kernel == "rmsnorm", "times")
+  check(t.total.min <= t.total.median and t.steps[4].min >= 0 and t.clock == (arg[1] == "cpu" and "processor" or "wall"), "totals")
+  for _, says in ipairs { "pipeline 'timed' on " .. arg[1] .. ", 1 thread, 3 runs", "\n1  norm           rmsnorm        ", "2  copy ",
+                          "3  quantize_rows  quantize_rows  set", "memory: ", " planned for ", "limits: " } do
+    check(p:report():find(says, 1, true), "report lacks '%s':\n%s", says, p:report())
+  end
+  input.runs = 0
+  mistake("no runs", function() p:time(input) end, "runs must be 1 to 1000000, not 0")
+  input.runs = nil
+  mistake("option of tune", function() p:tune { trial = 3 } end, "there is no option 'trial'; there is budget, inputs, seed")
+  mistake("budget", function() p:tune { budget = -1 } end, "budget is a number of seconds, not -1")
+  if arg[1] == "cpu" then
+    local chart = p:roofline()
+    check(chart:find("A  norm: ", 1, true) and chart:find("without a place (work not known): copy", 1, true), "chart:\n%s", chart)
+    local before = p:run(input).Y
+    local tuned = p:tune { trials = 2, seed = 1, inputs = input }
+    check(#tuned.steps == 3 and tuned.before > 0 and tuned.after > 0, "tuned")
+    check(tostring(tuned):find("BM is fixed by the step's set", 1, true), "says: %s", tostring(tuned))
+    check(tostring(tuned):find("kernel 'mix' was made by a script", 1, true), "says: %s", tostring(tuned))
+    check(tostring(tuned):find("2 configs tried", 1, true), "says: %s", tostring(tuned))
+    same(p:run(input).Y, before, "what it gives after tuning")
+  else
+    mistake("no limits", function() p:roofline() end, "the limits of device 'interp' are not known")
+  end
+end
+
 do -- the device goes first
   local d = tg.device(arg[1])
   local p = tg.pipeline("orphan", d)

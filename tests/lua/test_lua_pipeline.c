@@ -3,12 +3,13 @@
 #include "test.h"
 
 int main(void) {
-  char dir[] = "/tmp/tegula-pipeline-XXXXXX", command[64];
+  char dir[] = "/tmp/tegula-pipeline-XXXXXX", command[64], database[64];
   if (!mkdtemp(dir)) return 1;
+  snprintf(database, sizeof database, "%s/db.jsonl", dir);
   static const char *const devices[] = {"interp", "cpu"};
   for (int i = 0; i < 2; i++) {
     tg_context *ctx;
-    const tg_config config = {.root = ROOT_DIR, .cache_dir = dir, .worker = BUILD_DIR "/tegula-worker"};
+    const tg_config config = {.root = ROOT_DIR, .cache_dir = dir, .database = database, .worker = BUILD_DIR "/tegula-worker"};
     if (tg_context_new(&config, &ctx) != TG_OK) return 1;
     CHECKF(tg_script_run(ctx, TESTS_DIR "/lua/pipeline.lua", 1, &devices[i]) == TG_OK, "%s: %s", devices[i], tg_error_message(ctx));
     tg_context_free(ctx);
