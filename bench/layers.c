@@ -120,9 +120,13 @@ static tg_status prepare_mla(layers *l) {
     page[i] = page[j], page[j] = (int32_t)i;
   }
   for (int64_t b = 0; b < B; b++) ((int32_t *)lens->data)[b] = (int32_t)T;
-  tg_argument args[] = {{"Q", q, 0},       {"KV", kv, 0},           {"table", table, 0},
-                        {"lens", lens, 0}, {"scale", NULL, 0.0417}, {"O", array_of(l, "bf16", 4, B, 1, N, 512), 0},
-                        {"LSE", NULL, 0}};
+  tg_argument args[] = {{.name = "Q", .array = q},
+                        {.name = "KV", .array = kv},
+                        {.name = "table", .array = table},
+                        {.name = "lens", .array = lens},
+                        {.name = "scale", .number = 0.0417},
+                        {.name = "O", .array = array_of(l, "bf16", 4, B, 1, N, 512)},
+                        {.name = "LSE"}};
   return step(l, "mla_decode", own_settings(l), 7, args);
 }
 
@@ -135,7 +139,7 @@ static tg_status packed(layers *l, int64_t E, int64_t N, int64_t K, tg_array **o
   tg_source *source;
   char experts[16];
   snprintf(experts, sizeof experts, "%lld", (long long)E);
-  tg_argument args[] = {{"B", rows, 0}, {"Bp", NULL, 0}};
+  tg_argument args[] = {{.name = "B", .array = rows}, {.name = "Bp"}};
   status = tg_source_load(l->ctx, "pack_weights", &source);
   if (!status) {
     tg_run_options options = {.settings = {1, &(tg_binding){"experts", experts}}};
@@ -151,12 +155,12 @@ static tg_status product(layers *l, int64_t E, int64_t N, int64_t K, tg_array *A
   tg_array *weights;
   tg_status status = packed(l, E, N, K, &weights);
   if (status) return status;
-  tg_argument args[] = {{"A", A, 0},
-                        {"As", As, 0},
-                        {"B", weights, 0},
-                        {"Bs", scales(l, array_of(l, "f32", 3, E, (N + 127) / 128, (K + 127) / 128, 0)), 0},
-                        {"offsets", offsets, 0},
-                        {"C", C, 0}};
+  tg_argument args[] = {{.name = "A", .array = A},
+                        {.name = "As", .array = As},
+                        {.name = "B", .array = weights},
+                        {.name = "Bs", .array = scales(l, array_of(l, "f32", 3, E, (N + 127) / 128, (K + 127) / 128, 0))},
+                        {.name = "offsets", .array = offsets},
+                        {.name = "C", .array = C}};
   status = step(l, "grouped_gemm_fp8", (tg_bindings){1, &(tg_binding){"packed", "1"}}, 6, args);
   tg_array_free(l->ctx, weights); // the step holds its own copy
   return status;
@@ -169,9 +173,12 @@ static tg_status prepare_experts(layers *l, tg_array *Xp, tg_array *offsets, tg_
   tg_array *gate_up = array_of(l, "bf16", 2, S, 2 * I, 0, 0);
   tg_array *iq = array_of(l, "e4m3", 2, S, I, 0, 0), *is = array_of(l, "f32", 2, S, (I + 127) / 128, 0, 0);
   tg_bindings none = {0};
-  tg_status status = step(l, "quantize_rows", none, 3, (tg_argument[]){{"X", Xp, 0}, {"Q", xq, 0}, {"S", xs, 0}});
+  tg_status status = step(l, "quantize_rows", none, 3,
+                          (tg_argument[]){{.name = "X", .array = Xp}, {.name = "Q", .array = xq}, {.name = "S", .array = xs}});
   if (!status) status = product(l, E, 2 * I, H, xq, xs, offsets, gate_up);
-  if (!status) status = step(l, "swiglu_quantize", none, 3, (tg_argument[]){{"G", gate_up, 0}, {"Q", iq, 0}, {"S", is, 0}});
+  if (!status)
+    status = step(l, "swiglu_quantize", none, 3,
+                  (tg_argument[]){{.name = "G", .array = gate_up}, {.name = "Q", .array = iq}, {.name = "S", .array = is}});
   return status ? status : product(l, E, H, I, iq, is, offsets, Y);
 }
 
@@ -185,7 +192,10 @@ static tg_status prepare_moe(layers *l) {
   tg_bindings none = {0};
   bool all = !strcmp(l->kernel, "moe");
   status = step(l, "moe_gate", !strcmp(l->kernel, "gate") ? own_settings(l) : none, 4,
-                (tg_argument[]){{"L", logits, 0}, {"bias", array_of(l, "f32", 1, E, 0, 0, 0), 0}, {"idx", idx, 0}, {"w", w, 0}});
+                (tg_argument[]){{.name = "L", .array = logits},
+                                {.name = "bias", .array = array_of(l, "f32", 1, E, 0, 0, 0)},
+                                {.name = "idx", .array = idx},
+                                {.name = "w", .array = w}});
   if (status || !strcmp(l->kernel, "gate")) return status;
   if (!all) drop_steps(l);
   tg_array *x = numbers(l, array_of(l, "bf16", 2, T, H, 0, 0)), *xp = array_of(l, "bf16", 2, T * TOPK, H, 0, 0);
@@ -196,13 +206,20 @@ static tg_status prepare_moe(layers *l) {
   int n = 1;
   for (int i = 0; i < l->nsettings && !strcmp(l->kernel, "dispatch"); i++) dispatch[n++] = l->settings[i];
   status = step(l, "moe_dispatch", (tg_bindings){n, dispatch}, 5,
-                (tg_argument[]){{"X", x, 0}, {"idx", idx, 0}, {"Xp", xp, 0}, {"offsets", offsets, 0}, {"src", src, 0}});
+                (tg_argument[]){{.name = "X", .array = x},
+                                {.name = "idx", .array = idx},
+                                {.name = "Xp", .array = xp},
+                                {.name = "offsets", .array = offsets},
+                                {.name = "src", .array = src}});
   if (status || !strcmp(l->kernel, "dispatch")) return status;
   if (!all) drop_steps(l);
   tg_array *y = all ? array_of(l, "bf16", 2, T * TOPK, H, 0, 0) : xp;
   if (all && (status = prepare_experts(l, xp, offsets, y))) return status;
   return step(l, "moe_combine", all ? none : own_settings(l), 4,
-              (tg_argument[]){{"Y", y, 0}, {"src", src, 0}, {"w", w, 0}, {"O", array_of(l, "bf16", 2, T, H, 0, 0), 0}});
+              (tg_argument[]){{.name = "Y", .array = y},
+                              {.name = "src", .array = src},
+                              {.name = "w", .array = w},
+                              {.name = "O", .array = array_of(l, "bf16", 2, T, H, 0, 0)}});
 }
 
 // ---- runs
