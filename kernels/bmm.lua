@@ -9,7 +9,7 @@ return tg.kernel("bmm", function(k)
   local A, C = k.input("A", dtype, T, N, K), k.output("C", dtype, T, N, M)
   local B = transpose_b == 0 and k.input("B", dtype, N, M, K) or k.input("B", dtype, N, K, M)
   local bt = k.tune("BT", 1, 2, 4, 8, 16, 32, 64, 128, { default = 16 })
-  local few = k.tune("FEW", 2, 4, 8, { default = 4 })
+  local few = k.tune("FEW", 2, 4, 8, { default = 4 }):min(bt) -- a block has no more rows
   local bm = k.tune("BM", 32, 64, 128, 256, 512, { default = 128 })
   local bk = k.tune("BK", 16, 32, 64, 128, { default = 128 })
 

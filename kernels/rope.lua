@@ -8,9 +8,10 @@ local turn <const> = 2 * math.pi
 return tg.kernel("rope", function(k)
   local T, N, D = k.dim "T", k.dim "N", k.dim "D"
   local dtype, scale = k.option("dtype", "bf16", "bf16", "f32"), k.option("scale", 1)
-  local X, pos = k.input("X", dtype, T, N, D), k.input("pos", i32, T)
+  local pairs = D // 2 * 2 -- what D must be: an odd one fits no tensor
+  local X, pos = k.input("X", dtype, T, N, pairs), k.input("pos", i32, T)
   local inv_freq = k.input("inv_freq", f32, D // 2)
-  local O = k.output("O", dtype, T, N, D)
+  local O = k.output("O", dtype, T, N, pairs)
   local bn = k.tune("BN", 1, 2, 4, 8, 16)
   local bi = k.tune("BI", 16, 32, 64, 128, { default = 32 })
   local pairwise <const> = dtype == f32 and i64 or i32

@@ -441,6 +441,9 @@ static void test_notes(void) {
       "if arg[1] then error 'at work' end\ntg.refuse 'model.json: lacks hidden_size'\n");
   check_refused("run refuses.lua", "tegula: error: model.json: lacks hidden_size");
   CHECKF(call("run refuses.lua x") == 1 && strstr(err, "refuses.lua:4: at work"), "%s", err);
+  put("odd.lua", "local tg <const> = require 'tegula'\ntg.device('cpu'):run(tg.load 'rope', {X = tg.tensor(tg.bf16, {2, 3, 5}), "
+                 "pos = tg.tensor(tg.i32, {2}), inv_freq = tg.tensor(tg.f32, {2})})\n");
+  CHECKF(call("run odd.lua") == 1 && strstr(err, "X's axis 2 is 5"), "%s", err); // rope turns pairs
 }
 
 // What a kernel prints comes by the log; an assert that does not hold ends the command with 1 and names its line. X begins with -0.75.

@@ -104,6 +104,7 @@ static void batches(void) {
     bmm(kinds[kind], 2, 5, 128, 257), bmm(kinds[kind], 3, 2, 257, 129), bmm(kinds[kind], 5, 2, 0, 9), bmm(kinds[kind], 1, 1, 1, 1);
     bmm(kinds[kind], 4, 0, 16, 16), bmm(kinds[kind], 4, 3, 16, 0);
   }
+  bmm("BT=2,FEW=8", 5, 2, 32, 40); // more rows than a block has
   bmm("BT=1,BM=512,BK=16", 3, 4, 130, 512), bmm("BT=64,BM=32,BK=64,transpose_b=1", 70, 2, 100, 70), bmm("BT=128", 129, 2, 144, 129);
 }
 
