@@ -1,5 +1,5 @@
 local tg <const> = require "tegula"
-local bf16, f32, i32, i64 = tg.bf16, tg.f32, tg.i32, tg.i64
+local f32, i32, i64 = tg.f32, tg.i32, tg.i64
 local huge <const>, log2e <const> = math.huge, 1.4426950408889634
 
 -- Causal attention within sequences: token i of sequence b, which are tokens cu[b] ... cu[b+1]-1, sees that sequence's tokens up to itself.
@@ -7,10 +7,11 @@ local huge <const>, log2e <const> = math.huge, 1.4426950408889634
 return tg.kernel("mla_prefill", function(k)
   local T, N, B = k.dim "T", k.dim "N", k.dim "B"
   local Dqk, Dv = k.static "Dqk", k.static "Dv"
-  local Q, K, V = k.input("Q", bf16, T, N, Dqk), k.input("K", bf16, T, N, Dqk), k.input("V", bf16, T, N, Dv)
+  local dtype = k.option("dtype", "bf16", "bf16", "f32")
+  local Q, K, V = k.input("Q", dtype, T, N, Dqk), k.input("K", dtype, T, N, Dqk), k.input("V", dtype, T, N, Dv)
   local cu = k.input("cu", i32, B + 1, { offsets = T })
   local scale = k.scalar("scale", f32)
-  local O, LSE = k.output("O", bf16, T, N, Dv), k.output("LSE", f32, T, N, { optional = true })
+  local O, LSE = k.output("O", dtype, T, N, Dv), k.output("LSE", f32, T, N, { optional = true })
   local bq, bk = k.tune("BQ", 16, 32, 64, 128, { default = 64 }), k.tune("BK", 32, 64, 128, 256, { default = 128 })
 
   k.blocks(N, T:cdiv(bq) + B, function(h, tile) -- as many tiles as T tokens in B sequences can take; those left over find no sequence
@@ -36,7 +37,7 @@ return tg.kernel("mla_prefill", function(k)
         local next = top:max(scores:rmax(1))
         local zero = tg.where(next:eq(-huge), 0, next)
         local p, factor = (scores - zero):exp2(), (top - zero):exp2()
-        local new = tg.dot(p.T:to(bf16), V[{keys, h, c}], { acc = acc * factor.T })
+        local new = tg.dot(p.T:to(dtype), V[{keys, h, c}], { acc = acc * factor.T })
         return keys.len > 1 and new or tg.where(sees.T, new, acc), next, sum * factor + p:rsum(1)
       end
       local acc, top, sum = tg.range(first, bk, m:first()):fold(tg.zeros(f32, bq, Dv), tg.full(f32, -huge, 1, bq), tg.zeros(f32, 1, bq),
@@ -48,7 +49,7 @@ return tg.kernel("mla_prefill", function(k)
           return keys:by(1):fold(a, t, u, function(x, y, z, key) return attend(x, y, z, key, own) end)
         end)
       end)
-      O[{m, h, c}] = (acc / sum.T):to(bf16)
+      O[{m, h, c}] = (acc / sum.T):to(dtype)
       LSE[{m, h}] = ((top + sum:log2()) / log2e):reshape(bq)
     end)
   end)
