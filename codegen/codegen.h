@@ -53,7 +53,9 @@ bool tg_view_reach(tg_arena *arena, const tg_kernel *kernel, const tg_op *view, 
 // Byte offset of every `scratch {space = "local"}` op of a launch's body, stored in op->note as (void *)(intptr_t)offset; returns the
 // total. Ops in walking order, each at its align.
 int64_t tg_scratch_layout(tg_launch *launch);
-// Bytes of static shared memory that the `scratch {space = "shared"}` ops of a launch take.
+// Bytes of shared memory that the `scratch {space = "shared"}` ops of a launch take. Up to TG_STATIC_SHARED they are the kernel's own; a
+// launch that takes more has one such op, and asks for it when it is launched.
+enum { TG_STATIC_SHARED = 48 << 10 };
 int64_t tg_shared_bytes(const tg_launch *launch);
 
 // ---- llvm emitter (codegen/llvm*.c): lane kernel to LLVM module, then to text, assembly or object

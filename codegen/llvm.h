@@ -106,6 +106,7 @@ void tg_llvm_find_pairs(tg_llvm *e); // of e->launch
 
 // ---- memory (llvm_memory.c); alignment and hints from the attributes of `op`
 LLVMValueRef tg_llvm_load(tg_llvm *e, tg_type type, LLVMValueRef pointer, const tg_op *op);
+void tg_llvm_atomic(tg_llvm *e, tg_op *op, LLVMValueRef pointer, const char *order); // of an atomicl
 void tg_llvm_store(tg_llvm *e, tg_type type, LLVMValueRef v, LLVMValueRef pointer, const tg_op *op);
 
 // ---- what is known of a value (llvm_known.c)

@@ -166,7 +166,7 @@ static void emit_scatterv(tg_llvm *e, tg_op *op) {
 
 // ---- others
 
-static void emit_atomic(tg_llvm *e, tg_op *op) {
+void tg_llvm_atomic(tg_llvm *e, tg_op *op, LLVMValueRef pointer, const char *order) {
   static const struct {
     const char *name;
     LLVMAtomicRMWBinOp integer, real;
@@ -184,7 +184,7 @@ static void emit_atomic(tg_llvm *e, tg_op *op) {
                 {"release", LLVMAtomicOrderingRelease},
                 {"acq_rel", LLVMAtomicOrderingAcquireRelease},
                 {"seq_cst", LLVMAtomicOrderingSequentiallyConsistent}};
-  const char *kind = tg_attr_str(op, "kind", "add"), *order = tg_attr_str(op, "order", "relaxed");
+  const char *kind = tg_attr_str(op, "kind", "add");
   const int dtype = op->in[1]->type.dtype;
   const bool real = dtype == TG_F32 || dtype == TG_F64;
   if (!real && tg_dtypes[dtype].cls != 'i') tg_llvm_fail(e, "atomics work on i8, i32, i64, f32 and f64, not on %s", tg_dtypes[dtype].name);
@@ -193,9 +193,10 @@ static void emit_atomic(tg_llvm *e, tg_op *op) {
   while (o < sizeof orders / sizeof *orders && strcmp(order, orders[o].name)) o++;
   if (k == sizeof kinds / sizeof *kinds || (real && !kinds[k].has_real)) tg_llvm_fail(e, "no atomic %s on %s", kind, tg_dtypes[dtype].name);
   if (o == sizeof orders / sizeof *orders) tg_llvm_fail(e, "orders of atomics are relaxed acquire release acq_rel seq_cst, not %s", order);
-  tg_llvm_set(op,
-              LLVMBuildAtomicRMW(B, real ? kinds[k].real : kinds[k].integer, tg_llvm_in(op, 0), tg_llvm_in(op, 1), orders[o].ordering, 0));
+  tg_llvm_set(op, LLVMBuildAtomicRMW(B, real ? kinds[k].real : kinds[k].integer, pointer, tg_llvm_in(op, 1), orders[o].ordering, 0));
 }
+
+static void emit_atomic(tg_llvm *e, tg_op *op) { tg_llvm_atomic(e, op, tg_llvm_in(op, 0), tg_attr_str(op, "order", "relaxed")); }
 
 static void emit_prefetch(tg_llvm *e, tg_op *op) {
   LLVMValueRef pointer = tg_llvm_in(op, 0);

@@ -36,16 +36,36 @@ static void emit_ctaid(tg_llvm *e, tg_op *op) {
   tg_llvm_set(op, zext(e, special_register(e, "ctaid", tg_attr_int(op, "axis", 0)), e->i64));
 }
 
+// Pointers into shared memory are 32-bit numbers: the machine's addresses are, and what is added to them becomes part of an instruction.
+static void prepare(tg_llvm *e) { e->ptr[TG_SHARED] = e->i32; }
+
+// More than a launch has without asking is asked for when it is launched, and lies at the end of an array without a length.
 static void emit_scratch(tg_llvm *e, tg_op *op) {
   if (strcmp(tg_attr_str(op, "space", ""), "shared")) tg_llvm_fail(e, "scratch of a worker is not to be had on GPUs; shared scratch is");
-  LLVMTypeRef type = LLVMArrayType2(e->i8, (uint64_t)tg_attr_int(op, "bytes", 1));
+  const bool dynamic = tg_shared_bytes(e->launch) > TG_STATIC_SHARED;
+  LLVMTypeRef type = LLVMArrayType2(e->i8, dynamic ? 0 : (uint64_t)tg_attr_int(op, "bytes", 1));
   LLVMValueRef global = LLVMAddGlobalInAddressSpace(e->module, type, tg_arena_printf(e->arena, "%s_shared", e->launch->entry),
                                                     e->family->address_space[TG_SHARED]);
-  LLVMSetLinkage(global, LLVMInternalLinkage);
-  LLVMSetInitializer(global, LLVMGetPoison(type));
+  LLVMSetLinkage(global, dynamic ? LLVMExternalLinkage : LLVMInternalLinkage);
+  if (!dynamic) LLVMSetInitializer(global, LLVMGetPoison(type));
   LLVMSetAlignment(global, (unsigned)tg_attr_int(op, "align", 1));
-  tg_llvm_set(op, global);
+  tg_llvm_set(op, LLVMBuildPtrToInt(B, global, e->i32, ""));
 }
+
+static LLVMValueRef pointer_of(tg_llvm *e, const tg_op *op) {
+  LLVMValueRef p = tg_llvm_in(op, 0);
+  if (op->in[0]->type.space != TG_SHARED) return p;
+  return LLVMBuildIntToPtr(B, p, LLVMPointerTypeInContext(e->context, e->family->address_space[TG_SHARED]), "");
+}
+
+static void emit_ptradd(tg_llvm *e, tg_op *op) {
+  LLVMValueRef p = tg_llvm_in(op, 0), bytes = tg_llvm_in(op, 1);
+  if (op->in[0]->type.space == TG_SHARED) tg_llvm_set(op, LLVMBuildAdd(B, p, LLVMBuildTrunc(B, bytes, e->i32, ""), ""));
+  else tg_llvm_set(op, tg_llvm_ptradd(e, p, bytes));
+}
+
+static void emit_load(tg_llvm *e, tg_op *op) { tg_llvm_set(op, tg_llvm_load(e, op->out[0]->type, pointer_of(e, op), op)); }
+static void emit_store(tg_llvm *e, tg_op *op) { tg_llvm_store(e, op->in[1]->type, tg_llvm_in(op, 1), pointer_of(e, op), op); }
 
 // ---- memory under a mask: all elements of a vector share it, so a branch does
 
@@ -62,7 +82,7 @@ static void emit_loadm(tg_llvm *e, tg_op *op) {
   LLVMBasicBlockRef before = LLVMGetInsertBlock(B), then = tg_llvm_block(e, "inside"), after = tg_llvm_block(e, "after");
   LLVMBuildCondBr(B, inside, then, after);
   LLVMPositionBuilderAtEnd(B, then);
-  LLVMValueRef v = tg_llvm_load(e, op->out[0]->type, tg_llvm_in(op, 0), op);
+  LLVMValueRef v = tg_llvm_load(e, op->out[0]->type, pointer_of(e, op), op);
   LLVMBuildBr(B, after);
   LLVMPositionBuilderAtEnd(B, after);
   LLVMValueRef phi = LLVMBuildPhi(B, LLVMTypeOf(v), "");
@@ -75,7 +95,7 @@ static void emit_storem(tg_llvm *e, tg_op *op) {
   LLVMBasicBlockRef then = tg_llvm_block(e, "inside"), after = tg_llvm_block(e, "after");
   LLVMBuildCondBr(B, inside, then, after);
   LLVMPositionBuilderAtEnd(B, then);
-  tg_llvm_store(e, op->in[1]->type, tg_llvm_in(op, 1), tg_llvm_in(op, 0), op);
+  tg_llvm_store(e, op->in[1]->type, tg_llvm_in(op, 1), pointer_of(e, op), op);
   LLVMBuildBr(B, after);
   LLVMPositionBuilderAtEnd(B, after);
 }
@@ -111,7 +131,7 @@ static void emit_mma(tg_llvm *e, tg_op *op) {
   for (int i = 0; i < op->nin; i++) {
     const tg_type *type = &op->in[i]->type;
     args[i] = tg_llvm_in(op, i);
-    if (type->dtype != row->operands) continue;
+    if (type->dtype != row->operands && type->dtype != TG_I32) continue; // i32: a pair, as ldmatrix gives it
     // Intrinsics want pairs of halves for f16, and 32 bits elsewhere.
     args[i] = LLVMBuildBitCast(B, args[i], row->operands == TG_F16 ? LLVMVectorType(e->half, 2) : e->i32, "");
   }
@@ -119,13 +139,61 @@ static void emit_mma(tg_llvm *e, tg_op *op) {
   for (int i = 0; i < op->nout; i++) op->out[i]->note = LLVMBuildExtractValue(B, d, (unsigned)i, "");
 }
 
+// A line of PTX with its operands; what the machine does in order keeps its place, and warps stay together.
+static LLVMValueRef line(tg_llvm *e, const char *text, const char *constraints, LLVMTypeRef result, int n, LLVMValueRef *args) {
+  LLVMTypeRef types[4];
+  for (int i = 0; i < n; i++) types[i] = LLVMTypeOf(args[i]);
+  LLVMTypeRef type = LLVMFunctionType(result, types, (unsigned)n, 0);
+  LLVMValueRef f = LLVMGetInlineAsm(type, text, strlen(text), constraints, strlen(constraints), 1, 0, LLVMInlineAsmDialectATT, 0);
+  LLVMValueRef call = LLVMBuildCall2(B, type, f, args, (unsigned)n, "");
+  const unsigned kind = LLVMGetEnumAttributeKindForName("convergent", 10);
+  LLVMAddCallSiteAttribute(call, (LLVMAttributeIndex)LLVMAttributeFunctionIndex, LLVMCreateEnumAttribute(e->context, kind, 0));
+  return call;
+}
+
 static void emit_ldmatrix(tg_llvm *e, tg_op *op) {
+  static const struct {
+    const char *registers, *constraints;
+  } forms[] = {[1] = {"{$0}, [$1]", "=r,r,~{memory}"},
+               [2] = {"{$0,$1}, [$2]", "=r,=r,r,~{memory}"},
+               [4] = {"{$0,$1,$2,$3}, [$4]", "=r,=r,=r,=r,r,~{memory}"}};
   LLVMValueRef pointer = tg_llvm_in(op, 0);
-  LLVMTypeRef type = LLVMTypeOf(pointer);
-  const char *name =
-      tg_arena_printf(e->arena, "llvm.nvvm.ldmatrix.sync.aligned.m8n8.x%d%s.b16", op->nout, tg_attr_int(op, "trans", 0) ? ".trans" : "");
-  LLVMValueRef d = tg_llvm_intrinsic(e, name, 1, &type, 1, &pointer);
+  LLVMTypeRef words[] = {e->i32, e->i32, e->i32, e->i32};
+  const char *text = tg_arena_printf(e->arena, "ldmatrix.sync.aligned.m8n8.x%d%s.shared.b16 %s;", op->nout,
+                                     tg_attr_int(op, "trans", 0) ? ".trans" : "", forms[op->nout].registers);
+  LLVMTypeRef result = op->nout == 1 ? e->i32 : LLVMStructTypeInContext(e->context, words, (unsigned)op->nout, 0);
+  LLVMValueRef d = line(e, text, forms[op->nout].constraints, result, 1, &pointer);
   for (int i = 0; i < op->nout; i++) op->out[i]->note = op->nout == 1 ? d : LLVMBuildExtractValue(B, d, (unsigned)i, "");
+}
+
+// PTX ISA, cp.async: 16 bytes pass by the first cache; fewer than asked for are read, the rest becomes 0, where a third operand says so.
+static void emit_cp_async(tg_llvm *e, tg_op *op) {
+  const int bytes = (int)tg_attr_int(op, "bytes", 16);
+  LLVMValueRef args[] = {tg_llvm_in(op, 0), tg_llvm_in(op, 1), tg_llvm_in(op, 2)};
+  const bool whole = LLVMIsConstant(args[2]) && LLVMConstIntGetZExtValue(args[2]) == (unsigned long long)bytes;
+  const char *text =
+      tg_arena_printf(e->arena, "cp.async.%s.shared.global [$0], [$1], %d%s;", bytes == 16 ? "cg" : "ca", bytes, whole ? "" : ", $2");
+  line(e, text, whole ? "r,l,~{memory}" : "r,l,r,~{memory}", e->none, whole ? 2 : 3, args);
+}
+
+static void emit_cp_commit(tg_llvm *e, tg_op *op) {
+  (void)op;
+  line(e, "cp.async.commit_group;", "~{memory}", e->none, 0, NULL);
+}
+
+static void emit_cp_wait(tg_llvm *e, tg_op *op) {
+  line(e, tg_arena_printf(e->arena, "cp.async.wait_group %d;", (int)tg_attr_int(op, "pending", 0)), "~{memory}", e->none, 0, NULL);
+}
+
+// Relaxed in itself: the order that was asked for is made by fences around it (LLVM drops that of the instruction).
+static void emit_atomic(tg_llvm *e, tg_op *op) {
+  const char *order = tg_attr_str(op, "order", "relaxed"), *scope = tg_attr_str(op, "scope", "device");
+  const bool whole = !strcmp(order, "seq_cst"), both = whole || !strcmp(order, "acq_rel");
+  const bool before = both || !strcmp(order, "release"), after = both || !strcmp(order, "acquire");
+  const unsigned id = LLVMGetSyncScopeID(e->context, scope, strlen(scope));
+  if (before) LLVMBuildFenceSyncScope(B, whole ? LLVMAtomicOrderingSequentiallyConsistent : LLVMAtomicOrderingAcquireRelease, id, "");
+  tg_llvm_atomic(e, op, pointer_of(e, op), "relaxed");
+  if (after) LLVMBuildFenceSyncScope(B, LLVMAtomicOrderingAcquireRelease, id, "");
 }
 
 // ---- conversions that the machine has
@@ -154,14 +222,30 @@ static void emit_trap(tg_llvm *e, tg_op *op) {
   LLVMPositionBuilderAtEnd(B, after);
 }
 
-static const tg_llvm_row rows[] = {{TG_OP_TID, emit_tid},     {TG_OP_CTAID, emit_ctaid},   {TG_OP_SCRATCH, emit_scratch},
-                                   {TG_OP_LOADM, emit_loadm}, {TG_OP_STOREM, emit_storem}, {TG_OP_BARRIER, emit_barrier},
-                                   {TG_OP_SHFL, emit_shfl},   {TG_OP_MMA, emit_mma},       {TG_OP_LDMATRIX, emit_ldmatrix},
-                                   {TG_OP_CAST, emit_cast},   {TG_OP_TRAP, emit_trap},     {0, NULL}};
+static const tg_llvm_row rows[] = {{TG_OP_TID, emit_tid},
+                                   {TG_OP_CTAID, emit_ctaid},
+                                   {TG_OP_SCRATCH, emit_scratch},
+                                   {TG_OP_LOADM, emit_loadm},
+                                   {TG_OP_STOREM, emit_storem},
+                                   {TG_OP_BARRIER, emit_barrier},
+                                   {TG_OP_SHFL, emit_shfl},
+                                   {TG_OP_MMA, emit_mma},
+                                   {TG_OP_LDMATRIX, emit_ldmatrix},
+                                   {TG_OP_CAST, emit_cast},
+                                   {TG_OP_TRAP, emit_trap},
+                                   {TG_OP_PTRADD, emit_ptradd},
+                                   {TG_OP_LLOAD, emit_load},
+                                   {TG_OP_LSTORE, emit_store},
+                                   {TG_OP_CP_ASYNC, emit_cp_async},
+                                   {TG_OP_CP_COMMIT, emit_cp_commit},
+                                   {TG_OP_CP_WAIT, emit_cp_wait},
+                                   {TG_OP_ATOMICL, emit_atomic},
+                                   {0, NULL}};
 
 const tg_llvm_family tg_llvm_nvptx = {.name = "nvptx",
                                       .address_space = {1, 3, 5},
                                       .initialise = initialise,
+                                      .module = prepare,
                                       .launch = emit_launch,
                                       .rows = rows,
                                       .passes = "function(early-cse,dce)"};

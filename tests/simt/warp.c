@@ -24,6 +24,13 @@ typedef struct buffer {
   touch *touched; // NULL: nobody writes it
 } buffer;
 
+// Copies that a thread has asked for: they land when it waits for their group, the latest moment that the PTX ISA allows.
+typedef struct copying {
+  unsigned char *to;
+  unsigned char data[16];
+  int bytes, group;
+} copying;
+
 typedef struct block {
   warp_job *job;
   tg_kernel *lane;
@@ -34,6 +41,8 @@ typedef struct block {
   uint32_t nvalues;
   buffer buffers[64];
   int nbuffers;
+  copying *copies[MAX_THREADS];
+  int ncopies[MAX_THREADS], groups[MAX_THREADS];
   jmp_buf stop;
 } block;
 
@@ -206,10 +215,10 @@ static void touch_byte(block *b, const tg_op *op, const buffer *buf, int64_t at,
   else t->atomic = joined(t->atomic, thread);
 }
 
-static unsigned char *address(block *b, const tg_op *op, int thread, int64_t bytes, how what) {
-  uint64_t pointer = get(b, op->in[0], thread, 0);
+static unsigned char *address_of(block *b, const tg_op *op, int operand, int thread, int64_t bytes, int64_t align, how what) {
+  uint64_t pointer = get(b, op->in[operand], thread, 0);
   buffer *buf = &b->buffers[pointer >> 48];
-  int64_t offset = (int64_t)(pointer << 16) >> 16, align = tg_attr_int(op, "align", 1);
+  int64_t offset = (int64_t)(pointer << 16) >> 16;
   if (offset < 0 || offset + bytes > buf->bytes)
     stop(b, op, "thread %d touches bytes %lld to %lld of %s, which has %lld", thread, (long long)offset, (long long)(offset + bytes),
          buf->name, (long long)buf->bytes);
@@ -218,6 +227,10 @@ static unsigned char *address(block *b, const tg_op *op, int thread, int64_t byt
   if (what != READ && buf->readonly) stop(b, op, "thread %d writes to input %s", thread, buf->name);
   for (int64_t i = offset; buf->touched && i < offset + bytes; i++) touch_byte(b, op, buf, i, thread, what);
   return buf->data + offset;
+}
+
+static unsigned char *address(block *b, const tg_op *op, int thread, int64_t bytes, how what) {
+  return address_of(b, op, 0, thread, bytes, tg_attr_int(op, "align", 1), what);
 }
 
 static void load(block *b, const tg_op *op, int thread) {
@@ -273,6 +286,26 @@ static void atomic(block *b, const tg_op *op, int thread) {
   set(b, op->out[0], thread, 0, old);
 }
 
+// PTX ISA, cp.async: reads the bytes that operand 3 names, zeros make up the rest; nothing is read where it is 0.
+static void copy_async(block *b, const tg_op *op, int thread) {
+  int bytes = (int)tg_attr_int(op, "bytes", 0), real = (int)as_int(TG_I32, get(b, op->in[2], thread, 0));
+  if (real < 0 || real > bytes) stop(b, op, "thread %d asks for %d bytes of %d", thread, real, bytes);
+  copying c = {.to = address_of(b, op, 0, thread, bytes, bytes, WRITE), .bytes = bytes, .group = b->groups[thread]};
+  if (real) memcpy(c.data, address_of(b, op, 1, thread, real, bytes, READ), (size_t)real);
+  b->copies[thread] = realloc(b->copies[thread], sizeof c * (size_t)(b->ncopies[thread] + 1));
+  b->copies[thread][b->ncopies[thread]++] = c;
+}
+
+static void wait_copies(block *b, const tg_op *op, int thread) {
+  int left = 0, pending = (int)tg_attr_int(op, "pending", 0);
+  for (int i = 0; i < b->ncopies[thread]; i++) {
+    copying *c = &b->copies[thread][i];
+    if (c->group < b->groups[thread] - pending) memcpy(c->to, c->data, (size_t)c->bytes);
+    else b->copies[thread][left++] = *c;
+  }
+  b->ncopies[thread] = left;
+}
+
 // ---- warps
 
 static void together(block *b, const tg_op *op, const bool *active) {
@@ -299,17 +332,21 @@ static void shuffle(block *b, const tg_op *op) {
 }
 
 // PTX ISA, mma.sync.aligned.m16n8k16.row.col.f32.{bf16,f16}: fragments as in "Matrix Fragments for mma.m16n8k16 with floating point type".
-static void mma(block *b, const tg_op *op, int warp) {
+static double half_of(block *b, const tg_op *op, int operand, int thread, int i, int dtype) {
+  if (op->in[operand]->type.dtype != TG_I32) return as_float(dtype, get(b, op->in[operand], thread, i));
+  return as_float(dtype, get(b, op->in[operand], thread, 0) >> 16 * i & 0xffff); // a pair as one word, the first one low
+}
+
+static void mma(block *b, const tg_op *op, int warp, int dtype) {
   double A[16][16], Bm[16][8], C[16][8];
-  int dtype = op->in[0]->type.dtype;
   for (int lane = 0; lane < LANES; lane++) {
     int group = lane >> 2, inside = lane % 4, t = warp * LANES + lane;
     for (int i = 0; i < 8; i++) {
       int row = (i < 2 || (i >= 4 && i < 6)) ? group : group + 8, col = inside * 2 + (i & 1) + (i >= 4 ? 8 : 0);
-      A[row][col] = as_float(dtype, get(b, op->in[i / 2], t, i % 2));
+      A[row][col] = half_of(b, op, i / 2, t, i % 2, dtype);
     }
     for (int i = 0; i < 4; i++) {
-      Bm[inside * 2 + (i & 1) + (i >= 2 ? 8 : 0)][group] = as_float(dtype, get(b, op->in[4 + i / 2], t, i % 2));
+      Bm[inside * 2 + (i & 1) + (i >= 2 ? 8 : 0)][group] = half_of(b, op, 4 + i / 2, t, i % 2, dtype);
       C[group + (i >= 2 ? 8 : 0)][inside * 2 + (i & 1)] = as_float(TG_F32, get(b, op->in[6 + i], t, 0));
     }
   }
@@ -327,8 +364,9 @@ static void run_mma(block *b, const tg_op *op) {
   bool known = !strcmp(row, "mma.m16n8k16.bf16") || !strcmp(row, "mma.m16n8k16.f16");
   if (!known || op->nin != 10 || op->nout != 4) stop(b, op, "unknown matrix instruction '%s' with %d operands", row, op->nin);
   for (int i = 0; i < 10; i++)
-    if (elements(op->in[i]->type) != (i < 6 ? 2 : 1)) stop(b, op, "operand %d has %d elements", i + 1, elements(op->in[i]->type));
-  for (int warp = 0; warp < b->threads / LANES; warp++) mma(b, op, warp);
+    if (elements(op->in[i]->type) != (i < 6 && op->in[i]->type.dtype != TG_I32 ? 2 : 1))
+      stop(b, op, "operand %d has %d elements", i + 1, elements(op->in[i]->type));
+  for (int warp = 0; warp < b->threads / LANES; warp++) mma(b, op, warp, strstr(row, "bf16") ? TG_BF16 : TG_F16);
 }
 
 // PTX ISA, ldmatrix: lanes 8j .. 8j+7 give the rows' addresses of matrix j; lane l gets elements 2(l%4), 2(l%4)+1 of row l/4, or with
@@ -478,6 +516,9 @@ static void thread_op(block *b, const tg_op *op, int t) {
   case TG_OP_LSTORE:
   case TG_OP_STOREM: store(b, op, t); break;
   case TG_OP_ATOMICL: atomic(b, op, t); break;
+  case TG_OP_CP_ASYNC: copy_async(b, op, t); break;
+  case TG_OP_CP_COMMIT: b->groups[t]++; break;
+  case TG_OP_CP_WAIT: wait_copies(b, op, t); break;
   case TG_OP_TRAP:
     if (!(get(b, op->in[0], t, 0) & 1)) stop(b, op, "%s", tg_attr_str(op, "text", ""));
     break;
@@ -561,6 +602,7 @@ static void free_block(block *b) {
     if (b->buffers[i].shared) free(b->buffers[i].data);
     free(b->buffers[i].touched);
   }
+  for (int t = 0; t < b->threads && t < MAX_THREADS; t++) free(b->copies[t]);
   free(b->values);
 }
 
