@@ -139,6 +139,46 @@ int tg_map_kernel(const tg_map *f, uint32_t basis[TG_MAP_BITS]) {
   return n;
 }
 
+typedef struct swizzling {
+  int bits, unit, banks, n;
+  const tg_map *accesses;
+  tg_map *map;
+} swizzling;
+
+// Units that differ lie in banks that differ.
+static bool is_free(const swizzling *z, const tg_map *access) {
+  tg_map units = *access, banks = *access;
+  for (int i = 0; i < access->nin; i++) {
+    units.col[i] = access->col[i] >> z->unit;
+    banks.col[i] = tg_map_apply(z->map, access->col[i]) >> z->unit & ((1u << z->banks) - 1);
+  }
+  return tg_map_rank(&units) == tg_map_rank(&banks);
+}
+
+static int highest_bit(const tg_map *access) {
+  uint32_t all = 0;
+  for (int i = 0; i < access->nin; i++) all |= access->col[i];
+  return all ? 31 - __builtin_clz(all) : -1;
+}
+
+// Tries what coordinate bit `bit` flips among the bank bits, nothing first; an access is looked at when its last bit is placed.
+static bool place_bits(swizzling *z, int bit) {
+  int first = z->unit + z->banks;
+  if (bit >= z->bits) return true;
+  for (uint32_t flip = 0; flip < (bit < first ? 1u : 1u << z->banks); flip++) {
+    z->map->col[bit] = 1u << bit | flip << z->unit;
+    bool good = true;
+    for (int i = 0; i < z->n && good; i++) good = highest_bit(&z->accesses[i]) != bit || is_free(z, &z->accesses[i]);
+    if (good && place_bits(z, bit + 1)) return true;
+  }
+  return false;
+}
+
+bool tg_map_swizzle(int bits, int unit, int banks, int n, const tg_map *accesses, tg_map *out) {
+  *out = tg_map_identity(bits);
+  return place_bits(&(swizzling){bits, unit, banks, n, accesses, out}, 0);
+}
+
 const char *tg_map_text(tg_arena *arena, const tg_map *f) {
   tg_text t = {.arena = arena};
   tg_text_add(&t, "[");

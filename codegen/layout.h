@@ -34,6 +34,11 @@ bool tg_map_left_inverse(const tg_map *f, tg_map *l);  // l(f(x)) = x; false whe
 // Basis of { x : f(x) = 0 } in reduced echelon form: each vector's highest bit (its pivot) is set in no other vector. Returns their number.
 // Every element that the map reaches is then reached exactly once from inputs whose pivot bits are all 0.
 int tg_map_kernel(const tg_map *f, uint32_t basis[TG_MAP_BITS]);
+// Where the elements of a row-major tile lie in a memory of banks: a map of its `bits` packed coordinates onto element numbers that leaves
+// `unit` low bits alone (elements that stay together) and under which each access meets no bank twice. 2^banks units lie side by side in
+// all banks; an access maps the lanes that come at once to packed coordinates (lanes with one unit among them share it). False when there
+// is none among the maps that flip bank bits by higher ones.
+bool tg_map_swizzle(int bits, int unit, int banks, int n, const tg_map *accesses, tg_map *out);
 // One column an input bit, lowest first: "[1 2 8 0]" with images in hexadecimal.
 const char *tg_map_text(tg_arena *arena, const tg_map *f);
 

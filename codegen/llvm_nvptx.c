@@ -246,6 +246,7 @@ const tg_llvm_family tg_llvm_nvptx = {.name = "nvptx",
                                       .address_space = {1, 3, 5},
                                       .initialise = initialise,
                                       .module = prepare,
+                                      .plain_addresses = true,
                                       .launch = emit_launch,
                                       .rows = rows,
                                       .passes = "function(early-cse,dce)"};

@@ -1,5 +1,5 @@
 // The simt lowering: a block of the tile kernel becomes a block of warps. Walks the ops; the other simt_*.c files know how tiles are held.
-#include "codegen/simt.h"
+#include "codegen/simt_control.h"
 
 #include <stdlib.h>
 
@@ -16,211 +16,6 @@ void simt_fail(simt *s, const tg_op *op, const char *format, ...) {
   const char *where = op && op->loc.file ? tg_arena_printf(s->arena, "%s:%d: ", op->loc.file, op->loc.line) : "";
   tg_throw(s->ctx, TG_INVALID, "%sin kernel '%s': on %s: %s", where, s->tile->name,
            s->machine->target ? s->machine->target : s->machine->name, text);
-}
-
-static void lower_region(simt *s, const tg_region *region);
-
-// ---- carried values: scalars and the registers of tiles, one after the other -------------------------------------------------
-
-typedef struct flat {
-  int n;
-  tg_value *at[TG_MAX_RESULTS];
-} flat;
-
-static void flatten(simt *s, const tg_op *op, const tg_value *v, const tg_layout *layout, flat *out) {
-  if (v->type.kind != TG_TILE) simt_fail(s, op, "loops and branches carry tiles and scalars, not views or ranges");
-  int n = v->type.rank ? tg_layout_registers(layout) : 1;
-  if (out->n + n > TG_MAX_RESULTS)
-    simt_fail(s, op, "the carried tiles take more than %d registers of a thread; choose smaller tiles or more warps", TG_MAX_RESULTS);
-  if (v->type.rank) memcpy(&out->at[out->n], simt_get(s, v, layout)->reg, sizeof(tg_value *) * (size_t)n);
-  else out->at[out->n] = simt_scalar(s, v);
-  out->n += n;
-}
-
-// Gives `v` the next lane values of `from`, in the layout; returns how many it took.
-static int unflatten(simt *s, const tg_value *v, const tg_layout *layout, tg_value *const *from) {
-  if (v->type.rank == 0) {
-    simt_note_of(s, v)->scalar = from[0];
-    return 1;
-  }
-  simt_tile *t = simt_new_tile(s, layout);
-  int n = tg_layout_registers(layout);
-  memcpy(t->reg, from, sizeof(tg_value *) * (size_t)n);
-  simt_set(s, v, t);
-  return n;
-}
-
-typedef struct carried { // of one loop or branch: the layouts in which its tiles are handed on
-  int n;
-  tg_layout *layout;
-} carried;
-
-static carried carried_of(simt *s, int n, tg_value *const *values) {
-  carried c = {n, TG_NEWN(s->arena, tg_layout, n + 1)};
-  for (int i = 0; i < n; i++) {
-    simt_note *note = simt_note_of(s, values[i]);
-    note->tiles = NULL; // of an earlier lowering of the same region
-    if (values[i]->type.kind == TG_TILE && values[i]->type.rank) c.layout[i] = simt_plan_of(s, values[i]);
-  }
-  return c;
-}
-
-static flat *flatten_all(simt *s, const tg_op *op, const carried *c, tg_value *const *values) {
-  flat *f = TG_NEW(s->arena, flat);
-  for (int i = 0; i < c->n; i++) flatten(s, op, values[i], &c->layout[i], f);
-  return f;
-}
-
-static void unflatten_all(simt *s, const carried *c, tg_value *const *values, tg_value *const *from) {
-  for (int i = 0, at = 0; i < c->n; i++) at += unflatten(s, values[i], &c->layout[i], from + at);
-}
-
-// Lowers a region into a lane region and ends it with the carried values of its yield.
-static void fill_region(simt *s, const tg_op *op, const tg_region *from, tg_region *to, const carried *c) {
-  tg_builder outer = s->b;
-  s->b.region = to;
-  s->b.before = NULL;
-  lower_region(s, from);
-  flat *f = flatten_all(s, op, c, from->last->in);
-  tg_build_yield(&s->b, f->n, f->at);
-  s->b = outer;
-}
-
-// ---- loops ----------------------------------------------------------------------------------------------------------------------
-
-static flat *emit_loop(simt *s, tg_op *op, const carried *c, tg_value *lb, tg_value *ub, const flat *init) {
-  tg_region *body = op->regions[0];
-  tg_op *loop = tg_build_for(&s->b, lb, ub, tg_attr_int(op, "step", 1), init->n, init->at);
-  tg_builder outer = s->b;
-  s->b.region = loop->regions[0];
-  s->b.before = NULL;
-  simt_note_of(s, body->args[0])->scalar = loop->regions[0]->args[0];
-  unflatten_all(s, c, body->args + 1, loop->regions[0]->args + 1);
-  s->b = outer;
-  fill_region(s, op, body, loop->regions[0], c);
-  flat *out = TG_NEW(s->arena, flat);
-  for (; out->n < init->n; out->n++) out->at[out->n] = loop->out[out->n];
-  return out;
-}
-
-static flat *last_trip(simt *s, tg_op *op, const carried *c, tg_value *i, tg_value *some, const flat *before) {
-  tg_region *body = op->regions[0];
-  tg_type *types = TG_NEWN(s->arena, tg_type, before->n + 1);
-  for (int k = 0; k < before->n; k++) types[k] = before->at[k]->type;
-  tg_op *branch = tg_build_typed(&s->b, TG_OP_IF, 1, &some, 0, NULL, before->n, types);
-  tg_region *then = tg_add_region(&s->b, branch, 0, 0, NULL), *otherwise = tg_add_region(&s->b, branch, 1, 0, NULL);
-  tg_builder outer = s->b;
-  s->b.region = then;
-  s->b.before = NULL;
-  simt_note_of(s, body->args[0])->scalar = i;
-  unflatten_all(s, c, body->args + 1, before->at);
-  s->b = outer;
-  fill_region(s, op, body, then, c);
-  s->b.region = otherwise;
-  s->b.before = NULL;
-  tg_build_yield(&s->b, before->n, before->at);
-  s->b = outer;
-  flat *out = TG_NEW(s->arena, flat);
-  for (; out->n < before->n; out->n++) out->at[out->n] = branch->out[out->n];
-  return out;
-}
-
-typedef struct trip_ranges {
-  simt *s;
-  const tg_op *loop;
-  int n;
-  const tg_value *at[32];
-} trip_ranges;
-
-// Ranges that begin at the loop's index, reach no further than its step, and end where it does: full on every trip but perhaps the last.
-static void find_trip_range(tg_op *op, void *user) {
-  trip_ranges *t = user;
-  if (op->code != TG_OP_RANGE || op->in[0] != t->loop->regions[0]->args[0] || t->n == 32) return;
-  if (tg_attr_int(op, "len", 0) <= tg_attr_int(t->loop, "step", 1) && simt_same(t->s, op->in[1], t->loop->in[1]))
-    t->at[t->n++] = op->out[0];
-}
-
-static void lower_for(simt *s, tg_op *op) {
-  tg_region *body = op->regions[0];
-  simt_touches before = simt_order_save(s);
-  simt_order_loop(s, op);
-  int64_t step = tg_attr_int(op, "step", 1);
-  carried c = carried_of(s, op->nout, body->args + 1);
-  flat *values = flatten_all(s, op, &c, op->in + 2);
-  tg_value *lb = simt_scalar(s, op->in[0]), *ub = simt_scalar(s, op->in[1]);
-  trip_ranges t = {.s = s, .loop = op};
-  if (s->split) tg_walk(body, find_trip_range, &t);
-  int known = s->nfull;
-  if (t.n == 0 || known + t.n > (int)(sizeof s->full / sizeof s->full[0])) {
-    values = emit_loop(s, op, &c, lb, ub, values);
-  } else {
-    bool even = simt_divisor_of(s, op->in[0]) % step == 0 && simt_divisor_of(s, op->in[1]) % step == 0;
-    tg_value *end = ub, *length = tg_build2(&s->b, TG_OP_SUB, ub, lb), *by = simt_int(s, TG_I64, step);
-    if (!even) end = tg_build2(&s->b, TG_OP_SUB, ub, tg_build2(&s->b, TG_OP_REM, length, by));
-    memcpy(&s->full[known], t.at, sizeof t.at[0] * (size_t)t.n);
-    s->nfull = known + t.n;
-    values = emit_loop(s, op, &c, lb, end, values);
-    s->nfull = known;
-    if (!even) {
-      tg_value *some = simt_and(&s->b, tg_build2(&s->b, TG_OP_LT, lb, ub), tg_build2(&s->b, TG_OP_LT, end, ub));
-      values = last_trip(s, op, &c, end, some, values);
-    }
-  }
-  unflatten_all(s, &c, op->out, values->at);
-  simt_order_merge(s, before);
-  simt_order_loop(s, op);
-}
-
-static void lower_if(simt *s, tg_op *op) {
-  carried c = carried_of(s, op->nout, op->out);
-  flat types_of = {0};
-  tg_type *types = TG_NEWN(s->arena, tg_type, TG_MAX_RESULTS);
-  for (int i = 0; i < c.n; i++) {
-    const tg_type *t = &op->out[i]->type;
-    int n = t->kind == TG_TILE && t->rank ? tg_layout_registers(&c.layout[i]) : 1;
-    if (t->kind != TG_TILE) simt_fail(s, op, "loops and branches carry tiles and scalars, not views or ranges");
-    if (types_of.n + n > TG_MAX_RESULTS)
-      simt_fail(s, op, "the results take more than %d registers of a thread; choose smaller tiles or more warps", TG_MAX_RESULTS);
-    for (int k = 0; k < n; k++) types[types_of.n++] = tg_scalar_type(t->dtype);
-  }
-  tg_value *cond = simt_scalar(s, op->in[0]);
-  tg_op *branch = tg_build_typed(&s->b, TG_OP_IF, 1, &cond, 0, NULL, types_of.n, types);
-  simt_touches before = simt_order_save(s), after[2];
-  for (int r = 0; r < 2; r++) {
-    simt_order_restore(s, before);
-    fill_region(s, op, op->regions[r], tg_add_region(&s->b, branch, r, 0, NULL), &c);
-    after[r] = simt_order_save(s);
-  }
-  simt_order_restore(s, after[0]);
-  simt_order_merge(s, after[1]);
-  unflatten_all(s, &c, op->out, branch->out);
-}
-
-static void lower_while(simt *s, tg_op *op) {
-  carried c = carried_of(s, op->nout, op->regions[1]->args);
-  simt_touches before = simt_order_save(s);
-  simt_order_loop(s, op);
-  flat *init = flatten_all(s, op, &c, op->in);
-  tg_type *types = TG_NEWN(s->arena, tg_type, init->n + 1);
-  for (int i = 0; i < init->n; i++) types[i] = init->at[i]->type;
-  tg_op *loop = tg_build_typed(&s->b, TG_OP_WHILE, init->n, init->at, 0, NULL, init->n, types);
-  tg_builder outer = s->b;
-  for (int r = 0; r < 2; r++) {
-    tg_region *to = tg_add_region(&s->b, loop, r, init->n, types);
-    s->b.region = to;
-    s->b.before = NULL;
-    unflatten_all(s, &c, op->regions[r]->args, to->args);
-    if (r == 0) {
-      lower_region(s, op->regions[0]);
-      tg_value *go_on = simt_scalar(s, op->regions[0]->last->in[0]);
-      tg_build_yield(&s->b, 1, &go_on);
-    }
-    s->b = outer;
-    if (r == 1) fill_region(s, op, op->regions[1], to, &c);
-  }
-  unflatten_all(s, &c, op->out, loop->out);
-  simt_order_merge(s, before);
-  simt_order_loop(s, op);
 }
 
 // ---- single ops -------------------------------------------------------------------------------------------------------------------
@@ -340,9 +135,13 @@ static void lower_assert(simt *s, const tg_op *op) {
   tg_build(&s->b, TG_OP_TRAP, 1, &all, 1, &TG_ASTR("text", text));
 }
 
-static void lower_op(simt *s, tg_op *op) {
+void simt_op(simt *s, tg_op *op) {
   const tg_value *out = op->nout == 1 ? op->out[0] : NULL;
   if (out && (simt_note_of(s, out)->hoisted || simt_is_lazy(out))) return;
+  if (out && simt_note_of(s, out)->stage) {
+    if (!simt_note_of(s, out)->in_ring) simt_load_resident(s, op);
+    return;
+  }
   if (out && out->type.kind == TG_TILE) simt_note_of(s, out)->tiles = NULL; // of an earlier lowering of the same region
   s->b.loc = s->prologue.loc = op->loc;
   if (tg_op_rows()[op->code].traits & TG_ELEMENTWISE) {
@@ -379,15 +178,17 @@ static void lower_op(simt *s, tg_op *op) {
   case TG_OP_SPLIT: lower_split(s, op); break;
   case TG_OP_ASSERT: lower_assert(s, op); break;
   case TG_OP_DOT: simt_dot(s, op); break;
-  case TG_OP_FOR: lower_for(s, op); break;
-  case TG_OP_IF: lower_if(s, op); break;
-  case TG_OP_WHILE: lower_while(s, op); break;
+  case TG_OP_FOR: simt_for(s, op); break;
+  case TG_OP_IF: simt_if(s, op); break;
+  case TG_OP_WHILE: simt_while(s, op); break;
   default: simt_fail(s, op, "'%s' is not supported; all other ops but print are", tg_op_rows()[op->code].info.name);
   }
 }
 
-static void lower_region(simt *s, const tg_region *region) {
-  for (tg_op *op = region->first; op && op->code != TG_OP_YIELD; op = op->next) lower_op(s, op);
+void simt_region(simt *s, const tg_region *region) {
+  int64_t top = s->shared_top;
+  for (tg_op *op = region->first; op && op->code != TG_OP_YIELD; op = op->next) simt_op(s, op);
+  s->shared_top = top;
 }
 
 // ---- launches ----------------------------------------------------------------------------------------------------------------------
@@ -410,13 +211,13 @@ static bool scalar_operands(simt *s, const tg_op *op) {
 static void hoist_scalars(simt *s) {
   for (tg_op *op = s->launch->body->first; op; op = op->next) {
     if (!is_scalar_op(op) || !scalar_operands(s, op)) continue;
-    lower_op(s, op);
+    simt_op(s, op);
     simt_note_of(s, op->out[0])->hoisted = true;
   }
 }
 
 // Ranges of the block itself that may stick out, with the condition that none does; NULL when there are none.
-static tg_value *block_is_full(simt *s, trip_ranges *t) {
+static tg_value *block_is_full(simt *s, simt_trip_ranges *t) {
   tg_value *full = NULL;
   for (tg_op *op = s->launch->body->first; op && t->n < 32; op = op->next) {
     if (op->code != TG_OP_RANGE || simt_range_is_full(s, op)) continue;
@@ -432,12 +233,12 @@ static tg_value *block_is_full(simt *s, trip_ranges *t) {
 }
 
 static void lower_body(simt *s) {
-  trip_ranges t = {.s = s};
+  simt_trip_ranges t = {.s = s};
   hoist_scalars(s);
   tg_value *full = block_is_full(s, &t);
   s->split = true;
   if (!full) {
-    lower_region(s, s->launch->body);
+    simt_region(s, s->launch->body);
     return;
   }
   tg_op *branch = tg_build_typed(&s->b, TG_OP_IF, 1, &full, 0, NULL, 0, NULL);
@@ -449,7 +250,7 @@ static void lower_body(simt *s) {
     s->nfull = r == 0 ? t.n : 0;
     s->ntouches = 0;
     memcpy(s->full, t.at, sizeof t.at);
-    lower_region(s, s->launch->body);
+    simt_region(s, s->launch->body);
     tg_build_yield(&s->b, 0, NULL);
   }
   s->b = outer;
@@ -487,7 +288,7 @@ static void lower_launch(simt *s, tg_launch *launch) {
   out->block[1] = out->block[2] = 1;
   out->loc = launch->loc;
   s->scratch = NULL;
-  s->scratch_bytes = 0;
+  s->shared_top = 0;
   s->nfull = 0;
   s->ntouches = 0;
   tg_walk(launch->body, check_registers, s);
@@ -536,6 +337,14 @@ static int default_warp_bits(const tg_kernel *tile, const tg_machine *machine) {
   }
 }
 
+enum { DEFAULT_STAGES = 3, MOST_STAGES = 8 };
+
+static void find_matrix_dot(tg_op *op, void *user) {
+  if (op->code != TG_OP_DOT || !simt_dot_row(op)) return;
+  for (const tg_region *r = op->parent; r->owner; r = r->owner->parent)
+    if (r->owner->code == TG_OP_FOR) *(bool *)user = true;
+}
+
 static int simt_knobs(const tg_kernel *tile, const tg_machine *machine, tg_knob *out, int max) {
   if (max < 1) return 0;
   *out = (tg_knob){.name = "warps", .doc = "warps of a block"};
@@ -545,7 +354,26 @@ static int simt_knobs(const tg_kernel *tile, const tg_machine *machine, tg_knob 
   out->values[out->nvalues++] = 1 << first;
   for (int bits = 0; bits <= most_warp_bits(machine); bits++)
     if (bits != first) out->values[out->nvalues++] = 1 << bits;
-  return 1;
+  bool rings = false;
+  for (int i = 0; i < tile->nlaunches; i++) tg_walk(tile->launches[i]->body, find_matrix_dot, &rings);
+  if (!rings || max < 2) return 1;
+  out[1] = (tg_knob){.name = "stages",
+                     .doc = "slots at most for operands of dots on their way through shared memory; 1: none, straight from memory",
+                     .nvalues = 4,
+                     .values = {DEFAULT_STAGES, 1, 2, 4}};
+  return 2;
+}
+
+static int stages_setting(const tg_kernel *tile, const tg_lower_options *options) {
+  for (int i = 0; i < options->settings.n; i++) {
+    if (strcmp(options->settings.at[i].name, "stages")) continue;
+    char *end;
+    long n = strtol(options->settings.at[i].value, &end, 10);
+    if (*end || n < 1 || n > MOST_STAGES)
+      tg_throw(tile->ctx, TG_INVALID, "stages=%s: it can be 1 to %d", options->settings.at[i].value, MOST_STAGES);
+    return (int)n;
+  }
+  return DEFAULT_STAGES;
 }
 
 static int warps_setting(const tg_kernel *tile, const tg_lower_options *options) {
@@ -566,12 +394,19 @@ static int simt_variants(const tg_kernel *tile, const tg_machine *machine) {
   return 2; // with vector accesses, which ask for alignment and divisible strides; and without
 }
 
-// The knob in force belongs to the launch record's config.
-static void record_warps(simt *s) {
-  const char *value = tg_arena_printf(s->arena, "%d", s->warps);
-  const char *const allowed[] = {"1", "2", "4", "8"};
-  tg_setting setting = {.name = "warps", .kind = TG_TUNE, .value = value, .fallback = value, .nallowed = 4, .allowed = allowed};
+// The knobs in force belong to the launch record's config.
+static void record_knob(simt *s, const char *name, int number, int n, const char *const *allowed) {
+  const char *value = tg_arena_printf(s->arena, "%d", number);
+  tg_setting setting = {.name = name, .kind = TG_TUNE, .value = value, .fallback = value, .nallowed = n, .allowed = allowed};
   if (tg_kernel_setting(s->lane, &setting, s->lane->loc) != TG_OK) tg_rethrow(s->ctx);
+}
+
+static void record_knobs(simt *s) {
+  static const char *const warps[] = {"1", "2", "4", "8"}, *const stages[] = {"1", "2", "3", "4", "5", "6", "7", "8"};
+  bool rings = false;
+  record_knob(s, "warps", s->warps, 4, warps);
+  for (int i = 0; i < s->tile->nlaunches; i++) tg_walk(s->tile->launches[i]->body, find_matrix_dot, &rings);
+  if (rings) record_knob(s, "stages", s->stages, MOST_STAGES, stages);
 }
 
 typedef struct call {
@@ -598,10 +433,11 @@ static void lower_all(void *arg) {
              s->machine->warp, 1 << LANE_BITS);
   s->warps = warps_setting(c->tile, c->options);
   s->warp_bits = log2_exact(s->warps);
+  s->stages = stages_setting(c->tile, c->options);
   s->assume = c->options->variant == 0;
   s->notes = TG_NEWN(s->arena, simt_note, c->tile->next_id + 1);
   for (int i = 0; i < c->tile->nlaunches; i++) lower_launch(s, c->tile->launches[i]);
-  record_warps(s);
+  record_knobs(s);
   tg_run_passes(c->lane, "canonicalise,cse,licm,dce"); // what is the same on every trip is left to the last but one
   for (int i = 0; i < c->tile->nlaunches; i++) {
     bool streams = false;

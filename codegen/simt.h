@@ -15,14 +15,37 @@ typedef struct simt_tile {
   struct simt_tile *next; // the same value in another layout
 } simt_tile;
 
+typedef struct simt_stage { // a tile in shared memory (simt_stage.c)
+  const tg_value *value;    // of the tile kernel
+  tg_type type;             // what lies there: the value, or a chunk of it along one axis
+  tg_layout tile;           // its extents
+  tg_map at;                // packed coordinates to elements, within a repetition
+  tg_layout held;           // in which lanes bring it
+  int64_t bytes;
+  int chunk_axis, chunk_bits; // 2^chunk_bits chunks
+  int64_t offset;             // in a slot of a ring
+  tg_value *base;             // ptr<shared> where code is being made
+} simt_stage;
+
 typedef struct simt_note { // of a value of the tile kernel, by its id
   bool planned;
-  tg_layout plan;   // advice of simt_plan; tiles keep their own
-  simt_tile *tiles; // the first is what its op made
-  tg_value *scalar; // rank 0
-  bool used;
-  bool hoisted; // made before the block was split into a full and an edge path
+  tg_layout plan;    // advice of simt_plan; tiles keep their own
+  simt_tile *tiles;  // the first is what its op made
+  tg_value *scalar;  // rank 0
+  int uses, fetch;   // fetch: the one for which its op was last lowered
+  bool ahead;        // a dot's operand that is to go through shared memory
+  simt_stage *stage; // of a load: it goes to shared memory, and nowhere else
+  bool in_ring;      // there, by the fold that it stands in
+  bool hoisted;      // made before the block was split into a full and an edge path
 } simt_note;
+
+typedef struct simt_ring { // of a fold: operands of the trips to come
+  const tg_op *loop;
+  int nloads, slots;
+  tg_op *load[8];
+  int64_t slot_bytes;
+  struct simt_ring *next;
+} simt_ring;
 
 typedef struct simt_touch simt_touch; // of a tensor that the launch writes (simt_order.c)
 typedef struct simt_touches {
@@ -42,8 +65,11 @@ typedef struct simt {
   int warps, warp_bits, lane_bits;
   bool assume;                 // this variant may ask for preconditions
   tg_value *lane_id, *warp_id; // i32
-  tg_op *scratch;              // shared memory of conversions; NULL until one is needed
-  int64_t scratch_bytes;
+  tg_op *scratch;              // shared memory; NULL until some is needed
+  int64_t shared_top;          // what is in use of it: regions end when the tile kernel's do
+  int stages;                  // slots of a ring at most; 1 = operands come straight from memory
+  simt_ring *rings;            // folds with one
+  int fetches;
   const tg_value *full[64]; // ranges that are known to end inside where code is being made
   int nfull;
   simt_touch *touches; // since the last barrier
@@ -56,10 +82,14 @@ static inline simt_note *simt_note_of(simt *s, const tg_value *v) { return &s->n
 // ---- simt_plan.c: which layout each tile of a launch gets
 void simt_plan(simt *s, tg_launch *launch);
 tg_layout simt_plan_of(simt *s, const tg_value *v); // in which it is held, or is to be made
-bool simt_is_lazy(const tg_value *v);               // looked through by simt_get
+tg_layout simt_default_layout(simt *s, tg_type type);
+bool simt_is_lazy(const tg_value *v); // looked through by simt_get
 // Layout that the operand of a renaming op must have for its result to be in `layout`; false where there is none, as bits do not go to
 // bits.
 bool simt_operand_layout(const tg_op *op, const tg_layout *layout, tg_layout *out);
+
+// Layout of what transposes and reshapes make of `from`, held in `layout`; false where bits do not go to bits.
+bool simt_result_layout(const tg_value *v, const tg_value *from, const tg_layout *layout, tg_layout *out);
 
 // ---- simt_value.c: registers, coordinates, conversions
 simt_tile *simt_new_tile(simt *s, const tg_layout *layout);
@@ -95,6 +125,28 @@ tg_value *simt_shuffle_in(simt *s, tg_value *v, const char *kind, tg_value *lane
 tg_value *simt_lane_bit(simt *s, int bit);                                                    // i1
 tg_value *simt_offset(simt *s, tg_value *ptr, tg_value *bytes);
 
+tg_value *simt_shared(simt *s, int64_t bytes);                           // a region above those in use, ptr<shared>; not yet in use itself
+tg_value *simt_linear(simt *s, tg_value *x, int n, const uint32_t *col); // xor of col[i] over the set bits of x; NULL: always 0
+int simt_operand_repetition(const tg_op *op, const tg_layout *result, const tg_layout *operand, int repetition); // of a renaming op
+bool simt_is_free(const tg_layout *from, const tg_layout *to); // each lane has its elements already
+
+// ---- simt_stage.c: tiles in shared memory
+typedef struct simt_reader simt_reader;
+const tg_value *simt_renamed(const tg_value *v); // what transposes and reshapes rename
+simt_stage *simt_stage_of_load(simt *s, const tg_op *load, const tg_value *operand, const tg_layout *fragment, const tg_layout *held);
+simt_stage *simt_stage_of_tile(simt *s, const tg_value *operand, const tg_layout *fragment, const simt_tile *tile, int k_axis);
+void simt_copy_stage(simt *s, const tg_op *load, const simt_stage *stage);                 // asynchronously
+void simt_store_stage(simt *s, const simt_stage *stage, const simt_tile *from, int chunk); // from registers
+// Reads an operand's fragments, two neighbouring registers at a time: bf16[2] or an i32. is_a: of the two, the left one. other: a register
+// bit that is read together with bit 1.
+simt_reader *simt_open_reader(simt *s, const simt_stage *stage, const tg_value *operand, const tg_layout *fragment, bool is_a, int other);
+tg_value *simt_read_pair(simt *s, simt_reader *reader, int reg);
+
+// ---- simt_ring.c: folds that fetch ahead
+void simt_plan_rings(simt *s, tg_launch *launch); // before the layouts
+bool simt_ring_for(simt *s, tg_op *loop);         // lowers it, where it has a ring
+void simt_load_resident(simt *s, tg_op *load);    // whole, where several trips use it
+
 // ---- simt_memory.c
 tg_value *simt_argument(simt *s, const tg_expr *e); // launch argument that holds a launch-time expression, i64
 void simt_pointer_arguments(simt *s);
@@ -103,7 +155,7 @@ void simt_load(simt *s, tg_op *op);
 void simt_store(simt *s, tg_op *op);
 void simt_atomic(simt *s, tg_op *op);
 void simt_check_view(simt *s, const tg_op *op); // stops the launch where the view leads outside of its tensor
-static inline bool simt_is_used(simt *s, const tg_value *v) { return simt_note_of(s, v)->used; }
+static inline bool simt_is_used(simt *s, const tg_value *v) { return simt_note_of(s, v)->uses > 0; }
 // What is known of integers of the tile kernel.
 int64_t simt_divisor_of(simt *s, const tg_value *v); // largest known; 0 for zero
 bool simt_same(simt *s, const tg_value *a, const tg_value *b);
@@ -132,7 +184,9 @@ typedef struct simt_dot_layouts {
   const struct tg_matrix_row *row; // NULL: lanes multiply and add
 } simt_dot_layouts;
 void simt_dot_plan(simt *s, const tg_op *op, simt_dot_layouts *out);
-int simt_dot_registers(const tg_op *op, int warp_bits); // 32-bit registers of a lane for operands and accumulators
+const struct tg_matrix_row *simt_dot_row(const tg_op *op);  // the instruction that does it; NULL: none
+bool simt_dot_seeds(simt *s, const tg_op *op, int operand); // whether the operand should be held as its fragments are
+int simt_dot_registers(const tg_op *op, int warp_bits);     // 32-bit registers of a lane for operands and accumulators
 
 bool simt_dot_streams(const tg_op *op); // needs only part of its operands at a time
 
@@ -146,7 +200,14 @@ void simt_sink_loads(simt *s, tg_launch *launch);
 // ---- simt_scaled.c
 tg_kernel *simt_expand_scaled(const tg_kernel *tile); // a copy in which products with scales are plain ones; NULL when there are none
 
+// ---- simt_control.c
+void simt_for(simt *s, tg_op *op);
+void simt_if(simt *s, tg_op *op);
+void simt_while(simt *s, tg_op *op);
+
 // ---- simt.c
+void simt_op(simt *s, tg_op *op);
+void simt_region(simt *s, const tg_region *region); // its ops but the yield
 _Noreturn void simt_fail(simt *s, const tg_op *op, const char *format, ...) __attribute__((format(printf, 3, 4)));
 
 #endif

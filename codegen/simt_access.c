@@ -152,6 +152,11 @@ static void choose_width(simt_access *a, const tg_layout *l) {
   a->width = width;
 }
 
+int simt_access_width(simt_access *a, const tg_layout *layout) {
+  choose_width(a, layout);
+  return a->width;
+}
+
 // ---- addresses and masks
 
 static tg_value *index_bytes(simt_access *a, int view_axis, tg_value *index) {
@@ -174,6 +179,13 @@ static simt_tile *along_axis(simt *s, const tg_layout *layout, const tg_value *v
   return t;
 }
 
+// Part of the addresses; what moves with a loop is kept apart, so that the rest need not be made again on every trip.
+static void add_term(simt_access *a, tg_value *bytes, const tg_value *by) {
+  const tg_region *region = by->def ? by->def->parent : by->region;
+  if (region == a->s->out->body) a->ptr = simt_offset(a->s, a->ptr, bytes);
+  else a->moving = simt_add(&a->s->b, a->moving, bytes);
+}
+
 static void start_axis(simt_access *a, int at) {
   simt *s = a->s;
   const tg_layout *layout = &a->layout;
@@ -188,8 +200,12 @@ static void start_axis(simt_access *a, int at) {
   tg_value *start = simt_size_value(s, simt_size_of(s, range->in[0])), *end = NULL, *dim = NULL;
   uint32_t mask = layout->out[at] ? ((1u << layout->out[at]) - 1) << tg_layout_axis_shift(layout, at) : 0;
   tg_value *lane = simt_axis_adds(layout, at) ? simt_lane_part(s, layout, mask, tg_layout_axis_shift(layout, at)) : NULL;
-  a->first[at] = simt_add(&s->b, start, lane ? tg_cast_to(&s->prologue, lane, TG_I64, NULL) : NULL);
-  if (simt_axis_adds(layout, at)) a->ptr = simt_offset(s, a->ptr, index_bytes(a, i, a->first[at]));
+  tg_value *lane64 = lane ? tg_cast_to(&s->prologue, lane, TG_I64, NULL) : NULL;
+  a->first[at] = simt_add(&s->b, start, lane64);
+  if (simt_axis_adds(layout, at)) {
+    if (lane64) a->ptr = simt_offset(s, a->ptr, index_bytes(a, i, lane64));
+    add_term(a, index_bytes(a, i, start), start);
+  }
   if (needs_end(a, at)) end = simt_size_value(s, simt_size_of(s, range->in[1]));
   if (needs_dim(a, at)) dim = simt_size_value(s, a->view.dim[i]);
   a->bound[at] = end && dim ? tg_build2(&s->b, TG_OP_MIN, end, dim) : end ? end : dim;
@@ -212,7 +228,7 @@ void simt_start_access(simt_access *a, const tg_layout *layout) {
     }
     tg_value *x = simt_size_value(s, simt_size_of(s, index));
     if (x->type.dtype != TG_I64) x = tg_cast_to(&s->b, x, TG_I64, NULL);
-    a->ptr = simt_offset(s, a->ptr, index_bytes(a, i, x));
+    add_term(a, index_bytes(a, i, x), x);
     if (index_is_inside(s, index, v->dim[i])) continue;
     if (!simt_nonnegative(index)) a->inside = simt_and(&s->b, a->inside, tg_build2(&s->b, TG_OP_GE, x, zero));
     a->inside = simt_and(&s->b, a->inside, tg_build2(&s->b, TG_OP_LT, x, simt_size_value(s, v->dim[i])));
@@ -221,7 +237,8 @@ void simt_start_access(simt_access *a, const tg_layout *layout) {
 
 tg_value *simt_element(simt_access *a, int reg, tg_value **inside) {
   simt *s = a->s;
-  tg_value *ptr = a->ptr;
+  tg_value *ptr = a->ptr, *last = NULL; // last: what becomes part of the instruction
+  int64_t known;
   *inside = a->inside;
   for (int i = 0; i < a->rank; i++) {
     bool adds = !a->index[i] && simt_axis_adds(&a->layout, i);
@@ -233,11 +250,13 @@ tg_value *simt_element(simt_access *a, int reg, tg_value **inside) {
                     : tg_cast_to(&s->prologue, simt_coordinate(s, &a->layout, reg, i), TG_I64, NULL);
       index = simt_add(&s->b, a->first[i], offset);
     }
-    ptr = simt_offset(s, ptr, index_bytes(a, a->view_axis[i], adds ? offset : index));
+    tg_value *bytes = index_bytes(a, a->view_axis[i], adds ? offset : index);
+    if (tg_const_as_int(bytes, &known)) last = simt_add(&s->b, last, bytes);
+    else ptr = simt_offset(s, ptr, bytes);
     if (a->below[i]) *inside = simt_and(&s->b, *inside, tg_build2(&s->b, TG_OP_GE, index, simt_int(s, TG_I64, 0)));
     if (a->bound[i]) *inside = simt_and(&s->b, *inside, tg_build2(&s->b, TG_OP_LT, index, a->bound[i]));
   }
-  return ptr;
+  return simt_offset(s, simt_offset(s, ptr, a->moving), last);
 }
 
 // ---- views that lead outside

@@ -32,7 +32,7 @@ typedef struct simt_access {
   tg_layout layout;
   int width;                    // elements of a vector, along `fast`
   int fast;                     // axis of the tile whose stride is 1; -1 = none
-  tg_value *ptr;                // of the lane's first element
+  tg_value *ptr, *moving;       // of the lane's first element; bytes that loops move it by, NULL: none
   tg_value *inside;             // dropped axes; NULL = always
   tg_value *first[TG_MAX_RANK]; // index of the lane's first element on an axis that adds, i64
   tg_value *bound[TG_MAX_RANK]; // indices must stay below; NULL = they do
@@ -40,6 +40,7 @@ typedef struct simt_access {
 } simt_access;
 
 void simt_open_access(simt_access *a, simt *s, const tg_op *op, tg_type tile);
+int simt_access_width(simt_access *a, const tg_layout *layout);     // elements of a vector, for an access that is open
 void simt_start_access(simt_access *a, const tg_layout *layout);    // chooses the width
 tg_value *simt_element(simt_access *a, int reg, tg_value **inside); // its address, and whether it is inside (NULL: always)
 void simt_resolve_view(simt *s, const tg_op *user, const tg_value *v, simt_view *out);

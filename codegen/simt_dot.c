@@ -12,7 +12,7 @@ static const tg_op *load_of(const tg_value *v) {
 }
 
 // NULL where there is none, or where the tile of k is shorter than the instruction: then lanes multiply and add.
-static const tg_matrix_row *choose_row(const tg_op *op) {
+const tg_matrix_row *simt_dot_row(const tg_op *op) {
   int a = op->in[0]->type.dtype, b = op->in[1]->type.dtype, c = op->in[2]->type.dtype, k = op->in[0]->type.dim[1];
   for (const tg_matrix_row *row = tg_matrix_rows; row->name; row++)
     if (row->operands == a && row->operands == b && row->accumulators == c && k % row->k == 0) return row;
@@ -21,11 +21,11 @@ static const tg_matrix_row *choose_row(const tg_op *op) {
 
 // Where the bits of an instruction's k lie in the tile's: those of the registers first, as many as make 16 bytes, so that a lane's own
 // elements are neighbours in memory and one load fetches the operands of several instructions. Sums over k may be taken in any order, as
-// long as A and B agree.
-static void place_k(const tg_op *op, int bits, int at[8]) {
+// long as A and B agree. Matrices from shared memory are in k's own order.
+static void place_k(simt *s, const tg_op *op, int bits, int at[8]) {
   const tg_op *a = load_of(op->in[0]), *b = load_of(op->in[1]);
   for (int i = 0; i < bits; i++) at[i] = i;
-  if (!a || !b) return;
+  if (!a || !b || (simt_note_of(s, simt_renamed(op->in[0]))->ahead && simt_note_of(s, simt_renamed(op->in[1]))->ahead)) return;
   int size = tg_dtypes[a->out[0]->type.dtype].bits, other = tg_dtypes[b->out[0]->type.dtype].bits,
       vector = log2_of(128 / (size > other ? size : other));
   if (vector > bits - 2) vector = bits - 2;
@@ -78,7 +78,7 @@ static void add_warps(tg_layout *l, const warp_split *w, int m_axis, int n_axis)
 
 void simt_dot_plan(simt *s, const tg_op *op, simt_dot_layouts *out) {
   const tg_type *ta = &op->in[0]->type, *tb = &op->in[1]->type, *tc = &op->in[2]->type;
-  const tg_matrix_row *row = out->row = choose_row(op);
+  const tg_matrix_row *row = out->row = simt_dot_row(op);
   if (!row) {
     simt_fma_plan(s, op, out);
     return;
@@ -90,7 +90,7 @@ void simt_dot_plan(simt *s, const tg_op *op, simt_dot_layouts *out) {
   if (kbits > most) simt_fail(s, op, "dot over k tiles of %d is not supported; up to %d is", ta->dim[1], 1 << most);
   warp_split w = split_warps(&out->c, row, s->warp_bits);
   int k[8];
-  place_k(op, kbits, k);
+  place_k(s, op, kbits, k);
   for (int i = 0; i < kbits; i++) out->k_image[i] = 1u << k[i];
   // The fragments of layout.c's tg_layout_mma_*, with k's bits where place_k put them and what exceeds the tile left out.
   tg_layout *a = &out->a, *b = &out->b, *c = &out->c;
@@ -108,11 +108,16 @@ void simt_dot_plan(simt *s, const tg_op *op, simt_dot_layouts *out) {
   add_warps(c, &w, 0, 1);
 }
 
-// k that one load of 16 bytes covers, with the lanes beside it: what is held of operands from memory at a time.
+// k that one load of 16 bytes covers, with the lanes beside it: what is held of operands at a time.
 static int64_t depth_held(const tg_op *op, int64_t k) {
-  const tg_op *a = load_of(op->in[0]), *b = load_of(op->in[1]);
-  int64_t at_once = a && b ? 4 * (128 / tg_dtypes[a->out[0]->type.dtype].bits) : k;
+  const tg_op *a = load_of(op->in[0]);
+  int64_t at_once = 4 * (128 / (a ? tg_dtypes[a->out[0]->type.dtype].bits : 16));
   return k < at_once ? k : at_once;
+}
+
+bool simt_dot_seeds(simt *s, const tg_op *op, int operand) {
+  const simt_note *note = simt_note_of(s, simt_renamed(op->in[operand]));
+  return !note->stage && (!simt_dot_row(op) || load_of(op->in[operand]) || !op->in[operand]->def);
 }
 
 static int fma_registers(const tg_op *op, int warp_bits) {
@@ -122,7 +127,7 @@ static int fma_registers(const tg_op *op, int warp_bits) {
 }
 
 int simt_dot_registers(const tg_op *op, int warp_bits) {
-  const tg_matrix_row *row = choose_row(op);
+  const tg_matrix_row *row = simt_dot_row(op);
   if (!row) return fma_registers(op, warp_bits);
   tg_layout c = tg_layout_empty(2, op->in[2]->type.dim);
   warp_split w = split_warps(&c, row, warp_bits);
@@ -137,7 +142,7 @@ int simt_dot_registers(const tg_op *op, int warp_bits) {
   return (int)((m * n * (apart ? 2 : 1) + (m + n) * k * tg_dtypes[op->in[0]->type.dtype].bits / 32) / 32);
 }
 
-bool simt_dot_streams(const tg_op *op) { return !choose_row(op) || depth_held(op, op->in[0]->type.dim[1]) < op->in[0]->type.dim[1]; }
+bool simt_dot_streams(const tg_op *op) { return !simt_dot_row(op) || depth_held(op, op->in[0]->type.dim[1]) < op->in[0]->type.dim[1]; }
 
 // ---- instructions ----------------------------------------------------------------------------------------------------------
 
@@ -162,23 +167,39 @@ static int find(const finder *f, int row, int column) { return f->reg[row * f->c
 // Steps along one axis: its repetitions times the registers' own bits beyond the instruction's, which `inner` masks.
 static bool starts_step(int coordinate, int pow2, uint32_t inner) { return !((uint32_t)(coordinate % pow2) & inner); }
 
+typedef struct operand {
+  const tg_value *value;
+  finder find;
+  simt_reader *reader;     // NULL: held in registers
+  const simt_stage *stage; // that the dot fills itself, from these registers; NULL: none
+  const simt_tile *from;
+  int chunk; // that lies there
+  int k_axis;
+} operand;
+
 typedef struct dot {
   simt *s;
   simt_dot_layouts l;
-  finder a, b, c;
+  operand a, b;
+  finder c;
   simt_tile *sum;
   int m_half;       // distance of the second half of a fragment's rows; 0 when the tile has only one
   uint32_t k_inner; // bits of k inside one instruction
 } dot;
 
-// A pair of neighbours in k, packed; `second` is where the other element of the pair lies.
-static tg_value *pair(dot *d, const finder *f, int i, int j) {
-  tg_value *reg[2] = {f->tile->reg[i], f->tile->reg[j]};
+// A pair of neighbours in k.
+static tg_value *pair(dot *d, const operand *o, int i, int j) {
+  if (o->reader) return simt_read_pair(d->s, o->reader, i);
+  tg_value *reg[2] = {o->find.tile->reg[i], o->find.tile->reg[j]};
   return simt_pack(d->s, reg, 2);
 }
 
-static tg_value *a_pair(dot *d, int m, int k) { return pair(d, &d->a, find(&d->a, m, k), find(&d->a, m, k ^ (int)d->l.k_image[0])); }
-static tg_value *b_pair(dot *d, int k, int n) { return pair(d, &d->b, find(&d->b, k, n), find(&d->b, k ^ (int)d->l.k_image[0], n)); }
+static tg_value *a_pair(dot *d, int m, int k) {
+  return pair(d, &d->a, find(&d->a.find, m, k), find(&d->a.find, m, k ^ (int)d->l.k_image[0]));
+}
+static tg_value *b_pair(dot *d, int k, int n) {
+  return pair(d, &d->b, find(&d->b.find, k, n), find(&d->b.find, k ^ (int)d->l.k_image[0], n));
+}
 
 static void one_mma(dot *d, int m, int n, int k) {
   int far = k ^ (int)d->l.k_image[3], m2 = m + d->m_half;
@@ -198,6 +219,49 @@ static void along_n(dot *d, int m, int k) {
     if (find(&d->c, m, n) >= 0 && starts_step(n, 1 << d->l.c.out[1], 1)) one_mma(d, m, n, k);
 }
 
+// In registers where it comes from memory or has its elements in the right lanes, else through shared memory.
+static operand open_operand(simt *s, const tg_value *v, const tg_layout *l, int k_axis, int other) {
+  operand o = {.value = v, .k_axis = k_axis, .chunk = -1};
+  const tg_value *held = simt_renamed(v);
+  const simt_stage *stage = simt_note_of(s, held)->stage;
+  tg_layout have;
+  simt_tile *places = simt_new_tile(s, l);
+  if (!stage && !load_of(v) && v->def && !simt_is_lazy(held)) {
+    have = simt_plan_of(s, held);
+    have = tg_layout_compact(&have);
+    tg_layout as_operand;
+    bool right = simt_result_layout(v, held, &have, &as_operand) && simt_is_free(&as_operand, l);
+    if (!right) {
+      o.from = simt_get(s, held, &have);
+      simt_stage *mine = simt_stage_of_tile(s, v, l, o.from, k_axis);
+      if (mine) {
+        mine->base = simt_shared(s, mine->bytes);
+        s->shared_top = (s->shared_top + 127) / 128 * 128 + mine->bytes;
+      }
+      o.stage = stage = mine;
+    }
+  }
+  if (stage) {
+    o.reader = simt_open_reader(s, stage, v, l, k_axis == 1, other);
+  }
+  o.find = make_finder(s, stage ? places : simt_get(s, v, l), v->type);
+  return o;
+}
+
+// Has the chunk that holds this k brought where the reader looks.
+static void fill(simt *s, operand *o, int k) {
+  if (!o->stage) return;
+  int chunk = o->stage->chunk_bits ? (k >> o->stage->tile.out[o->stage->chunk_axis]) % (1 << o->stage->chunk_bits) : 0;
+  if (chunk == o->chunk) return;
+  simt_barrier(s);
+  simt_store_stage(s, o->stage, o->from, chunk);
+  simt_barrier(s);
+  o->chunk = chunk;
+}
+
+// Number of the register bit that is the first beyond k's.
+static int beyond_k(const simt_dot_layouts *l) { return l->a.out[1] - 2; }
+
 void simt_dot(simt *s, tg_op *op) {
   dot d = {.s = s};
   simt_dot_plan(s, op, &d.l);
@@ -205,17 +269,22 @@ void simt_dot(simt *s, tg_op *op) {
     simt_fma(s, op, &d.l);
     return;
   }
-  simt_tile *a = simt_get(s, op->in[0], &d.l.a), *b = simt_get(s, op->in[1], &d.l.b), *c = simt_get(s, op->in[2], &d.l.c);
-  d.a = make_finder(s, a, op->in[0]->type);
-  d.b = make_finder(s, b, op->in[1]->type);
+  int64_t top = s->shared_top;
+  d.a = open_operand(s, op->in[0], &d.l.a, 1, beyond_k(&d.l));
+  d.b = open_operand(s, op->in[1], &d.l.b, 0, beyond_k(&d.l));
+  simt_tile *c = simt_get(s, op->in[2], &d.l.c);
   d.c = make_finder(s, c, op->in[2]->type);
   d.sum = simt_new_tile(s, &d.l.c);
   memcpy(d.sum->reg, c->reg, sizeof(tg_value *) * (size_t)tg_layout_registers(&d.l.c));
   d.m_half = d.l.c.out[0] > 3 ? 8 : 0;
   for (int i = 0; i < 4; i++) d.k_inner |= d.l.k_image[i];
   int pm = 1 << d.l.c.out[0], pk = 1 << d.l.a.out[1];
-  for (int k = 0; k < d.a.columns; k++)
+  for (int k = 0; k < d.a.find.columns; k++) {
+    if (!starts_step(k, pk, d.k_inner)) continue;
+    fill(s, &d.a, k), fill(s, &d.b, k);
     for (int m = 0; m < d.c.rows; m++)
-      if (starts_step(k, pk, d.k_inner) && starts_step(m, pm, (uint32_t)d.m_half) && find(&d.a, m, k) >= 0) along_n(&d, m, k);
+      if (starts_step(m, pm, (uint32_t)d.m_half) && find(&d.a.find, m, k) >= 0) along_n(&d, m, k);
+  }
+  s->shared_top = top;
   simt_set(s, op->out[0], d.sum);
 }

@@ -85,6 +85,15 @@ static bool result_layout(const tg_op *op, const tg_layout *operand, tg_layout *
   return true;
 }
 
+bool simt_result_layout(const tg_value *v, const tg_value *from, const tg_layout *layout, tg_layout *out) {
+  tg_layout inner;
+  if (v == from) {
+    *out = *layout;
+    return true;
+  }
+  return simt_result_layout(v->def->in[0], from, layout, &inner) && result_layout(v->def, &inner, out);
+}
+
 // ---- spreading
 
 typedef struct plan {
@@ -190,13 +199,12 @@ static void seed(tg_op *op, void *user) {
   simt_dot_plan(p->s, op, &l);
   set(p, op->out[0], &l.c);
   set(p, op->in[2], &l.c);
-  set(p, op->in[0], &l.a);
-  set(p, op->in[1], &l.b);
+  if (simt_dot_seeds(p->s, op, 0)) set(p, op->in[0], &l.a);
+  if (simt_dot_seeds(p->s, op, 1)) set(p, op->in[1], &l.b);
 }
 
 static void find_unplanned(tg_op *op, void *user) {
   plan *p = user;
-  for (int i = 0; i < op->nin; i++) simt_note_of(p->s, op->in[i])->used = true;
   for (int i = 0; i < op->nout; i++) {
     const tg_value *v = op->out[i];
     if (v->type.kind != TG_TILE || v->type.rank == 0 || planned(p, v) || simt_is_lazy(v)) continue;
@@ -207,27 +215,33 @@ static void find_unplanned(tg_op *op, void *user) {
 }
 
 // Vectors of 16 bytes, shorter where the tile would leave lanes without work.
-static tg_layout default_layout(simt *s, tg_type type) {
+tg_layout simt_default_layout(simt *s, tg_type type) {
   int bits = tg_dtypes[type.dtype].bits, vector = bits < 8 ? 1 : 128 / bits;
   int64_t share_ = tg_type_elements(type) >> (s->lane_bits + s->warp_bits);
   while (vector > 1 && vector > share_) vector /= 2;
   return tg_layout_blocked(type.rank, type.dim, vector, s->lane_bits, s->warp_bits);
 }
 
+static void count_uses(tg_op *op, void *user) {
+  for (int i = 0; i < op->nin; i++) simt_note_of(user, op->in[i])->uses++;
+}
+
 void simt_plan(simt *s, tg_launch *launch) {
   plan p = {.s = s};
+  tg_walk(launch->body, count_uses, s);
+  simt_plan_rings(s, launch);
   tg_walk(launch->body, seed, &p);
   for (;;) {
     spread(&p, launch);
     p.next = NULL;
     tg_walk(launch->body, find_unplanned, &p);
     if (!p.next) return;
-    tg_layout l = default_layout(s, p.next->type);
+    tg_layout l = simt_default_layout(s, p.next->type);
     set(&p, p.next, &l);
   }
 }
 
 tg_layout simt_plan_of(simt *s, const tg_value *v) {
   const simt_note *note = simt_note_of(s, v);
-  return note->tiles ? note->tiles->layout : note->planned ? note->plan : default_layout(s, v->type);
+  return note->tiles ? note->tiles->layout : note->planned ? note->plan : simt_default_layout(s, v->type);
 }

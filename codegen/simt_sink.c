@@ -14,6 +14,7 @@ static bool may_sink(const tg_op *op) {
   case TG_OP_SHUFFLE:
   case TG_OP_INSERT:
   case TG_OP_SPLAT:
+  case TG_OP_SELECT:
   case TG_OP_CAST:
   case TG_OP_BITCAST:
   case TG_OP_PTRADD: return true;

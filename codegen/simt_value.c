@@ -30,17 +30,20 @@ tg_value *simt_offset(simt *s, tg_value *ptr, tg_value *bytes) {
   return tg_build2(&s->b, TG_OP_PTRADD, ptr, bytes);
 }
 
-static tg_value *scratch_of(simt *s, int64_t bytes) {
+tg_value *simt_shared(simt *s, int64_t bytes) {
+  enum { ALIGN = 128 };
+  int64_t from = (s->shared_top + ALIGN - 1) / ALIGN * ALIGN,
+          most = s->machine->shared_bytes > 0 ? (int64_t)s->machine->shared_bytes : TG_STATIC_SHARED;
+  if (from + bytes > most)
+    tg_throw(s->ctx, TG_INVALID, "kernel '%s': tiles of %lld bytes do not fit into shared memory, %lld bytes; choose smaller tiles",
+             s->tile->name, (long long)(from + bytes), (long long)most);
   if (!s->scratch) {
-    tg_attr attrs[] = {TG_ASTR("space", "shared"), TG_AINT("bytes", bytes), TG_AINT("align", 16)};
+    tg_attr attrs[] = {TG_ASTR("space", "shared"), TG_AINT("bytes", bytes), TG_AINT("align", ALIGN)};
     s->scratch = tg_build(&s->prologue, TG_OP_SCRATCH, 0, NULL, 3, attrs);
   }
-  if (bytes > s->scratch_bytes) {
-    s->scratch_bytes = bytes;
-    for (int i = 0; i < s->scratch->nattrs; i++)
-      if (!strcmp(s->scratch->attrs[i].key, "bytes")) s->scratch->attrs[i].i = bytes;
-  }
-  return s->scratch->out[0];
+  for (int i = 0; i < s->scratch->nattrs; i++)
+    if (!strcmp(s->scratch->attrs[i].key, "bytes") && s->scratch->attrs[i].i < from + bytes) s->scratch->attrs[i].i = from + bytes;
+  return from ? tg_build2(&s->prologue, TG_OP_PTRADD, s->scratch->out[0], simt_int(s, TG_I32, from)) : s->scratch->out[0];
 }
 
 static tg_value *extract(tg_builder *b, tg_value *vector, int i) {
@@ -132,7 +135,7 @@ tg_value *simt_shuffle(simt *s, tg_value *v, const char *kind, tg_value *lane) {
 // ---- coordinates -----------------------------------------------------------------------------------------------------
 
 // xor over the set bits i of `x` of col[i]: one masked shift for each distance that bits move. NULL when it is always 0.
-static tg_value *linear(simt *s, tg_value *x, int n, const uint32_t *col) {
+tg_value *simt_linear(simt *s, tg_value *x, int n, const uint32_t *col) {
   tg_builder *b = &s->prologue;
   tg_value *sum = NULL;
   for (int distance = -(TG_MAP_BITS - 1); distance < TG_MAP_BITS; distance++) {
@@ -153,7 +156,7 @@ tg_value *simt_lane_part(simt *s, const tg_layout *layout, uint32_t mask, int sh
   for (int h = TG_LANE; h <= TG_WARP; h++) {
     uint32_t col[TG_MAP_BITS];
     for (int b = 0; b < layout->in[h]; b++) col[b] = (tg_layout_image(layout, (tg_holder)h, b) & mask) >> shift;
-    tg_value *part = layout->in[h] ? linear(s, h == TG_LANE ? s->lane_id : s->warp_id, layout->in[h], col) : NULL;
+    tg_value *part = layout->in[h] ? simt_linear(s, h == TG_LANE ? s->lane_id : s->warp_id, layout->in[h], col) : NULL;
     sum = sum && part ? tg_build2(&s->prologue, TG_OP_XOR, sum, part) : part ? part : sum;
   }
   return sum;
@@ -269,7 +272,7 @@ static tg_value *pick(simt *s, const simt_tile *from, const route *r, int reg, t
 
 static void convert_in_warp(simt *s, const simt_tile *from, simt_tile *to, const tg_map *x, const route *r) {
   int regs = from->layout.in[TG_REGISTER], lanes = from->layout.in[TG_LANE], to_regs = to->layout.in[TG_REGISTER];
-  tg_value *by_lane = r->in_lane ? NULL : linear(s, s->lane_id, lanes, r->lane_col);
+  tg_value *by_lane = r->in_lane ? NULL : simt_linear(s, s->lane_id, lanes, r->lane_col);
   for (int i = 0, n = tg_layout_registers(&to->layout); i < n; i++) {
     uint32_t place = tg_map_apply(x, (uint32_t)i & ((1u << to_regs) - 1)), lane = bits(place, regs, lanes);
     int reg = (int)bits(place, 0, regs) | i >> to_regs << regs;
@@ -303,16 +306,9 @@ static tg_value *shared_address(simt *s, tg_value *scratch, const tg_layout *l, 
   return simt_offset(s, scratch, at);
 }
 
-static void check_scratch(simt *s, int64_t bytes) {
-  if (s->machine->shared_bytes > 0 && (double)bytes > s->machine->shared_bytes)
-    tg_throw(s->ctx, TG_INVALID, "a tile of %lld bytes does not fit into shared memory, %.0f bytes; choose smaller tiles", (long long)bytes,
-             s->machine->shared_bytes);
-}
-
 static void convert_by_memory(simt *s, const simt_tile *from, uint8_t dtype, simt_tile *to) {
   int64_t size = element_bytes(dtype), bytes = ((int64_t)tg_layout_repetitions(&to->layout) << to->layout.map.nout) * size;
-  check_scratch(s, bytes);
-  tg_value *scratch = scratch_of(s, bytes), *owner = simt_owner(s, &from->layout);
+  tg_value *scratch = simt_shared(s, bytes), *owner = simt_owner(s, &from->layout);
   int width = run_length(&from->layout, (int)(16 / size));
   simt_barrier(s); // those who read what was there before are done
   for (int i = 0, n = tg_layout_registers(&from->layout); i < n; i += width) {
@@ -328,6 +324,13 @@ static void convert_by_memory(simt *s, const simt_tile *from, uint8_t dtype, sim
     tg_attr attrs[] = {TG_ATYPE("type", width > 1 ? tg_vector_type(dtype, width) : tg_scalar_type(dtype)), TG_AINT("align", width * size)};
     simt_unpack(s, tg_build(&s->b, TG_OP_LLOAD, 1, &ptr, 2, attrs)->out[0], &to->reg[i], width);
   }
+}
+
+bool simt_is_free(const tg_layout *from, const tg_layout *to) {
+  tg_map x;
+  if (!tg_layout_conversion(from, to, &x)) return false;
+  route r = make_route(from, to, &x);
+  return r.in_warp && r.in_lane && r.nselects == 0;
 }
 
 simt_tile *simt_convert(simt *s, const simt_tile *from, uint8_t dtype, const tg_layout *layout) {
@@ -383,7 +386,7 @@ tg_value *simt_scalar(simt *s, const tg_value *v) {
 }
 
 // Repetition of the operand that a repetition of the result looks at, both as row-major numbers over the odd parts.
-static int operand_repetition(const tg_op *op, const tg_layout *result, const tg_layout *operand, int rep) {
+int simt_operand_repetition(const tg_op *op, const tg_layout *result, const tg_layout *operand, int rep) {
   int at[TG_MAX_RANK] = {0}, from[TG_MAX_RANK] = {0}, out = 0;
   for (int i = result->rank - 1; i >= 0; i--) {
     at[i] = rep % result->odd[i];
@@ -425,8 +428,7 @@ static simt_tile *rename_by_memory(simt *s, const tg_op *op, const tg_layout *la
   tg_layout held = simt_plan_of(s, op->in[0]);
   held = tg_layout_compact(&held);
   simt_tile *x = simt_get(s, op->in[0], &held), *t = simt_new_tile(s, layout);
-  check_scratch(s, bytes);
-  tg_value *scratch = scratch_of(s, bytes), *owner = simt_owner(s, &held), *element = simt_int(s, TG_I32, size);
+  tg_value *scratch = simt_shared(s, bytes), *owner = simt_owner(s, &held), *element = simt_int(s, TG_I32, size);
   simt_barrier(s);
   for (int i = 0, n = tg_layout_registers(&held); i < n; i++) {
     if (simt_is_replica(&held, i)) continue;
@@ -455,7 +457,7 @@ static simt_tile *make_renamed(simt *s, const tg_op *op, const tg_layout *layout
   tg_layout want;
   if (!simt_operand_layout(op, layout, &want)) return rename_by_memory(s, op, layout);
   simt_tile *x = simt_get(s, op->in[0], &want);
-  for (int i = 0; i < n; i++) t->reg[i] = x->reg[operand_repetition(op, layout, &want, i >> regs) << regs | (i & ((1 << regs) - 1))];
+  for (int i = 0; i < n; i++) t->reg[i] = x->reg[simt_operand_repetition(op, layout, &want, i >> regs) << regs | (i & ((1 << regs) - 1))];
   return t;
 }
 

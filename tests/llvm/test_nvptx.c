@@ -53,7 +53,8 @@ static void test_text(void) {
     CHECK(strstr(ptx, ".target sm_80") && strstr(ptx, ".version 7.0"));
     CHECK(strstr(ptx, ".visible .entry gemm_bf16_0(") && strstr(ptx, ".maxntid 32"));
     CHECK(count(ptx, "mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32") >= 64); // 64x64x32: 4 x 8 x 2 a trip
-    CHECK((count(ptx, "ld.global.nc.v4.b32") >= 16) == (variant == 0));
+    CHECK((count(ptx, "cp.async.cg.shared.global [") >= 16) == (variant == 0)); // else straight from memory
+    CHECK((count(ptx, "ldmatrix.sync.aligned.m8n8.x4.shared.b16") >= 16) == (variant == 0));
     CHECK(count(ptx, "call") == 0 && count(ptx, ".local") == 0);
     CHECK(j.product.variants == 2);
     free(ptx);

@@ -287,6 +287,55 @@ static void test_conversion(void) {
   CHECK(!tg_layout_conversion(&part, &c, &x));
 }
 
+// Lanes that come at once: no two units that differ in one bank. By counting, not by ranks.
+static bool is_free(const tg_map *places, const tg_map *access, int unit, int banks) {
+  for (uint32_t x = 0; x < 1u << access->nin; x++)
+    for (uint32_t y = 0; y < x; y++) {
+      uint32_t ux = value(access, x) >> unit, uy = value(access, y) >> unit, mask = (1u << banks) - 1;
+      uint32_t bx = value(places, value(access, x)) >> unit & mask, by = value(places, value(access, y)) >> unit & mask;
+      if (ux != uy && bx == by) return false;
+    }
+  return true;
+}
+
+static tg_map three(int bits, int a, int b, int c) {
+  const int at[] = {a, b, c};
+  tg_map f = tg_map_zero(3, bits);
+  for (int i = 0; i < 3; i++) f.col[i] = at[i] < bits ? 1u << at[i] : 0;
+  return f;
+}
+
+static void check_swizzle(int bits, int unit, int n, const tg_map *accesses, bool must) {
+  tg_map places;
+  bool found = tg_map_swizzle(bits, unit, 3, n, accesses, &places);
+  CHECK(found || !must);
+  if (!found) return;
+  CHECK(places.nin == bits && places.nout == bits && tg_map_rank(&places) == bits);
+  for (int b = 0; b < unit && b < bits; b++) CHECK(places.col[b] == 1u << b);
+  for (int i = 0; i < n; i++) CHECK(is_free(&places, &accesses[i], unit, 3));
+}
+
+// All tiles of up to 32 rows by 32 units, of elements of 1 to 8 bytes in units of 16: whoever writes along a row and whoever reads down a
+// column, one of them or both; and all other ways to move three coordinate bits.
+static void test_swizzle(void) {
+  for (int unit = 1; unit <= 4; unit++)
+    for (int columns = unit; columns <= unit + 5; columns++)
+      for (int rows = 0; rows <= 5; rows++) {
+        int bits = rows + columns;
+        tg_map both[] = {three(bits, columns, columns + 1, columns + 2), three(bits, unit, unit + 1, unit + 2)};
+        check_swizzle(bits, unit, 1, both, true);
+        check_swizzle(bits, unit, 2, both, true);
+      }
+  enum { BITS = 9, UNIT = 2 };
+  for (int code = 0; code < 1 << 18; code += 7) { // images of 6 bits each at the units' level
+    tg_map any = tg_map_zero(3, BITS), pair[2];
+    for (int i = 0; i < 3; i++) any.col[i] = (uint32_t)(code >> 6 * i & 63) << UNIT;
+    check_swizzle(BITS, UNIT, 1, &any, true);
+    pair[0] = any, pair[1] = three(BITS, UNIT, UNIT + 1, UNIT + 2);
+    if (code % 3 == 0) check_swizzle(BITS, UNIT, 2, pair, false);
+  }
+}
+
 int main(void) {
   for (int nin = 0; nin <= 4; nin++)
     for (int nout = 0; nout <= 3; nout++) test_single(nin, nout);
@@ -298,5 +347,6 @@ int main(void) {
   test_blocked();
   test_product();
   test_conversion();
+  test_swizzle();
   return test_done();
 }

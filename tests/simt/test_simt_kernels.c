@@ -4,6 +4,7 @@
 
 #include "codegen/codegen.h"
 #include "oracle.h"
+#include "simt/admit.h"
 #include "simt/warp.h"
 #include "targets/target.h"
 #include "test.h"
@@ -35,7 +36,7 @@ static bool scalar(void *user, const char *name, double *value) {
 typedef struct kernel_job {
   const char *name;
   tg_bindings settings;
-  int variant, warps;
+  int variant, warps, stages; // 0: the lowering's choice
   tg_kernel *tile, *lane;
 } kernel_job;
 
@@ -46,36 +47,23 @@ static void lower_body(void *arg) {
   if (tg_source_load(ctx, j->name, &source) || tg_source_trace(source, &j->settings, &none, &j->tile)) tg_rethrow(ctx);
   tg_source_free(source);
   tg_run_passes(j->tile, "canonicalise,cse,licm,dce");
-  char warps[8];
+  char warps[8], stages[8];
   snprintf(warps, sizeof warps, "%d", j->warps);
-  tg_binding binding = {"warps", warps};
-  tg_lower_options options = {.machine = machine, .settings = {j->warps ? 1 : 0, &binding}, .variant = j->variant};
+  snprintf(stages, sizeof stages, "%d", j->stages);
+  tg_binding knobs[2] = {{"warps", warps}, {"stages", stages}};
+  const int from = j->warps ? 0 : 1, to = j->stages ? 2 : 1;
+  tg_lower_options options = {.machine = machine, .settings = {to - from, knobs + from}, .variant = j->variant};
   j->lane = tg_lowering_simt.lower(j->tile, &options);
   tg_kernel_free(j->tile);
   if (tg_verify(j->lane)) tg_rethrow(ctx);
 }
 
+static int stages; // of the kernels that are lowered next
+
 static tg_kernel *lower(const char *name, int n, const tg_binding *settings, int warps, int variant) {
-  kernel_job j = {.name = name, .settings = {n, settings}, .warps = warps, .variant = variant};
+  kernel_job j = {.name = name, .settings = {n, settings}, .warps = warps, .variant = variant, .stages = stages};
   CHECKF(tg_protect(ctx, lower_body, &j) == TG_OK, "%s: %s", name, tg_error_message(ctx));
   return j.lane;
-}
-
-// The few forms that the lowering asks for: "EXPR % n == 0" and "aligned(…)", which holds for the tests' buffers.
-static bool admitted(const tg_kernel *lane, const dims *d) {
-  tg_arena arena;
-  tg_arena_init(&arena, ctx);
-  bool all = true;
-  for (int i = 0; i < lane->npreconditions; i++) {
-    const char *text = lane->preconditions[i], *stopped, *missing;
-    if (!strncmp(text, "aligned(", 8)) continue;
-    int64_t value = 0, modulus = 1;
-    const tg_expr *e = tg_e_parse(&arena, text, text + strlen(text), &stopped);
-    CHECKF(e && tg_e_eval(e, lookup, (void *)(uintptr_t)d, &value, &missing) && sscanf(stopped, " %% %ld == 0", &modulus) == 1, "%s", text);
-    all &= value % modulus == 0;
-  }
-  tg_arena_free(&arena);
-  return all;
 }
 
 static tg_tensor tensor(const char *name, const char *dtype, int rank, int64_t d0, int64_t d1) {
@@ -102,7 +90,7 @@ static void check_gemm(int64_t M, int64_t N, int64_t K, int n, const tg_binding 
   oracle_random random = {7};
   oracle_fill(ORACLE_BF16, &random, M * K, 1, t[0].data);
   oracle_fill(ORACLE_BF16, &random, N * K, 1, t[1].data);
-  if (admitted(lane, &d) && run(lane, 3, t, &d, &w)) {
+  if (admitted(ctx, lane, lookup, &d) && run(lane, 3, t, &d, &w)) {
     double *C = malloc(sizeof *C * (size_t)(M * N + 1)), *sum = malloc(sizeof *sum * (size_t)(M * N + 1));
     oracle_gemm(ORACLE_BF16, M, N, K, t[0].data, NULL, t[1].data, NULL, C, sum);
     for (int64_t i = 0; i < M * N; i++) {
@@ -143,7 +131,7 @@ static void check_gemm_f32(int64_t M, int64_t N, int64_t K, int warps, int varia
   oracle_random random = {13};
   oracle_fill(ORACLE_F32, &random, M * K, 1, t[0].data);
   oracle_fill(ORACLE_F32, &random, N * K, 1, t[1].data);
-  if (admitted(lane, &d) && run(lane, 3, t, &d, &w)) {
+  if (admitted(ctx, lane, lookup, &d) && run(lane, 3, t, &d, &w)) {
     double *C = malloc(sizeof *C * (size_t)(M * N)), *sum = malloc(sizeof *sum * (size_t)(M * N));
     oracle_gemm(ORACLE_F32, M, N, K, t[0].data, NULL, t[1].data, NULL, C, sum);
     for (int64_t i = 0; i < M * N; i++) {
@@ -170,7 +158,7 @@ static void check_gemm_fp8(int64_t M, int64_t N, int64_t K, int warps, int varia
   oracle_random random = {17};
   oracle_fill_codes(&random, M * K, t[0].data), oracle_fill_scales(&random, M * ks, t[1].data);
   oracle_fill_codes(&random, N * K, t[2].data), oracle_fill_scales(&random, ns * ks, t[3].data);
-  if (admitted(lane, &d) && run(lane, 5, t, &d, &w)) {
+  if (admitted(ctx, lane, lookup, &d) && run(lane, 5, t, &d, &w)) {
     double *C = malloc(sizeof *C * (size_t)(M * N)), *sum = malloc(sizeof *sum * (size_t)(M * N));
     oracle_gemm(ORACLE_E4M3, M, N, K, t[0].data, t[1].data, t[2].data, t[3].data, C, sum);
     for (int64_t i = 0; i < M * N; i++) {
@@ -194,23 +182,52 @@ static void test_other_products(void) {
   }
 }
 
-// Main-loop quality, of one warp on a full block: every operand element is fetched once a lane, 16 bytes at a time, and not masked.
+static bool run_square(int64_t stage, const tg_binding *tile, int64_t M, int64_t N, int64_t K, int warps, warp_job *w) {
+  dims d = {{"M", "N", "K"}, {M, N, K}};
+  stages = (int)stage;
+  tg_kernel *lane = lower("gemm_bf16", 3, tile, warps, 0);
+  stages = 0;
+  if (!lane) return false;
+  tg_tensor t[] = {tensor("A", "bf16", 2, M, K), tensor("B", "bf16", 2, N, K), tensor("C", "bf16", 2, M, N)};
+  bool good = run(lane, 3, t, &d, w);
+  for (int i = 0; i < 3; i++) free(t[i].data);
+  tg_kernel_free(lane);
+  return good;
+}
+
+// Main-loop quality, on a full block. Straight from memory: every operand element is fetched once a lane, 16 bytes at a time, and not
+// masked. Through shared memory: copies of 16 bytes, each element copied once a block, whole matrices from there, one barrier a trip.
 static void test_gemm_instructions(void) {
-  static const tg_binding tile[] = {{"BM", "32"}, {"BN", "32"}, {"BK", "32"}};
-  dims d = {{"M", "N", "K"}, {32, 32, 64}};
-  tg_kernel *lane = lower("gemm_bf16", 3, tile, 1, 0);
-  if (!lane) return;
-  tg_tensor t[] = {tensor("A", "bf16", 2, 32, 64), tensor("B", "bf16", 2, 32, 64), tensor("C", "bf16", 2, 32, 32)};
+  static const tg_binding tile[] = {{"BM", "32"}, {"BN", "32"}, {"BK", "32"}}, big[] = {{"BM", "64"}, {"BN", "64"}, {"BK", "32"}};
   warp_job w;
-  if (run(lane, 3, t, &d, &w)) {
+  if (run_square(1, tile, 32, 32, 64, 1, &w)) {
     CHECK(w.executed[TG_OP_MMA] == 2 * 2 * 4 * 2);              // trips x 32/16 x 32/8 x 32/16
     CHECK(w.executed[TG_OP_LLOAD] == 2 * 2 * 32 * 32 / 32 / 8); // trips x operands x elements / lanes / 8 a load
     CHECK(w.executed[TG_OP_LOADM] == 0 && w.executed[TG_OP_STOREM] == 0);
     CHECK(w.executed[TG_OP_LSTORE] == 32 * 32 / 32 / 2); // pairs of neighbours
     CHECK(w.executed[TG_OP_SHFL] == 0 && w.executed[TG_OP_BARRIER] == 0);
   }
-  for (int i = 0; i < 3; i++) free(t[i].data);
-  tg_kernel_free(lane);
+  for (int slots = 2; slots <= 4; slots++)
+    if (run_square(slots, big, 64, 64, 5 * 32, 4, &w)) {
+      CHECK(w.executed[TG_OP_MMA] == 5 * 2 * 4 * 2);                  // trips x 32/16 x 32/8 x 32/16 of a warp
+      CHECK(w.executed[TG_OP_LDMATRIX] == 5 * 2 * (2 + 2));           // trips x k x (rows/16 + columns/16)
+      CHECK(w.executed[TG_OP_CP_ASYNC] == 5 * 2 * 64 * 32 / 8 / 128); // trips x operands x units of 16 bytes / threads
+      CHECK(w.executed[TG_OP_BARRIER] == 5 + 1);
+      CHECK(w.executed[TG_OP_LLOAD] == 0 && w.executed[TG_OP_LOADM] == 0 && w.executed[TG_OP_STOREM] == 0);
+    }
+}
+
+// Rings of every length, for folds of no trip to more than fill them, the last whole or not.
+static void test_rings(void) {
+  static const tg_binding tile[] = {{"BM", "32"}, {"BN", "64"}, {"BK", "32"}}, wide[] = {{"BM", "16"}, {"BN", "192"}, {"BK", "64"}};
+  static const int64_t depths[] = {0, 8, 32, 40, 64, 72, 128, 160, 200};
+  for (stages = 2; stages <= 4; stages++)
+    for (size_t i = 0; i < sizeof depths / sizeof *depths; i++) {
+      check_gemm(32, 64, depths[i], 3, tile, 2, 0);
+      check_gemm(33, 72, depths[i], 3, tile, 4, 0);
+      check_gemm(20, 192, depths[i], 3, wide, 8, 0);
+    }
+  stages = 0;
 }
 
 static void check_rmsnorm(int64_t T, int64_t H, int n, const tg_binding *settings, int warps, int variant) {
@@ -222,7 +239,7 @@ static void check_rmsnorm(int64_t T, int64_t H, int n, const tg_binding *setting
   oracle_random random = {11};
   oracle_fill(ORACLE_BF16, &random, T * H, 1, t[0].data);
   oracle_fill(ORACLE_BF16, &random, H, 1, t[1].data);
-  if (admitted(lane, &d) && run(lane, 3, t, &d, &w)) {
+  if (admitted(ctx, lane, lookup, &d) && run(lane, 3, t, &d, &w)) {
     double *O = malloc(sizeof *O * (size_t)(T * H + 1));
     oracle_rmsnorm(ORACLE_BF16, T, H, 1e-6, t[0].data, t[1].data, O);
     for (int64_t i = 0; i < T * H; i++) {
@@ -279,7 +296,7 @@ static void test_quantize(void) {
       double *X = malloc(sizeof *X * (size_t)(N * K)), S[4];
       oracle_widen(ORACLE_BF16, N * K, t[0].data, X);
       oracle_scales(N, K, 128, false, X, S);
-      if (admitted(lane, &d) && run(lane, 3, t, &d, &w)) {
+      if (admitted(ctx, lane, lookup, &d) && run(lane, 3, t, &d, &w)) {
         for (int i = 0; i < 4; i++) CHECK(fabs(((float *)t[2].data)[i] - S[i]) <= ldexp(S[i], -23));
         for (int64_t i = 0; i < N * K; i++) { // at most the neighbouring code, where the f32 quotient rounds the other way
           double q = X[i] / S[i / K / 128 * SK + i % K / 128];
@@ -299,6 +316,7 @@ int main(void) {
   machine = tg_target_find(ctx, "nvptx:sm_80", &family);
   test_gemm();
   test_gemm_instructions();
+  test_rings();
   test_other_products();
   test_rmsnorm();
   test_nan();

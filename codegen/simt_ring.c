@@ -1,0 +1,306 @@
+// Folds whose dots read operands from memory: what the trips to come will read is on its way into the slots of a ring in shared memory
+// while a trip computes. And operands that several trips read: once into shared memory, for all of them.
+#include "codegen/matrix.h"
+#include "codegen/simt_access.h"
+#include "codegen/simt_control.h"
+
+// ---- which operands --------------------------------------------------------------------------------------------------------
+
+typedef struct ring_plan {
+  simt *s;
+  int64_t resident, stored; // bytes
+} ring_plan;
+
+static bool is_load(const tg_op *op) { return op && (op->code == TG_OP_LOAD || op->code == TG_OP_GATHER); }
+
+static bool reads_input(simt *s, const tg_op *load) {
+  const tg_value *v = load->in[0];
+  while (v->def && v->def->code == TG_OP_VIEW) v = v->def->in[0];
+  const tg_param *p = v->def && v->def->code == TG_OP_PARAM ? tg_find_param(s->tile, tg_attr_str(v->def, "name", "")) : NULL;
+  return p && p->kind == TG_INPUT;
+}
+
+// Whether a value of the loop's body can be had for any trip ahead: from the index and from inputs, not from what is carried.
+static bool is_ahead(simt *s, const tg_value *v, const tg_region *body, int depth) {
+  const tg_op *op = v->def;
+  if (!op) return v->region != body || v->index == 0;
+  if (op->parent != body) return true;
+  if (depth > 32 || op->nregions || (!(tg_op_rows()[op->code].traits & TG_PURE) && !(is_load(op) && reads_input(s, op)))) return false;
+  if (op->code == TG_OP_REDUCE || op->code == TG_OP_DOT || op->code == TG_OP_SORT || op->code == TG_OP_SCAN) return false;
+  for (int i = 0; i < op->nin; i++)
+    if (!is_ahead(s, op->in[i], body, depth + 1)) return false;
+  return true;
+}
+
+static bool has_fill(const tg_op *load) {
+  const tg_attr *fill = tg_find_attr(load, "fill");
+  return fill && (fill->kind == TG_ATTR_INT ? fill->i != 0 : fill->f != 0);
+}
+
+static bool used_once_up_to(simt *s, const tg_value *v, const tg_value *staged) {
+  for (;; v = v->def->in[0]) {
+    if (simt_note_of(s, v)->uses != 1) return false;
+    if (v == staged) return true;
+  }
+}
+
+static bool in_loop_below(const tg_op *op, const tg_region *region) {
+  for (const tg_region *r = op->parent; r != region; r = r->owner->parent) {
+    if (!r->owner) return false;
+    if (r->owner->code == TG_OP_FOR || r->owner->code == TG_OP_WHILE) return true;
+  }
+  return false;
+}
+
+typedef enum way { STRAIGHT, RING, RESIDENT } way;
+
+static way way_of(simt *s, const tg_op *dot, int operand) {
+  const tg_value *v = simt_renamed(dot->in[operand]);
+  const tg_op *load = v->def;
+  if (s->stages < 2 || !s->assume || !simt_dot_row(dot) || !is_load(load) || !reads_input(s, load) || has_fill(load)) return STRAIGHT;
+  if (!used_once_up_to(s, dot->in[operand], v)) return STRAIGHT;
+  if (dot->parent != load->parent) return in_loop_below(dot, load->parent) ? RESIDENT : STRAIGHT;
+  if (!load->parent->owner || load->parent->owner->code != TG_OP_FOR) return STRAIGHT;
+  for (int i = 0; i < load->nin; i++)
+    if (!is_ahead(s, load->in[i], load->parent, 0)) return STRAIGHT;
+  return RING;
+}
+
+static simt_ring *ring_of(simt *s, const tg_op *loop) {
+  for (simt_ring *r = s->rings; r; r = r->next)
+    if (r->loop == loop) return r;
+  return NULL;
+}
+
+static void add_to_ring(simt *s, tg_op *load, simt_stage *g) {
+  simt_ring *r = ring_of(s, load->parent->owner);
+  if (!r) {
+    r = TG_NEW(s->arena, simt_ring);
+    r->loop = load->parent->owner;
+    r->next = s->rings;
+    s->rings = r;
+  }
+  if (r->nloads == (int)(sizeof r->load / sizeof r->load[0])) return;
+  g->offset = r->slot_bytes;
+  r->slot_bytes += (g->bytes + 127) / 128 * 128;
+  r->load[r->nloads++] = load;
+  simt_note_of(s, load->out[0])->stage = g;
+  simt_note_of(s, load->out[0])->in_ring = true;
+}
+
+static void plan_operand(ring_plan *p, tg_op *dot, int operand, const tg_layout *fragment) {
+  simt *s = p->s;
+  way w = way_of(s, dot, operand);
+  if (w == STRAIGHT) return;
+  tg_op *load = simt_renamed(dot->in[operand])->def;
+  simt_access a;
+  tg_layout held = simt_default_layout(s, load->out[0]->type);
+  simt_open_access(&a, s, load, load->out[0]->type);
+  if (simt_access_width(&a, &held) * tg_dtypes[load->out[0]->type.dtype].bits < 32) return; // too narrow for the copies
+  simt_stage *g = simt_stage_of_load(s, load, dot->in[operand], fragment, &held);
+  if (!g) return;
+  if (w == RING) {
+    add_to_ring(s, load, g);
+  } else if (g->bytes <= 64 << 10) {
+    simt_note_of(s, load->out[0])->stage = g;
+    p->resident += g->bytes;
+  }
+}
+
+// Rings want all that a dot reads; operands that are computed are stored beside them.
+static void plan_dot(tg_op *op, void *user) {
+  ring_plan *p = user;
+  simt *s = p->s;
+  if (op->code != TG_OP_DOT || !simt_dot_row(op)) return;
+  simt_dot_layouts l;
+  for (int i = 0; i < 2; i++) {
+    int64_t bytes = tg_type_elements(op->in[i]->type) * tg_dtypes[op->in[i]->type.dtype].bits / 8;
+    if (!is_load(simt_renamed(op->in[i])->def)) p->stored += bytes < 32 << 10 ? bytes : 32 << 10;
+    simt_note_of(s, simt_renamed(op->in[i]))->ahead = way_of(s, op, i) != STRAIGHT;
+  }
+  simt_dot_plan(s, op, &l);
+  plan_operand(p, op, 0, &l.a);
+  plan_operand(p, op, 1, &l.b);
+}
+
+static void drop(simt *s, simt_ring *r) {
+  for (int i = 0; i < r->nloads; i++) {
+    simt_note *note = simt_note_of(s, r->load[i]->out[0]);
+    note->stage = NULL;
+    note->in_ring = note->ahead = false;
+  }
+  r->nloads = 0;
+}
+
+void simt_plan_rings(simt *s, tg_launch *launch) {
+  ring_plan p = {.s = s};
+  s->rings = NULL;
+  tg_walk(launch->body, plan_dot, &p);
+  int64_t room = (s->machine->shared_bytes > 0 ? (int64_t)s->machine->shared_bytes : TG_STATIC_SHARED) - p.resident - p.stored - 4096;
+  for (simt_ring *r = s->rings; r; r = r->next) {
+    r->slots = s->stages;
+    while (r->slots > 1 && r->slots * r->slot_bytes > room) r->slots--;
+    if (r->slots < 2) drop(s, r);
+  }
+}
+
+// ---- operands for several trips --------------------------------------------------------------------------------------------
+
+static int64_t take(simt *s, int64_t bytes) { // a region, until the tile kernel's region ends; returns where it ends
+  int64_t end = (s->shared_top + 127) / 128 * 128 + bytes;
+  return s->shared_top = end;
+}
+
+static void commit(simt *s) { tg_build(&s->b, TG_OP_CP_COMMIT, 0, NULL, 0, NULL); }
+static void wait_for(simt *s, int pending) { tg_build(&s->b, TG_OP_CP_WAIT, 0, NULL, 1, &TG_AINT("pending", pending)); }
+
+void simt_load_resident(simt *s, tg_op *load) {
+  simt_stage *g = simt_note_of(s, load->out[0])->stage;
+  g->base = simt_shared(s, g->bytes);
+  take(s, g->bytes);
+  simt_barrier(s); // those who read what lay there before are done
+  simt_copy_stage(s, load, g);
+  commit(s);
+  wait_for(s, 0);
+  simt_barrier(s);
+}
+
+// ---- rings -----------------------------------------------------------------------------------------------------------------
+
+typedef struct turning {
+  simt *s;
+  simt_ring *ring;
+  tg_op *loop;
+  simt_carried c;
+  tg_value *base, *lb, *ub;
+  int64_t step;
+  simt_trip_ranges full;
+} turning;
+
+static tg_value *ahead_of(turning *t, tg_value *i, int trips) { return simt_add(&t->s->b, i, simt_int(t->s, TG_I64, trips * t->step)); }
+
+static void point_stages(turning *t, tg_value *slot) {
+  simt *s = t->s;
+  for (int k = 0; k < t->ring->nloads; k++) {
+    simt_stage *g = simt_note_of(s, t->ring->load[k]->out[0])->stage;
+    g->base = simt_offset(s, simt_offset(s, t->base, slot), simt_int(s, TG_I32, g->offset));
+  }
+}
+
+// Everything that the loads' addresses are made of, for the trip whose index the body's first argument has just been given.
+static void make_addresses(simt *s, const tg_value *v, const tg_region *body) {
+  tg_op *op = v->def;
+  if (!op || op->parent != body || simt_note_of(s, v)->fetch == s->fetches) return;
+  simt_note_of(s, v)->fetch = s->fetches;
+  for (int i = 0; i < op->nin; i++) make_addresses(s, op->in[i], body);
+  simt_op(s, op);
+}
+
+static void fetch(turning *t, tg_value *i, tg_value *slot) {
+  simt *s = t->s;
+  tg_region *body = t->loop->regions[0];
+  simt_note_of(s, body->args[0])->scalar = i;
+  point_stages(t, slot);
+  s->fetches++;
+  for (int k = 0; k < t->ring->nloads; k++) {
+    tg_op *load = t->ring->load[k];
+    for (int n = 0; n < load->nin; n++) make_addresses(s, load->in[n], body);
+    simt_copy_stage(s, load, simt_note_of(s, load->out[0])->stage);
+  }
+}
+
+static void fetch_if_any(turning *t, tg_value *i, tg_value *slot) {
+  simt *s = t->s;
+  tg_value *some = tg_build2(&s->b, TG_OP_LT, i, t->ub);
+  tg_op *branch = tg_build_typed(&s->b, TG_OP_IF, 1, &some, 0, NULL, 0, NULL);
+  tg_builder outer = s->b, otherwise = s->b;
+  s->b.region = tg_add_region(&outer, branch, 0, 0, NULL), otherwise.region = tg_add_region(&outer, branch, 1, 0, NULL);
+  s->b.before = otherwise.before = NULL;
+  fetch(t, i, slot);
+  tg_build_yield(&s->b, 0, NULL);
+  tg_build_yield(&otherwise, 0, NULL);
+  s->b.region = outer.region, s->b.before = outer.before;
+}
+
+// One loop over trips [from, to). Carries the fold's values, then where the trip's operands are and where those of the trip before it were,
+// which is where the newest go.
+static simt_flat *turn(turning *t, tg_value *from, tg_value *to, const simt_flat *init, bool full) {
+  simt *s = t->s;
+  tg_region *body = t->loop->regions[0];
+  tg_op *loop = tg_build_for(&s->b, from, to, t->step, init->n, init->at);
+  tg_builder outer = s->b;
+  s->b.region = loop->regions[0];
+  s->b.before = NULL;
+  tg_value *i = loop->regions[0]->args[0], *const *args = loop->regions[0]->args + 1, *slot = args[init->n - 2], *free_ = args[init->n - 1];
+  int known = s->nfull, slots = t->ring->slots;
+  if (full) {
+    memcpy(&s->full[known], t->full.at, sizeof t->full.at[0] * (size_t)t->full.n);
+    s->nfull += t->full.n;
+  }
+  wait_for(s, slots - 2);
+  simt_barrier(s); // the trip's operands are there for all, and all are done with those of the trip before
+  (full ? fetch : fetch_if_any)(t, ahead_of(t, i, slots - 1), free_);
+  commit(s);
+  simt_note_of(s, body->args[0])->scalar = i;
+  simt_unflatten_all(s, &t->c, body->args + 1, args);
+  point_stages(t, slot);
+  simt_region(s, body);
+  simt_flat *f = simt_flatten_all(s, t->loop, &t->c, body->last->in);
+  tg_value *next = tg_build2(&s->b, TG_OP_ADD, slot, simt_int(s, TG_I32, t->ring->slot_bytes));
+  tg_value *round = tg_build2(&s->b, TG_OP_EQ, next, simt_int(s, TG_I32, t->ring->slot_bytes * slots));
+  f->at[f->n++] = tg_build3(&s->b, TG_OP_SELECT, round, simt_int(s, TG_I32, 0), next);
+  f->at[f->n++] = slot;
+  tg_build_yield(&s->b, f->n, f->at);
+  s->nfull = known;
+  s->b = outer;
+  simt_flat *out = TG_NEW(s->arena, simt_flat);
+  for (; out->n < init->n; out->n++) out->at[out->n] = loop->out[out->n];
+  return out;
+}
+
+// Trips that need no masks, as far as what they fetch needs none either; then the others.
+static simt_flat *turn_all(turning *t, simt_flat *values) {
+  simt *s = t->s;
+  tg_value *from = t->lb;
+  if (s->split && s->nfull + t->full.n <= (int)(sizeof s->full / sizeof s->full[0])) {
+    tg_value *end = t->ub;
+    if (!simt_trips_are_even(s, t->loop)) {
+      tg_value *length = tg_build2(&s->b, TG_OP_SUB, t->ub, t->lb);
+      end = tg_build2(&s->b, TG_OP_SUB, t->ub, tg_build2(&s->b, TG_OP_REM, length, simt_int(s, TG_I64, t->step)));
+    }
+    end = tg_build2(&s->b, TG_OP_SUB, end, simt_int(s, TG_I64, (t->ring->slots - 1) * t->step));
+    values = turn(t, from, end, values, true);
+    from = tg_build2(&s->b, TG_OP_MAX, from, end);
+  }
+  return turn(t, from, t->ub, values, false);
+}
+
+bool simt_ring_for(simt *s, tg_op *op) {
+  simt_ring *ring = ring_of(s, op);
+  if (!ring || !ring->nloads) return false;
+  turning t = {.s = s, .ring = ring, .loop = op, .step = tg_attr_int(op, "step", 1), .full = {.s = s, .loop = op}};
+  int64_t top = s->shared_top;
+  simt_touches before = simt_order_save(s);
+  simt_order_loop(s, op);
+  if (s->split) simt_find_trip_ranges(&t.full);
+  t.base = simt_shared(s, ring->slot_bytes * ring->slots);
+  take(s, ring->slot_bytes * ring->slots);
+  t.c = simt_carried_of(s, op->nout, op->regions[0]->args + 1);
+  t.lb = simt_scalar(s, op->in[0]), t.ub = simt_scalar(s, op->in[1]);
+  simt_flat *values = simt_flatten_all(s, op, &t.c, op->in + 2);
+  if (values->n + 2 > TG_MAX_RESULTS) simt_fail(s, op, "the carried tiles take too many registers of a thread; choose smaller tiles");
+  values->at[values->n++] = simt_int(s, TG_I32, 0);
+  values->at[values->n++] = simt_int(s, TG_I32, ring->slot_bytes * (ring->slots - 1));
+  simt_barrier(s); // those who read what lay there before are done
+  for (int k = 0; k < ring->slots - 1; k++) {
+    fetch_if_any(&t, ahead_of(&t, t.lb, k), simt_int(s, TG_I32, k * ring->slot_bytes));
+    commit(s);
+  }
+  values = turn_all(&t, values);
+  wait_for(s, 0);
+  s->shared_top = top;
+  simt_unflatten_all(s, &t.c, op->out, values->at);
+  simt_order_merge(s, before);
+  simt_order_loop(s, op);
+  return true;
+}

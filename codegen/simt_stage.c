@@ -1,0 +1,312 @@
+// Tiles in shared memory: operands of dots on their way from memory, or from the lanes that computed them, to the fragments of matrix
+// instructions. A tile lies there in row-major order, units of 16 bytes moved so that neither those who write nor those who read meet in a
+// bank (tg_map_swizzle).
+#include "codegen/matrix.h"
+#include "codegen/simt_access.h"
+
+enum { BANK_BITS = 3, UNIT = 16 }; // units side by side in all banks, 2^BANK_BITS; bytes of a unit
+
+static int size_of(const simt_stage *g) { return tg_dtypes[g->type.dtype].bits / 8; }
+static int unit_bits(const simt_stage *g) { return __builtin_ctz((unsigned)(UNIT / size_of(g))); }
+
+// ---- places ----------------------------------------------------------------------------------------------------------------
+
+static uint32_t image_of(const tg_layout *l, int reg) {
+  uint32_t image = 0;
+  for (int b = 0; b < l->in[TG_REGISTER]; b++)
+    if (reg >> b & 1) image ^= tg_layout_image(l, TG_REGISTER, b);
+  return image;
+}
+
+static uint32_t byte_of(const simt_stage *g, uint32_t packed) { return tg_map_apply(&g->at, packed) * (uint32_t)size_of(g); }
+
+static int64_t block_bytes(const simt_stage *g) { return (int64_t)size_of(g) << g->tile.map.nout; } // of one repetition
+
+// Bytes that lanes (by `lanes`, five images) and warps of a layout contribute; *bits: those that it may set.
+static tg_value *thread_part(simt *s, const simt_stage *g, const uint32_t *lanes, const tg_layout *l, uint32_t *bits) {
+  uint32_t lane[TG_MAP_BITS], warp[TG_MAP_BITS];
+  *bits = 0;
+  for (int b = 0; b < s->lane_bits; b++) *bits |= lane[b] = byte_of(g, lanes[b]);
+  for (int b = 0; b < s->warp_bits; b++) *bits |= warp[b] = byte_of(g, tg_layout_image(l, TG_WARP, b));
+  tg_value *x = simt_linear(s, s->lane_id, s->lane_bits, lane), *y = simt_linear(s, s->warp_id, s->warp_bits, warp);
+  x = x && y ? tg_build2(&s->prologue, TG_OP_XOR, x, y) : x ? x : y;
+  return x ? x : simt_int(s, TG_I32, 0);
+}
+
+// base + (part ^ bytes) + more, what can be added apart from what has to be flipped.
+static tg_value *address(simt *s, tg_value *base, tg_value *part, uint32_t bits, uint32_t bytes, int64_t more) {
+  if (bytes & bits) part = tg_build2(&s->prologue, TG_OP_XOR, part, simt_int(s, TG_I32, bytes & bits));
+  return simt_offset(s, simt_offset(s, base, part), simt_int(s, TG_I32, (bytes & ~bits) + more));
+}
+
+// ---- swizzles --------------------------------------------------------------------------------------------------------------
+
+// The eight lanes that write units, or read them, at once.
+static tg_map eight(const simt_stage *g, uint32_t a, uint32_t b, uint32_t c) {
+  tg_map f = tg_map_zero(BANK_BITS, g->tile.map.nout);
+  f.col[0] = a, f.col[1] = b, f.col[2] = c;
+  return f;
+}
+
+static void choose_places(simt_stage *g, int n, const tg_map *accesses) {
+  int bits = g->tile.map.nout;
+  while (!tg_map_swizzle(bits, unit_bits(g), BANK_BITS, n, accesses, &g->at)) n--; // the first ones count most; none is always possible
+}
+
+// ---- readers: fragments from a stage ---------------------------------------------------------------------------------------
+
+// How a layout of the stage's tile can be read: whole 8 x 8 matrices, transposed or not, or as many neighbours as a lane has.
+typedef enum how { PLAIN, MATRICES, TRANSPOSED } how;
+
+static how how_to_read(const simt_stage *g, const tg_layout *l) {
+  uint32_t r = l->in[TG_REGISTER] ? tg_layout_image(l, TG_REGISTER, 0) : 0, low = 7;
+  uint32_t lane[5];
+  for (int b = 0; b < 5; b++) lane[b] = tg_layout_image(l, TG_LANE, b);
+  if (size_of(g) != 2 || tg_layout_axis_shift(l, l->rank - 1) || l->out[l->rank - 1] < 3) return PLAIN;
+  bool rows = r == 1 && lane[0] == 2 && lane[1] == 4 && !((lane[2] | lane[3] | lane[4]) & low);
+  bool columns = lane[2] == 1 && lane[3] == 2 && lane[4] == 4 && !((r | lane[0] | lane[1]) & low) && r;
+  for (int h = TG_REGISTER; h < TG_NHOLDERS; h++) // nobody else moves within a unit
+    for (int b = h == TG_REGISTER ? 1 : h == TG_LANE ? 5 : 0; b < l->in[h]; b++)
+      rows &= !(tg_layout_image(l, (tg_holder)h, b) & low), columns &= !(tg_layout_image(l, (tg_holder)h, b) & low);
+  return rows ? MATRICES : columns ? TRANSPOSED : PLAIN;
+}
+
+static tg_map reads_of(const simt_stage *g, const tg_layout *l) {
+  uint32_t lane[5], r = l->in[TG_REGISTER] ? tg_layout_image(l, TG_REGISTER, 0) : 0;
+  for (int b = 0; b < 5; b++) lane[b] = tg_layout_image(l, TG_LANE, b);
+  switch (how_to_read(g, l)) {
+  case MATRICES: return eight(g, lane[2], lane[3], lane[4]);
+  case TRANSPOSED: return eight(g, r, lane[0], lane[1]);
+  default: return eight(g, lane[0], lane[1], lane[2]);
+  }
+}
+
+// The fragment's layout as one of the stage's tile, and which of its repetitions each repetition of the fragment is.
+static bool follow(const tg_value *operand, const tg_value *staged, const tg_layout *fragment, tg_layout *out, int *repetition) {
+  tg_layout want;
+  *out = *fragment;
+  for (int i = 0, n = tg_layout_repetitions(fragment); repetition && i < n; i++) repetition[i] = i;
+  for (const tg_value *v = operand; v != staged; v = v->def->in[0]) {
+    if (!simt_operand_layout(v->def, out, &want)) return false;
+    for (int i = 0, n = tg_layout_repetitions(fragment); repetition && i < n; i++)
+      repetition[i] = simt_operand_repetition(v->def, out, &want, repetition[i]);
+    *out = want;
+  }
+  return true;
+}
+
+const tg_value *simt_renamed(const tg_value *v) {
+  while (v->def && (v->def->code == TG_OP_TRANSPOSE || v->def->code == TG_OP_RESHAPE) && v->def->in[0]->type.rank) v = v->def->in[0];
+  return v;
+}
+
+// Without the bits of an axis from `bits` on.
+static tg_layout without_top(const tg_layout *l, int axis, int bits, const tg_type *type) {
+  tg_layout empty = tg_layout_empty(type->rank, type->dim);
+  tg_map f = tg_map_zero(l->map.nout, empty.map.nout);
+  for (int a = 0; a < l->rank; a++)
+    for (int b = 0; b < (a == axis ? bits : l->out[a]); b++)
+      f.col[tg_layout_axis_shift(l, a) + b] = 1u << (tg_layout_axis_shift(&empty, a) + b);
+  return tg_layout_rename(l, &f, type->rank, type->dim);
+}
+
+struct simt_reader {
+  const simt_stage *stage;
+  tg_layout layout;
+  int *repetition;
+  how how;
+  int select[2], nmatrices; // register bits that tell the matrices of one instruction apart
+  int width;                // PLAIN: elements
+  tg_value **word, *part;
+  uint32_t bits;
+};
+
+static int neighbours(const tg_layout *l, int most) {
+  int n = 1;
+  for (int b = 0; b < l->in[TG_REGISTER] && tg_layout_image(l, TG_REGISTER, b) == (uint32_t)n && n < most; b++) n *= 2;
+  return n;
+}
+
+// Which register bits an instruction takes at once, in the order in which the matrix instruction wants what comes of them side by side: A's
+// rows then k, B's k then columns.
+static void choose_matrices(simt_reader *r, bool is_a, int other) {
+  int n = r->layout.in[TG_REGISTER];
+  if (n > 1) r->select[r->nmatrices++] = 1;
+  if (n > 2) r->select[r->nmatrices++] = other > 1 && other < n ? other : 2;
+  if (!is_a || r->nmatrices < 2) return;
+  int k = r->select[0];
+  r->select[0] = r->select[1], r->select[1] = k;
+}
+
+simt_reader *simt_open_reader(simt *s, const simt_stage *stage, const tg_value *operand, const tg_layout *fragment, bool is_a, int other) {
+  simt_reader *r = TG_NEW(s->arena, simt_reader);
+  r->stage = stage;
+  r->repetition = TG_NEWN(s->arena, int, tg_layout_repetitions(fragment));
+  if (!follow(operand, stage->value, fragment, &r->layout, r->repetition))
+    tg_throw(s->ctx, TG_FAILED, "simt: an operand cannot be followed");
+  if (stage->chunk_bits) r->layout = without_top(&r->layout, stage->chunk_axis, stage->tile.out[stage->chunk_axis], &stage->type);
+  const tg_layout *l = &r->layout;
+  uint32_t lanes[5] = {0};
+  r->how = how_to_read(stage, l);
+  r->word = TG_NEWN(s->arena, tg_value *, tg_layout_registers(fragment));
+  if (r->how == PLAIN) {
+    r->width = neighbours(l, UNIT / size_of(stage));
+    for (int b = 0; b < 5; b++) lanes[b] = tg_layout_image(l, TG_LANE, b);
+  } else {
+    choose_matrices(r, is_a, other);
+    uint32_t rows[] = {tg_layout_image(l, TG_LANE, 2), tg_layout_image(l, TG_LANE, 3), tg_layout_image(l, TG_LANE, 4)};
+    uint32_t columns[] = {tg_layout_image(l, TG_REGISTER, 0), tg_layout_image(l, TG_LANE, 0), tg_layout_image(l, TG_LANE, 1)};
+    memcpy(lanes, r->how == MATRICES ? rows : columns, sizeof rows);
+    for (int i = 0; i < r->nmatrices; i++) lanes[3 + i] = tg_layout_image(l, TG_REGISTER, r->select[i]);
+  }
+  r->part = thread_part(s, stage, lanes, l, &r->bits);
+  return r;
+}
+
+static tg_value *place(simt *s, const simt_reader *r, int reg) {
+  int bits = r->layout.in[TG_REGISTER], low = reg & ((1 << bits) - 1);
+  return address(s, r->stage->base, r->part, r->bits, byte_of(r->stage, image_of(&r->layout, low)),
+                 r->repetition[reg >> bits] * block_bytes(r->stage));
+}
+
+static void read_matrices(simt *s, simt_reader *r, int reg) {
+  int group = reg & ~1;
+  for (int i = 0; i < r->nmatrices; i++) group &= ~(1 << r->select[i]);
+  tg_value *ptr = place(s, r, group);
+  tg_attr attrs[] = {TG_AINT("count", 1 << r->nmatrices), TG_AINT("trans", 1)};
+  tg_op *op = tg_build(&s->b, TG_OP_LDMATRIX, 1, &ptr, r->how == TRANSPOSED ? 2 : 1, attrs);
+  for (int j = 0; j < 1 << r->nmatrices; j++) {
+    int at = group;
+    for (int i = 0; i < r->nmatrices; i++) at |= (j >> i & 1) << r->select[i];
+    r->word[at] = op->out[j];
+  }
+}
+
+static void read_plain(simt *s, simt_reader *r, int reg) {
+  int first = reg & ~(r->width - 1), size = size_of(r->stage), dtype = r->stage->type.dtype;
+  tg_value *ptr = place(s, r, first), *element[16];
+  tg_attr attrs[] = {TG_ATYPE("type", r->width > 1 ? tg_vector_type(dtype, r->width) : tg_scalar_type(dtype)),
+                     TG_AINT("align", r->width * size)};
+  simt_unpack(s, tg_build(&s->b, TG_OP_LLOAD, 1, &ptr, 2, attrs)->out[0], element, r->width);
+  for (int i = 0; i < r->width; i++) r->word[first + i] = element[i];
+}
+
+tg_value *simt_read_pair(simt *s, simt_reader *r, int reg) {
+  reg &= ~1;
+  if (r->how != PLAIN) {
+    if (!r->word[reg]) read_matrices(s, r, reg);
+    return r->word[reg];
+  }
+  for (int i = 0; i < 2; i++)
+    if (!r->word[reg + i]) read_plain(s, r, reg + i);
+  return simt_pack(s, &r->word[reg], 2);
+}
+
+// ---- writers ---------------------------------------------------------------------------------------------------------------
+
+static uint32_t all_bits(const tg_layout *l, tg_holder holder) {
+  uint32_t bits = 0;
+  for (int b = 0; b < l->in[holder]; b++) bits |= tg_layout_image(l, holder, b);
+  return bits;
+}
+
+void simt_store_stage(simt *s, const simt_stage *g, const simt_tile *from, int chunk) {
+  tg_layout l = from->layout, whole = l;
+  int size = size_of(g), width = neighbours(&l, UNIT / size), bits = l.in[TG_REGISTER];
+  while (width > 1 && (all_bits(&l, TG_LANE) | all_bits(&l, TG_WARP)) & (uint32_t)(width - 1)) width /= 2;
+  if (g->chunk_bits) l = without_top(&l, g->chunk_axis, g->tile.out[g->chunk_axis], &g->type);
+  uint32_t lanes[5], may = 0;
+  for (int b = 0; b < 5; b++) lanes[b] = tg_layout_image(&l, TG_LANE, b);
+  tg_value *part = thread_part(s, g, lanes, &l, &may), *owner = simt_owner(s, &whole);
+  for (int i = 0, n = tg_layout_registers(&whole); i < n; i += width) {
+    if (simt_is_replica(&whole, i)) continue;
+    if (g->chunk_bits && (simt_register_offset(&whole, i, g->chunk_axis) >> g->tile.out[g->chunk_axis]) % (1 << g->chunk_bits) != chunk)
+      continue;
+    tg_value *ptr = address(s, g->base, part, may, byte_of(g, image_of(&l, i & ((1 << bits) - 1))), (i >> bits) * block_bytes(g));
+    tg_value *in[] = {ptr, simt_pack(s, &from->reg[i], width), owner};
+    if (owner && width > 1) in[2] = tg_build(&s->b, TG_OP_SPLAT, 1, &owner, 1, &TG_AINT("n", width))->out[0];
+    tg_build(&s->b, owner ? TG_OP_STOREM : TG_OP_LSTORE, owner ? 3 : 2, in, 1, &TG_AINT("align", width * size));
+  }
+}
+
+// Asynchronous copies of what a load reads; the caller closes their group.
+void simt_copy_stage(simt *s, const tg_op *op, const simt_stage *g) {
+  simt_access a;
+  simt_open_access(&a, s, op, op->out[0]->type);
+  simt_start_access(&a, &g->held);
+  const tg_layout *l = &g->held;
+  int bytes = a.width * size_of(g), bits = l->in[TG_REGISTER];
+  if (bytes < 4) tg_throw(s->ctx, TG_FAILED, "simt: a copy of %d bytes was planned", bytes);
+  uint32_t lanes[5], may = 0;
+  for (int b = 0; b < 5; b++) lanes[b] = tg_layout_image(l, TG_LANE, b);
+  tg_value *part = thread_part(s, g, lanes, l, &may), *owner = simt_owner(s, l);
+  tg_builder outer = s->b;
+  if (owner) {
+    tg_op *branch = tg_build_typed(&s->b, TG_OP_IF, 1, &owner, 0, NULL, 0, NULL);
+    tg_builder otherwise = s->b;
+    otherwise.before = s->b.before = NULL;
+    s->b.region = tg_add_region(&outer, branch, 0, 0, NULL), otherwise.region = tg_add_region(&outer, branch, 1, 0, NULL);
+    tg_build_yield(&otherwise, 0, NULL);
+  }
+  for (int i = 0, n = tg_layout_registers(l); i < n; i += a.width) {
+    if (simt_is_replica(l, i)) continue;
+    tg_value *inside, *from = simt_element(&a, i, &inside), *all = simt_int(s, TG_I32, bytes);
+    tg_value *to = address(s, g->base, part, may, byte_of(g, image_of(l, i & ((1 << bits) - 1))), (i >> bits) * block_bytes(g));
+    tg_value *in[] = {to, from, inside ? tg_build3(&s->b, TG_OP_SELECT, inside, all, simt_int(s, TG_I32, 0)) : all};
+    tg_build(&s->b, TG_OP_CP_ASYNC, 3, in, 1, &TG_AINT("bytes", bytes));
+  }
+  if (!owner) return;
+  tg_build_yield(&s->b, 0, NULL);
+  s->b.region = outer.region, s->b.before = outer.before;
+}
+
+// ---- making stages ---------------------------------------------------------------------------------------------------------
+
+static simt_stage *make_stage(simt *s, const tg_value *value, const tg_layout *held) {
+  simt_stage *g = TG_NEW(s->arena, simt_stage);
+  g->value = value;
+  g->type = value->type;
+  g->tile = tg_layout_empty(g->type.rank, g->type.dim);
+  g->held = *held;
+  g->bytes = tg_type_elements(g->type) * size_of(g);
+  return g;
+}
+
+static tg_map writes_of(const simt_stage *g, const tg_layout *l) {
+  return eight(g, tg_layout_image(l, TG_LANE, 0), tg_layout_image(l, TG_LANE, 1), tg_layout_image(l, TG_LANE, 2));
+}
+
+simt_stage *simt_stage_of_load(simt *s, const tg_op *load, const tg_value *operand, const tg_layout *fragment, const tg_layout *held) {
+  simt_stage *g = make_stage(s, load->out[0], held);
+  tg_layout l;
+  if (g->tile.map.nout < unit_bits(g) || !follow(operand, g->value, fragment, &l, NULL)) return NULL;
+  if (how_to_read(g, &l) == PLAIN && neighbours(&l, 2) < 2) return NULL;
+  tg_map accesses[] = {reads_of(g, &l), writes_of(g, held)};
+  choose_places(g, 2, accesses);
+  return g;
+}
+
+// Of a computed operand, in chunks along k where all of it would take much.
+simt_stage *simt_stage_of_tile(simt *s, const tg_value *operand, const tg_layout *fragment, const simt_tile *tile, int k_axis) {
+  enum { MUCH = 32 << 10 };
+  const tg_value *value = simt_renamed(operand);
+  simt_stage *g = make_stage(s, value, &tile->layout);
+  tg_layout l;
+  if (!follow(operand, value, fragment, &l, NULL)) return NULL;
+  if (value == operand) { // k's highest bits may be left out one by one, where registers alone hold them
+    g->chunk_axis = k_axis;
+    while (g->bytes > MUCH && g->tile.out[k_axis] > 4) {
+      uint32_t top = 1u << (tg_layout_axis_shift(&tile->layout, k_axis) + g->tile.out[k_axis] - 1);
+      if ((all_bits(&tile->layout, TG_LANE) | all_bits(&tile->layout, TG_WARP) | all_bits(&l, TG_LANE) | all_bits(&l, TG_WARP)) & top)
+        break;
+      g->type.dim[k_axis] /= 2;
+      g->tile = tg_layout_empty(g->type.rank, g->type.dim);
+      g->bytes /= 2;
+      g->chunk_bits++;
+    }
+    if (g->chunk_bits) l = without_top(&l, k_axis, g->tile.out[k_axis], &g->type);
+  }
+  tg_map accesses[] = {reads_of(g, &l), writes_of(g, &tile->layout)};
+  choose_places(g, neighbours(&tile->layout, UNIT / size_of(g)) * size_of(g) == UNIT && !g->chunk_bits ? 2 : 1, accesses);
+  return g;
+}
