@@ -31,9 +31,9 @@ return tg.kernel("mla_decode_sparse", function(k)
       tg.zeros(f32, 1, bm), function(acc, top, sum, i)                    -- top, sum: of each head's scores and their powers of 2
       local position = idx[{b, s, i, fill = -1}]
       local page = pages[{b, position // 64, fill = -1}]
-      local valid = position:ge(0) & page:ge(0) & page:lt(P)
+      local valid = page:ge(0) & page:lt(P)
       local slot, sees = tg.where(valid, page * 64 + position % 64, -1), valid:reshape(bk, 1)
-      local v = tg.where(sees, latents(slot), 0)
+      local v = latents(slot)                                             -- 0 for none
       local scores = tg.dot(v, latent)
       if R > 0 then scores = tg.dot(tails[{slot, tg.range(0, R)}]:to(dtype), Q[{b, s, m, tg.range(D, R)}].T, { acc = scores }) end
       scores = tg.where(sees, scores * (scale * log2e), -huge)
