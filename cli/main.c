@@ -11,9 +11,9 @@
 #include <unistd.h>
 
 extern const cli_command cli_targets, cli_machines, cli_devices, cli_kernels, cli_compile, cli_exec, cli_tune, cli_bench, cli_check,
-    cli_run, cli_completion;
-const cli_command *const cli_commands[] = {&cli_targets, &cli_machines, &cli_devices, &cli_kernels, &cli_compile,    &cli_exec,
-                                           &cli_tune,    &cli_bench,    &cli_check,   &cli_run,     &cli_completion, NULL};
+    cli_sim, cli_run, cli_completion;
+const cli_command *const cli_commands[] = {&cli_targets, &cli_machines, &cli_devices, &cli_kernels, &cli_compile,    &cli_exec, &cli_tune,
+                                           &cli_bench,   &cli_check,    &cli_sim,     &cli_run,     &cli_completion, NULL};
 
 static void log_line(void *user, tg_log_level level, const char *text) {
   const cli *c = user;
@@ -299,7 +299,8 @@ static void bound_spinning(char **argv) {
 }
 
 static bool runs_kernels(const cli_command *command) {
-  return command == &cli_exec || command == &cli_tune || command == &cli_bench || command == &cli_check || command == &cli_run;
+  return command == &cli_exec || command == &cli_tune || command == &cli_bench || command == &cli_check || command == &cli_sim ||
+         command == &cli_run;
 }
 
 int main(int argc, char **argv) {

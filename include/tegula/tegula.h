@@ -411,6 +411,26 @@ typedef struct tg_lifetime {
  * Memory Management for Deep Neural Net Inference", 2020). TG_INVALID when a last step comes before its first or bytes exceed 63 bits. */
 tg_status tg_plan_memory(tg_context *ctx, int n, const tg_lifetime *lifetimes, size_t *offsets, size_t *total);
 
+/* ---- PTX of any origin, simulated ------------------------------------------------------------------------------------------ */
+
+typedef struct tg_ptx_argument {
+  tg_array *array;    /* a pointer to its elements, which the kernel reads and writes in place; NULL: a number */
+  bool empty;         /* of an array that holds nothing yet: reading an element before it was written is a fault */
+  const char *number; /* read by the parameter's type; with a point or an exponent the bits of a float of its size */
+} tg_ptx_argument;
+typedef struct tg_ptx_launch {
+  const char *entry;
+  int grid[3], block[3]; /* blocks, threads */
+  int64_t shared_bytes;  /* dynamic, beside what the text declares */
+  int threads;           /* of the host; 0 = all */
+  int nargs;             /* in the order of the entry's parameters */
+  const tg_ptx_argument *args;
+} tg_ptx_launch;
+/* Executes an entry of a PTX text on the host, checking every access; `file` names the text in messages. TG_INVALID: the text cannot be
+ * executed, or not launched so; TG_FAILED: it ran with faults, which the message lists. json, when not NULL: what was counted and found (the
+ * document of `tegula sim --json`), also with faults; free with tg_string_free. */
+tg_status tg_simulate(tg_context *ctx, const char *file, const char *text, size_t size, const tg_ptx_launch *launch, char **json);
+
 /* ---- planning: which expert lives where ---------------------------------------------------------------------------------- */
 
 /* Replicates busy experts and packs the replicas over devices, so that the busiest device has as little as may be (the policies of

@@ -20,10 +20,8 @@ struct sim_run {
 
 // ---- findings
 
-static const struct {
-  const char *name, *doc;
-} faults[SIM_NFAULTS] = {
-#define FAULT(id, name, doc) {name, doc},
+const char *const sim_fault_names[SIM_NFAULTS] = {
+#define FAULT(id, name, doc) name,
 #include "targets/sim/faults.def"
 #undef FAULT
 };
@@ -32,7 +30,7 @@ static void describe(sim_warp *w, int lane, sim_fault fault, const char *what, s
   const sim_block *b = w->block;
   const uint32_t t = (uint32_t)(w->index * LANES + (lane < 0 ? 0 : lane)), x = b->launch->block[0], y = b->launch->block[1];
   snprintf(out->text, sizeof out->text, "line %u: %s: thread (%u,%u,%u) of block (%u,%u,%u): %s", (unsigned)b->code->instrs[w->pc].line,
-           faults[fault].name, t % x, t / x % y, t / x / y, b->id[0], b->id[1], b->id[2], what);
+           sim_fault_names[fault], t % x, t / x % y, t / x / y, b->id[0], b->id[1], b->id[2], what);
 }
 
 void sim_report(sim_warp *w, int lane, sim_fault fault, const char *format, ...) {

@@ -92,7 +92,7 @@ const char *ptx_modifier(ptx_lexer *lex) {
 }
 
 bool ptx_accept_directive(ptx_lexer *lex, const char *name) {
-  const ptx_lexer before = *lex;
+  const ptx_lexer before = *lex; // its line too: what follows may be far away
   if (ptx_peek(lex) == '.' && !strcmp(ptx_modifier(lex), name)) return true;
   *lex = before;
   return false;

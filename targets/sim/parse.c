@@ -445,7 +445,7 @@ static void parse_statement(parser *p) {
   }
   const char *word = ptx_word(&p->lex);
   if (guard < 0 && ptx_accept(&p->lex, ':')) {
-    if (ptx_peek(&p->lex) == '.' && ptx_accept_directive(&p->lex, "branchtargets")) parse_table(p, word);
+    if (ptx_accept_directive(&p->lex, "branchtargets")) parse_table(p, word);
     else declare(p, word, NAMED_LABEL)->first = p->entry->ninstrs;
     return;
   }

@@ -111,6 +111,8 @@ typedef enum sim_fault {
   SIM_NFAULTS
 } sim_fault;
 
+extern const char *const sim_fault_names[SIM_NFAULTS];
+
 typedef struct sim_finding { // all occurrences of one fault at one instruction
   sim_fault fault;
   int pc;
