@@ -91,7 +91,7 @@ static void test_synopses(void) {
     CHECKF(strstr(page, want), "docs/cli.md lacks the line%s", want);
   }
   for (const char *at = page; (at = strstr(at, "\n    tegula ")); at++) documented++;
-  CHECKF(n == 11 && documented >= n, "%d commands, %d synopses", n, documented);
+  CHECKF(n == 12 && documented >= n, "%d commands, %d synopses", n, documented);
   CHECK(call("tune --help") == 0);
   CHECKF(strstr(out, "\n  --device D             where") && strstr(out, "\n  --shape S=V,…          every"), "%s", out);
 }
