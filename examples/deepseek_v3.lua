@@ -18,6 +18,7 @@ Runs the checkpoint in DIR: config.json and its .safetensors files, stored as bf
   --attention KIND       of the prompt: expanded (default) or absorbed
   --device NAME          cpu (default) or interp
   --threads N            host threads; all without it
+  --report               prints what each pass takes, step by step
   --help                 this]]
 
 local function fail(text, ...) tg.refuse("deepseek_v3: " .. text:format(...)) end
@@ -50,6 +51,8 @@ local function parse(words)
     elseif words[i] == "--help" or words[i] == "-h" then
       print(usage)
       return nil
+    elseif words[i] == "--report" then
+      o.report = true
     elseif not name or not values[name] then
       fail("no option %s; --help lists them", words[i])
     elseif o[name] ~= nil then
@@ -161,6 +164,7 @@ local function main()
   for file, tensor in pairs(written) do tensor:write(file) end
   if text then print("greedy: " .. table.concat(text, " ")) end
   if drafts then print(("drafts: %d of %d taken: %s"):format(taken, #drafts, table.concat(drafts, " "))) end
+  if o.report then m:report() end
 end
 
 main()

@@ -103,7 +103,13 @@ function G:norm(name, x, weight)
 end
 
 function G:add(name, a, b) return self:step(name, "add", { A = a, B = b }, typed(self)).O end
-function G:swiglu(name, x) return self:step(name, "swiglu", { G = x }, typed(self)).O end
+
+function G:swiglu(name, x)
+  if self.mode ~= "fp8" then return self:step(name, "swiglu", { G = x }, typed(self)).O end
+  local q = self:step(name, "swiglu_quantize", { G = x })
+  self.codes[q.Q] = q -- the layer after it takes them as they are
+  return q.Q
+end
 
 function G:join(name, p, q, shared)
   return self:step(name, kernels.join, { P = p, Q = q }, typed(self, { shared = shared and 1 or 0 })).O
@@ -161,9 +167,9 @@ end
 -- x [T, H] through the layer
 function G:layer(l, x, at, kv)
   self.at = l.name
-  x = self:add("add attention", x, self:attention(l.attention, self:norm("norm", x, l.input_norm), at, kv))
-  local h = self:norm("post norm", x, l.post_norm)
-  x = self:add("add mlp", x, l.mlp and self:mlp("", h, l.mlp) or self:moe(l, h))
+  local a = self:attention(l.attention, self:norm("norm", x, l.input_norm), at, kv)
+  local h = self:step("post norm", "add_rmsnorm", { X = x, R = a, W = self:weight(l.post_norm), eps = self.c.rms_norm_eps }, typed(self))
+  x = self:add("add mlp", h.S, l.mlp and self:mlp("", h.O, l.mlp) or self:moe(l, h.O))
   self.at = nil
   return x
 end

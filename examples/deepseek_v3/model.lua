@@ -14,7 +14,7 @@ function M.load(config, options)
   local c, device = config, options.device
   local w = weights.open(c, device, options.mode, options.threads)
   local m = setmetatable({ c = c, device = device, mode = options.mode, dtype = w.dtype, threads = options.threads,
-    absorbed = options.absorbed, pipelines = {}, layers = {}, cache = {} }, Model)
+    absorbed = options.absorbed, pipelines = {}, order = {}, given = {}, layers = {}, cache = {} }, Model)
   for i = 0, c.num_hidden_layers - 1 do m.layers[i] = layer.load(w, c, i, options.absorbed) end
   m.norm = w:plain("model.norm.weight", { c.hidden_size })
   m.embed = w:plain("model.embed_tokens.weight", { c.vocab_size, c.hidden_size })
@@ -82,16 +82,32 @@ end
 
 function Model:kind(start) return start > 0 and "step" or self.absorbed and "absorbed" or "expanded" end
 
--- The pipeline `name`, built by `steps(p, g)` once
+-- Runs the pipeline `name`, keeping the inputs for Model:report
+function Model:run(name, given, options)
+  self.given[name] = given
+  return self.pipelines[name]:run(given, options)
+end
+
+-- What each pass that was run takes, step by step, timed on its last inputs: the same rows go to the same places of the cache
+function Model:report()
+  for _, name in ipairs(self.order) do
+    local again = { runs = 5 }
+    for key, value in pairs(self.given[name]) do again[key] = value end
+    self.pipelines[name]:time(again)
+    print(self.pipelines[name]:report())
+  end
+end
+
+-- Builds the pipeline `name` by `steps(p, g)`, once
 function Model:pipeline(name, steps)
-  local p = self.pipelines[name]
-  if not p then
-    p = tg.pipeline(name, self.device, { threads = self.threads })
+  if not self.pipelines[name] then
+    local p = tg.pipeline(name, self.device, { threads = self.threads })
     steps(p, layer.graph(p, self.c, self.mode))
     p:build()
     self.pipelines[name] = p
+    self.order[#self.order + 1] = name
   end
-  return p
+  return name
 end
 
 -- What rows x [T, H] give: hidden [T, H], which the MTP layer takes, and logits [T, V] in f32 with the best token of each row, of all rows or
@@ -109,7 +125,7 @@ end
 -- that the next call with as many rows overwrites.
 function Model:forward(tokens, start, all)
   local T, kind = #tokens, self:kind(start)
-  local p = self:pipeline(("%s %d%s"):format(kind, T, all and " all" or ""), function(p, g)
+  local name = self:pipeline(("%s %d%s"):format(kind, T, all and " all" or ""), function(p, g)
     local at = places(p, self, T, kind)
     local x = g:step("embed", "embed", { W = g:weight(self.embed), ids = p:input("ids", i32, T) }, { dtype = self.dtype }).X
     for i = 0, #self.layers do x = g:layer(self.layers[i], x, at, p:bind("cache " .. i, self.cache[i])) end
@@ -117,13 +133,13 @@ function Model:forward(tokens, start, all)
   end)
   local given = self:at(T, start, kind)
   given.ids = tg.tensor(i32, { T }, tokens)
-  return p:run(given, { fetch = false })
+  return self:run(name, given, { fetch = false })
 end
 
 -- The MTP layer: row i takes the hidden state of position start + i and the token that follows it, and predicts the one after that.
 function Model:forward_mtp(hidden, tokens, start, all)
   local T, kind, mtp = #tokens, self:kind(start), self.mtp
-  local p = self:pipeline(("mtp %s %d%s"):format(kind, T, all and " all" or ""), function(p, g)
+  local name = self:pipeline(("mtp %s %d%s"):format(kind, T, all and " all" or ""), function(p, g)
     local at = places(p, self, T, kind)
     local e = g:step("embed", "embed", { W = g:weight(mtp.embed), ids = p:input("ids", i32, T) }, { dtype = self.dtype }).X
     local both = g:step("join", "mtp", { Emb = e, Hid = p:input("previous", self.dtype, T, self.c.hidden_size), enorm = g:weight(mtp.enorm),
@@ -133,13 +149,13 @@ function Model:forward_mtp(hidden, tokens, start, all)
   end)
   local given = self:at(T, start, kind)
   given.ids, given.previous = tg.tensor(i32, { T }, tokens), hidden
-  return p:run(given, { fetch = false })
+  return self:run(name, given, { fetch = false })
 end
 
 -- Layer i alone on x [T, H] at positions 0 …, both f32
 function Model:forward_layer(i, x)
   local T, kind, H = x.shape[1], self:kind(0), self.c.hidden_size
-  local p = self:pipeline("layer " .. i, function(p, g)
+  local name = self:pipeline("layer " .. i, function(p, g)
     local y = p:input("x", f32, T, H)
     if self.dtype ~= f32 then y = g:step("cast", "cast", { X = y }, { from = f32, to = self.dtype }).O end
     y = g:layer(self.layers[i], y, places(p, self, T, kind), p:bind("cache", self.cache[i]))
@@ -147,7 +163,7 @@ function Model:forward_layer(i, x)
   end)
   local given = self:at(T, 0, kind)
   given.x = x
-  return p:run(given).y
+  return self:run(name, given).y
 end
 
 return M

@@ -34,13 +34,19 @@ function W:refuse(name, text, ...)
   tg.refuse(("%s: the tensor %s %s"):format(info and info.file or self.config.directory, name, text:format(...)))
 end
 
--- The tensor as it is stored, in one of the dtypes that are allowed; `why` says where the shape comes from.
-function W:raw(name, shape, allowed, why)
+-- Is the tensor there, of that shape? `why` says where the shape comes from. Asked before memory is made for it.
+function W:expect(name, shape, why)
   local info = self.c:info(name)
   if not info then self:refuse(name, "%s is missing; config.json calls for it", shape_text(shape)) end
   local same = #info.shape == #shape
   for i, n in ipairs(shape) do same = same and info.shape[i] == n end
   if not same then self:refuse(name, "is %s; %s makes it %s", shape_text(info.shape), why or "config.json", shape_text(shape)) end
+  return info
+end
+
+-- The tensor as it is stored, in one of the dtypes that are allowed
+function W:raw(name, shape, allowed, why)
+  local info = self:expect(name, shape, why)
   for _, dtype in ipairs(allowed) do
     if info.dtype == dtype then
       local ok, tensor = pcall(self.c.tensor, self.c, name)
@@ -108,6 +114,9 @@ end
 function W:stack(count, parts, k, pad)
   local fp8 = self.mode == "fp8"
   local first, rows = parts(0), 0
+  for e = 0, count - 1 do
+    for _, part in ipairs(parts(e)) do self:expect(part[1], { part[2], k }) end
+  end
   local function padded(n) return fp8 and (pad or #first > 1) and n:cdiv(128) * 128 or n end
   local wide = pad and padded(k) or k
   for _, part in ipairs(first) do rows = rows + (#first > 1 and padded(part[2]) or part[2]) end

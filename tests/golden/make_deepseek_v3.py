@@ -42,6 +42,10 @@ LONG = {
     "fp8-yarn-128": ("fp8", "deepseek", False, dict(rope_parameters=YARN, moe_intermediate_size=128)),
     "fp8-plain-512": ("fp8", "deepseek", True, dict(kv_lora_rank=512, q_lora_rank=None, n_shared_experts=2)),
     "bf16-yarn-512": ("bf16", "transformers", True, dict(rope_parameters=YARN, kv_lora_rank=512, num_attention_heads=8, num_key_value_heads=8)),
+    # the released model's heads and groups, and no block of 128 cut short
+    "fp8-heads": ("fp8", "deepseek", True, dict(rope_parameters=YARN, hidden_size=512, intermediate_size=384, moe_intermediate_size=128, q_lora_rank=256,
+                                                kv_lora_rank=512, qk_nope_head_dim=128, qk_rope_head_dim=64, v_head_dim=128, n_routed_experts=32, n_group=8,
+                                                topk_group=4, num_experts_per_tok=8, num_hidden_layers=2)),
 }
 MARGIN = 0.06  # between the two best logits, of the row's rms
 PROMPT, NEW = 58, 16  # together more than one page of the cache

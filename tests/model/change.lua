@@ -1,8 +1,8 @@
--- A checkpoint of one file, changed: `tegula run change.lua FROM TO ACTION TENSOR`. ACTION: drop, grow (one row more), flatten (one axis), embed (a copy of
+-- A checkpoint, changed and in one file: `tegula run change.lua FROM TO ACTION TENSOR`. ACTION: drop, grow (one row more), flatten (one axis), embed (a copy of
 -- model.embed_tokens.weight), fuse (TENSOR's layer gets its experts in one tensor, as some versions of transformers write them), or a dtype.
 local tg <const> = require "tegula"
 local from, to, action, name = table.unpack(arg)
-local c, tensors = tg.safetensors(from .. "/model.safetensors"), {}
+local c, tensors = tg.safetensors(from), {}
 for _, n in ipairs(c.names) do tensors[n] = c:tensor(n) end
 if action == "fuse" then
   local base = name:match "^.*%.experts%."

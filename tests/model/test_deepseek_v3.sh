@@ -49,6 +49,12 @@ run "$dir/copied" --activations f32 --tokens "$golden/f32/tokens.npy" --logits "
 run "$dir/tied" --activations f32 --tokens "$golden/f32/tokens.npy" --logits "$dir/logits.npy" >/dev/null || failed "$(cat "$dir/err")"
 near "$dir/logits.npy" "$dir/want.npy" 0 0
 
+what="report"
+checks=$((checks + 1))
+out=$(run "$golden/f32" --greedy 3 --report) || failed "$what: $(cat "$dir/err")"
+grep -q "^pipeline 'expanded 1' on cpu" <<<"$out" && grep -q "^pipeline 'step 1' on cpu" <<<"$out" && grep -q "layer 1 experts down  *grouped_gemm_bf16" <<<"$out" ||
+  failed "$what: $out"
+
 # the text is what a full recompute gives: prompt and text in one prefill
 what="full recompute"
 checks=$((checks + 1))

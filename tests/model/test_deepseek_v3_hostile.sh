@@ -27,7 +27,7 @@ field() {
 }
 # set NAME VALUE TEXT: a field with another value
 set_field() { field "s/(\"$1\": )[^,]*/\\1$2/" "$3"; }
-# tensor ACTION NAME TEXT: a tensor changed
+# tensor ACTION NAME TEXT: a tensor of $good changed
 tensor() {
   rm -rf "$dir/m"
   mkdir "$dir/m"
@@ -59,6 +59,9 @@ set_field kv_lora_rank 511 "config.json makes it [527, 96]"
 set_field q_lora_rank 64 "the tensor model.layers.0.self_attn.q_a_proj.weight [64, 96] is missing"
 set_field n_shared_experts 1 "shared_experts.gate_proj.weight is [32, 96]; config.json makes it [16, 96]"
 set_field n_routed_experts 15 "is [12, 96]; config.json makes it [15, 96]"
+set_field moe_intermediate_size 16777216 "gate_proj.weight is [16, 96]; config.json makes it [16777216, 96]"
+set_field intermediate_size 16777216 "gate_proj.weight is [144, 96]; config.json makes it [16777216, 96]"
+set_field v_head_dim 65536 "is [96, 48]; config.json makes it [96, 131072]"
 set_field max_position_embeddings 20 "tokens.npy holds 58 tokens, more than max_position_embeddings 20"
 set_field rms_norm_eps '"small"' "rms_norm_eps is small, it must be a number"
 set_field hidden_act '"gelu"' "hidden_act is gelu; only silu can be run"
@@ -86,6 +89,14 @@ tensor i32 model.embed_tokens.weight "is stored as I32; it can be read from bf16
 tensor f16 model.layers.0.mlp.down_proj.weight "is stored as F16; it can be read from bf16, f32, e4m3"
 tensor e4m3 model.layers.0.mlp.down_proj.weight "model.layers.0.mlp.down_proj.weight_scale_inv"
 
+good=$golden/fp8
+tokens=$good/tokens.npy
+scales=model.layers.2.mlp.experts.5.down_proj.weight_scale_inv
+tensor drop $scales "the tensor $scales [2, 1] is missing"
+tensor grow $scales "the tensor $scales is [3, 1]; the weight with blocks of 128x128 makes it [2, 1]"
+tensor bf16 $scales "the tensor $scales is stored as BF16; it can be read from f32"
+good=$golden/f32
+tokens=$good/tokens.npy
 rm -rf "$dir/m" && mkdir "$dir/m" && cp "$good/config.json" "$dir/m"
 "$build/tegula" run "$here/change.lua" "$good" "$dir/m" fuse model.layers.1.mlp.experts.0.up_proj.weight || failed "change.lua fuse"
 refused "experts in one tensor can be run with --activations bf16 or f32" "$dir/m" --tokens "$tokens" --activations fp8
