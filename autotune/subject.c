@@ -254,15 +254,20 @@ static const char *command_name(tg_context *ctx, tg_arena *arena, const tg_subje
   return dot ? tg_arena_strndup(arena, name, (size_t)(dot - name)) : name;
 }
 
+// Each kernel once; a whole model has dozens, of which the first few say what is to be said.
 static void log_miss(tg_context *ctx, tg_arena *arena, store *s, const tg_subject *subject) {
-  uint64_t key = tg_hash(subject->hash, strlen(subject->hash), tg_hash(subject->device, strlen(subject->device), 1));
+  enum { NAMED = 3 };
+  const char *kernel = subject->signature->name;
+  uint64_t key = tg_hash(kernel, strlen(kernel), tg_hash(subject->device, strlen(subject->device), 1));
   for (int i = 0; i < s->nmissed; i++)
     if (s->missed[i] == key) return;
+  if (s->nmissed == NAMED) tg_log(ctx, TG_LOG_INFO, "no tuned configs of further kernels: using their defaults; TEGULA_DEBUG=1 names them");
+  const tg_log_level level = s->nmissed < NAMED ? TG_LOG_INFO : TG_LOG_DEBUG;
   if (s->nmissed < (int)(sizeof s->missed / sizeof *s->missed)) s->missed[s->nmissed++] = key;
   const char *name = command_name(ctx, arena, subject);
   const char *how = name ? tg_arena_printf(arena, "`tegula tune %s --shape …`", name) : "kernel:tune{shape = {…}} in the script";
-  tg_log(ctx, TG_LOG_INFO, "no tuned config of %s for %s on %s: using the default; %s finds a better one", subject->signature->name,
-         subject->device, subject->model, how);
+  tg_log(ctx, level, "no tuned config of %s for %s on %s: using the default; %s finds a better one", kernel, subject->device,
+         subject->model, how);
 }
 
 const tg_db_record *tg_subject_lookup(tg_context *ctx, tg_arena *arena, const tg_subject *subject, tg_db_level *level) {
