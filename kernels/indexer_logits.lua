@@ -1,5 +1,5 @@
 local tg <const> = require "tegula"
-local e4m3, bf16, f32, i8, i32, i64 = tg.e4m3, tg.bf16, tg.f32, tg.i8, tg.i32, tg.i64
+local e4m3, bf16, f32, i32, i64 = tg.e4m3, tg.bf16, tg.f32, tg.i32, tg.i64
 
 -- DeepSeek-V3.2's lightning indexer over a paged cache of keys: L[b,s,j] = sum_h w[b,s,h] * relu(Q[b,s,h] . K[j]) for the keys j that query
 -- s sees, the first lens - S + s + 1; -Inf beyond them and for those in pages outside 0 ... P-1. A page of the FP8 cache holds the codes of
@@ -8,7 +8,7 @@ return tg.kernel("indexer_logits", function(k)
   local B, S, P, W, H, D = k.dim "B", k.dim "S", k.dim "P", k.dim "W", k.static "H", k.option("D", 128)
   local fp8 = k.option("cache", "fp8", "fp8", "plain") == "fp8"
   local Q, w = k.input("Q", bf16, B, S, H, D), k.input("w", f32, B, S, H)
-  local K = fp8 and k.input("K", i8, P, 64 * (D + 4)) or k.input("K", bf16, P, 64, D)
+  local K = fp8 and k.input("K", e4m3, P, 64 * (D + 4)) or k.input("K", bf16, P, 64, D)
   local pages, lens = k.input("table", i32, B, W, { index = P, none = true }), k.input("lens", i32, B, { index = 64 * W + 1 })
   local L = k.output("L", f32, B, S, 64 * W)
   local bs = k.tune("BS", 1, 2, 4, 8, { default = 1 }) -- queries at a time

@@ -1,5 +1,5 @@
 local tg <const> = require "tegula"
-local e4m3, bf16, f32, i8, i32, i64 = tg.e4m3, tg.bf16, tg.f32, tg.i8, tg.i32, tg.i64
+local e4m3, bf16, f32, i32, i64 = tg.e4m3, tg.bf16, tg.f32, tg.i32, tg.i64
 local huge <const>, log2e <const> = math.huge, 1.4426950408889634
 
 -- Absorbed attention over a paged latent cache: O = softmax(scale * Q . KV) . KV[first D]; query s sees the first lens - S + s + 1 keys,
@@ -9,7 +9,7 @@ return tg.kernel("mla_decode", function(k)
   local B, S, N, P, W = k.dim "B", k.dim "S", k.dim "N", k.dim "P", k.dim "W"
   local D, R = k.option("D", 512), k.option("R", 64)
   local dtype, fp8 = k.option("dtype", "bf16", "bf16", "f32"), k.option("cache", "plain", "plain", "fp8") == "fp8"
-  local Q, KV = k.input("Q", dtype, B, S, N, D + R), k.input("KV", fp8 and i8 or dtype, P, 64, fp8 and D + D // 32 + 2 * R or D + R)
+  local Q, KV = k.input("Q", dtype, B, S, N, D + R), k.input("KV", fp8 and e4m3 or dtype, P, 64, fp8 and D + D // 32 + 2 * R or D + R)
   local pages, lens = k.input("table", i32, B, W, { index = P, none = true }), k.input("lens", i32, B, { index = 64 * W + 1 })
   local scale = k.scalar("scale", f32)
   local O, LSE = k.output("O", dtype, B, S, N, D), k.output("LSE", f32, B, S, N, { optional = true })

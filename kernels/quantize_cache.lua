@@ -1,5 +1,5 @@
 local tg <const> = require "tegula"
-local e4m3, bf16, f32, i8, i32 = tg.e4m3, tg.bf16, tg.f32, tg.i8, tg.i32
+local e4m3, bf16, f32, i32 = tg.e4m3, tg.bf16, tg.f32, tg.i32
 
 -- append_cache into the FP8 cache of DeepSeek-V3.2: a row is D e4m3 codes of Latent, an f32 scale for each 128 of them, max(amax, 1e-4) / 448
 -- rounded up to a power of two, and R bf16 of Rope. Row t becomes position pos[t] of sequence seq[t]; what has no place there is dropped.
@@ -8,7 +8,7 @@ return tg.kernel("quantize_cache", function(k)
   local D, dtype = k.option("D", 512, { min = 128 }), k.option("dtype", "bf16", "bf16", "f32")
   local Latent, Rope = k.input("Latent", dtype, T, D), k.input("Rope", dtype, T, R)
   local pages, seq = k.input("table", i32, B, W, { index = P, none = true }), k.input("seq", i32, T, { index = B, none = true })
-  local pos, KV = k.input("pos", i32, T, { index = 64 * W, none = true }), k.inout("KV", i8, P, 64, D + D // 32 + 2 * R)
+  local pos, KV = k.input("pos", i32, T, { index = 64 * W, none = true }), k.inout("KV", e4m3, P, 64, D + D // 32 + 2 * R)
   local codes, scales, rope = KV:as(e4m3, 0), KV:as(f32, D), KV:as(bf16, D + D // 32)
 
   k.blocks(T, function(t)

@@ -147,7 +147,7 @@ static decode make_decode(const decode_shape *s) {
   const char *dtype = dtype_of(s->settings);
   const bool fp8 = strstr(s->settings, "cache=fp8") != NULL;
   decode d = {.Q = ARRAY(dtype, s->B, s->S, s->N, C),
-              .KV = ARRAY(fp8 ? "i8" : dtype, P, 64, fp8 ? s->D + s->D / 32 + 2 * s->R : C),
+              .KV = ARRAY(fp8 ? "e4m3" : dtype, P, 64, fp8 ? s->D + s->D / 32 + 2 * s->R : C),
               .plain = ARRAY("f32", fp8 ? P : 0, 64, C),
               .idx = ARRAY("i32", s->B, s->S, s->K),
               .table = ARRAY("i32", s->B, W),

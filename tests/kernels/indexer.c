@@ -67,7 +67,7 @@ static void logits(indexer s) {
     W = pages + 1 > W ? pages + 1 : W, P += pages;
   }
   tg_array *Q = ARRAY("bf16", s.B, s.S, s.H, s.D), *w = ARRAY("f32", s.B, s.S, s.H), *table = ARRAY("i32", s.B, W);
-  tg_array *K = fp8 ? ARRAY("i8", P, 64 * (s.D + 4)) : ARRAY("bf16", P, 64, s.D), *plain = ARRAY("f32", P, 64, s.D);
+  tg_array *K = fp8 ? ARRAY("e4m3", P, 64 * (s.D + 4)) : ARRAY("bf16", P, 64, s.D), *plain = ARRAY("f32", P, 64, s.D);
   tg_array *lens = ARRAY("i32", s.B), *L = ARRAY("f32", s.B, s.S, 64 * W);
   oracle_fill(ORACLE_BF16, &randomness, elements(Q), 1, Q->data), oracle_fill(ORACLE_F32, &randomness, elements(w), 1, w->data);
   memset(K->data, 0xff, K->bytes); // NaN where no key was written
@@ -158,7 +158,7 @@ static void quantize_cache(const char *dtype, int64_t T, int64_t D, int64_t R, b
   snprintf(settings, sizeof settings, "D=%lld,dtype=%s", (long long)D, dtype);
   const int64_t bytes = D + D / 32 + 2 * R;
   tg_array *latent = ARRAY(dtype, T, D), *rope = ARRAY(dtype, T, R), *table = ARRAY("i32", B, W), *seq = ARRAY("i32", T),
-           *pos = ARRAY("i32", T), *cache = ARRAY("i8", P, 64, bytes);
+           *pos = ARRAY("i32", T), *cache = ARRAY("e4m3", P, 64, bytes);
   char *want = calloc(cache->bytes, 1);
   oracle_fill(format_of(latent), &randomness, T * D, 3, latent->data), oracle_fill(format_of(rope), &randomness, T * R, 1, rope->data);
   for (int64_t i = 0; i < B * W; i++) ((int32_t *)table->data)[i] = hostile && i == 2 ? P : i < P ? (int32_t)(P - 1 - i) : -1;
