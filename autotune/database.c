@@ -306,7 +306,8 @@ static bool rank_record(const tg_db_record *r, const tg_db_query *q, int layer, 
   if (!tg_bindings_equal(r->statics, q->statics) || !tg_bindings_equal(r->settings, q->settings)) return false;
   double distance = distance_of(r->shape, q->shape);
   if (!(distance <= FAR)) return false;
-  bool here = !strcmp(r->machine, q->machine) && !strcmp(r->device, q->device), target = !strcmp(r->target, q->target);
+  // A processor's name does not say which extensions it offers: a hypervisor may hide some.
+  bool target = !strcmp(r->target, q->target), here = target && !strcmp(r->machine, q->machine) && !strcmp(r->device, q->device);
   *out = (rank){.level = here     ? (distance == 0 ? TG_DB_EXACT : TG_DB_NEAREST)
                          : target ? TG_DB_MACHINE
                                   : TG_DB_FAMILY,

@@ -3,6 +3,7 @@
 //
 //   peers     tegula:KERNEL[:P=V,…]    a library kernel, with these settings, else the database's config for the shape
 //             blas:FILE                cblas_sgemm (cblas_sgemv for M = 1) of a library, weights ready in f32
+//             dnnl:FILE                oneDNN's dnnl_sgemm, weights ready in f32; its threads are OpenMP's (OMP_NUM_THREADS)
 //             mkl_fp8:FILE             MKL's cblas_gemm_e4m3e4m3f32 (no scales)
 //             peak                     FMA in registers: the machine's f32 limit
 //             peak_bf16                dots of bf16 pairs in registers, where the machine has them
@@ -20,9 +21,12 @@
 
 typedef void fp8_gemm(int order, int ta, int tb, int m, int n, int k, float alpha, const void *a, int lda, const void *b, int ldb,
                       float beta, float *c, int ldc);
+// oneDNN, row-major: https://uxlfoundation.github.io/oneDNN/group_dnnl_api_blas.html
+typedef int dnnl_gemm(char ta, char tb, int64_t m, int64_t n, int64_t k, float alpha, const float *a, int64_t lda, const float *b,
+                      int64_t ldb, float beta, float *c, int64_t ldc);
 
 typedef struct {
-  const char *kind, *kernel, *file; // "tegula", "blas", "mkl_fp8", "peak", "peak_bf16", "stream"
+  const char *kind, *kernel, *file; // "tegula", "blas", "dnnl", "mkl_fp8", "peak", "peak_bf16", "stream"
   tg_binding settings[16];
   int nsettings;
   bool packed; // among the settings
@@ -34,6 +38,7 @@ typedef struct {
   int narrays;
   host_blas blas;
   fp8_gemm *fp8;
+  dnnl_gemm *dnnl;
   int64_t M, N, K;
   int threads;
   void *a, *b, *c; // raw operands of the other peers
@@ -109,8 +114,8 @@ static const char *prepare(peer *p) {
   release(p);
   if (!strcmp(p->kind, "tegula")) return prepare_tegula(p) ? tg_error_message(p->ctx) : NULL;
   p->c = malloc(sizeof(float) * (size_t)(p->M * p->N));
-  p->blas.set_threads(p->threads);
-  if (!strcmp(p->kind, "blas")) {
+  if (!p->dnnl) p->blas.set_threads(p->threads);
+  if (p->dnnl || !strcmp(p->kind, "blas")) {
     p->a = random_floats(p->M * p->K);
     p->b = random_floats(p->N * p->K);
   } else {
@@ -188,6 +193,8 @@ static double run_once(peer *p) {
   double wall = host_seconds(), cpu = host_cpu_seconds();
   if (p->launchable) {
     if (tg_launchable_run(p->launchable, 1, NULL)) return -1;
+  } else if (p->dnnl) {
+    p->dnnl('N', 'T', p->M, p->N, p->K, 1, p->a, p->K, p->b, p->K, 0, p->c, p->N);
   } else if (!strcmp(p->kind, "blas")) {
     host_blas_linear(&p->blas, p->M, p->N, p->K, p->a, p->b, p->c);
   } else {
@@ -234,6 +241,11 @@ static const char *open_peer(peer *p, char *word) {
     if (tg_context_new(NULL, &p->ctx)) return "out of memory";
     if (tg_device_open(p->ctx, "cpu", &p->device) || tg_source_load(p->ctx, rest, &p->source)) return tg_error_message(p->ctx);
     return NULL;
+  }
+  if (!strcmp(p->kind, "dnnl")) {
+    void *library = dlopen(rest, RTLD_NOW | RTLD_LOCAL);
+    if (library) *(void **)&p->dnnl = dlsym(library, "dnnl_sgemm");
+    return p->dnnl ? NULL : "the library or its dnnl_sgemm was not found";
   }
   if (!host_blas_open(&p->blas, rest)) return "the library or its cblas_sgemm was not found";
   *(void **)&p->fp8 = dlsym(p->blas.library, "cblas_gemm_e4m3e4m3f32");

@@ -6,6 +6,7 @@ the least of a few runs. With one thread the figure is the thread's CPU time, wi
 --append adds the rows and the command to those of a file that is there, for a record taken in several short runs.
 """
 import argparse
+import ctypes.util
 import os
 import sys
 import tempfile
@@ -32,6 +33,9 @@ def peers_of(build, kernel, threads, python):
         peers.append(Peer("tegula packed", [program, "tegula:gemm_fp8:packed=1"], env))
     peers.append(Peer("tegula", [program, "tegula:" + kernel], env))
     peers.append(Peer("openblas f32", [program, "blas:libopenblas.so.0"], env))
+    dnnl = ctypes.util.find_library("dnnl")
+    if dnnl:
+        peers.append(Peer("onednn f32", [program, "dnnl:" + dnnl], env))
     if mkl:
         peers.append(Peer("mkl f32", [program, "blas:" + mkl], mkl_env))
         if kernel == "gemm_fp8":
