@@ -18,7 +18,8 @@ static void describe_param(tg_text *text, const tg_param *param) {
 static const char *hash_signature(tg_arena *arena, const tg_kernel *kernel) {
   tg_text text = {.arena = arena};
   for (int i = 0; i < kernel->nsymbols; i++) tg_text_add(&text, "symbol %s %d\n", kernel->symbols[i].name, kernel->symbols[i].kind);
-  for (int i = 0; i < kernel->nparams; i++) describe_param(&text, &kernel->params[i]);
+  for (int i = 0; i < kernel->nparams; i++)
+    if (kernel->params[i].kind != TG_WORKSPACE) describe_param(&text, &kernel->params[i]); // whose dims may hang on values in force
   for (int i = 0; i < kernel->nsettings; i++) {
     const tg_setting *setting = &kernel->settings[i];
     tg_text_add(&text, "setting %s %d", setting->name, setting->kind);

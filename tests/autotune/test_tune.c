@@ -186,6 +186,27 @@ static looked_up look_up(void) {
   return l;
 }
 
+static void same_signature_body(void *arg) {
+  looked_up *l = arg;
+  tg_source *source;
+  tg_subject free_, pinned;
+  CHECK(tg_source_load(l->ctx, "mla_decode", &source) == TG_OK);
+  tg_bindings set = {1, &(tg_binding){"splits", "8"}};
+  tg_subject_make(l->ctx, &l->arena, source, &(tg_request){.partial = true, .threads = 2}, &free_);
+  tg_subject_make(l->ctx, &l->arena, source, &(tg_request){.settings = set, .partial = true, .threads = 2}, &pinned);
+  CHECK_STR(pinned.hash, free_.hash);
+  tg_source_free(source);
+}
+
+// A meta-parameter that workspaces are sized by may be pinned: what is found then serves where it is not.
+static void test_pinned_signature(void) {
+  looked_up l = {.ctx = context_new()};
+  tg_arena_init(&l.arena, l.ctx);
+  CHECK(tg_protect(l.ctx, same_signature_body, &l) == TG_OK);
+  tg_arena_free(&l.arena);
+  tg_context_free(l.ctx);
+}
+
 static void test_lucky_record(void) {
   tg_context *ctx = context_new();
   CHECK(tg_protect(ctx, append_lucky_body, ctx) == TG_OK);
@@ -292,6 +313,7 @@ int main(void) {
   test_two_tuners();
   test_bench_uses_it();
   test_odd_knobs();
+  test_pinned_signature();
   test_lucky_record();
   test_pinned();
   test_killed();
