@@ -16,6 +16,7 @@ import moe
 from peers import Peer, cpu_name, environment, have_torch, measure, record, write
 
 HERE = os.path.dirname(os.path.abspath(__file__))
+HOPELESS = 5  # times the best form's time: such a form is left out of the shapes after
 PRODUCTS = ["gemm_fp8", "gemm_bf16", "gemm_f32"]
 SQUARES = [(1024, 1024, 1024), (2048, 2048, 2048), (4096, 4096, 4096)]
 LINEAR = [(m, n, k) for n, k in ((7168, 2048), (4096, 7168)) for m in (1, 4, 16, 64, 128)]
@@ -83,12 +84,13 @@ def layers(o, result, directory):
     bench = attention if o.kernel in attention.KERNELS else moe
     extra = [] if bench is attention else [directory]
     program = os.path.join(o.build, "tegula-peer")
-    torch = bench.torch_peers(o.kernel) if have_torch() else []
+    forms = bench.torch_peers(o.kernel) if have_torch() else []
+    hopeless = {}  # forms that the shapes to come do without, and why
     print("%s, least ms (%s); limit: of f32 multiply-adds (fma) or of reading memory (dram)" % (o.kernel, cpu_name()))
     print("%7s %22s %14s %10s %6s %12s %6s  %s" % ("threads", " x ".join(bench.LETTERS), "limit", "tegula", "of it", "best torch", "times", "torch forms"))
     for shape in o.shapes or bench.shapes(o.kernel, o.quick):
         for threads in o.threads:
-            env = environment(threads)
+            env, torch = environment(threads), [n for n in forms if n not in hopeless]
             peers = [Peer(n, [program, n.replace(" ", "_")], env) for n in ("peak", "peak bf16", "stream")]
             peers.append(Peer("tegula", [os.path.join(o.build, "tegula-layers"), o.kernel + (":" + o.set if o.set else "")], env))
             peers += [Peer(n, [sys.executable, "-W", "ignore", bench.__file__, n], env) for n in torch]
@@ -99,12 +101,15 @@ def layers(o, result, directory):
             row = {"threads": threads, **dict(zip(bench.LETTERS, shape)), "peak_gflops": threads / best["peak"],
                    "bf16_peak_gflops": threads / best["peak bf16"] if best["peak bf16"] else None, "stream_gbs": threads / best["stream"],
                    "flop": flop, "bytes": moved, "limit": kind, "limit_seconds": least, "load": os.getloadavg()[0], "seconds": seconds,
-                   "errors": {p.name: p.error for p in peers[3:] if p.error}}
+                   "errors": {**hopeless, **{p.name: p.error for p in peers[3:] if p.error}}}
             result["rows"].append(row)
             t, rivals = seconds["tegula"], [x for n, x in seconds.items() if n != "tegula" and x]
             print("%7d %22s %9.3f %s %10.3f %6.2f %12s %6s  %s" % (
                 threads, "x".join(map(str, shape)), 1e3 * least, kind.ljust(4), 1e3 * (t or 0), least / t if t else 0, "%.3f" % (1e3 * min(rivals)) if rivals else "-",
                 "%.2f" % (min(rivals) / t) if rivals and t else "-", ", ".join("%s %.3f" % (n, 1e3 * x) for n, x in seconds.items() if n != "tegula" and x)), flush=True)
+            for name in torch:
+                if seconds[name] and seconds[name] > HOPELESS * min(rivals):
+                    hopeless[name] = "left out: it took %.0f times as long as the best form at %s" % (seconds[name] / min(rivals), "x".join(map(str, shape)))
             for name, why in row["errors"].items():
                 print("%31s%s: %s" % ("", name, why))
             for p in peers:
