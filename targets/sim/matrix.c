@@ -110,14 +110,28 @@ void sim_decode_movmatrix(sim_decoder *d) {
 
 enum { MMA_F32, MMA_F16, MMA_S32 };
 
-static float element(int type, uint32_t word, int i) {
+// The elements in a register of every lane, lowest first.
+static void elements(int type, const uint32_t *words, float (*out)[LANES]) {
   switch (type) {
-  case PTX_bf16: return sim_from_bf16((uint16_t)(word >> (16 * i)));
-  case PTX_f16: return sim_from_f16((uint16_t)(word >> (16 * i)));
-  case PTX_tf32: return sim_f32(word & 0xffffe000);
-  case PTX_s8: return (int8_t)(word >> (8 * i));
-  case PTX_u8: return (uint8_t)(word >> (8 * i));
-  default: return (float)sim_decode_float(sim_format_of(type), word >> (8 * i) & 0xff);
+  case PTX_bf16:
+    for (int l = 0; l < LANES; l++) out[0][l] = sim_f32(words[l] << 16), out[1][l] = sim_f32(words[l] & 0xffff0000);
+    break;
+  case PTX_f16:
+    for (int i = 0; i < 2; i++)
+      for (int l = 0; l < LANES; l++) out[i][l] = sim_from_f16((uint16_t)(words[l] >> (16 * i)));
+    break;
+  case PTX_tf32:
+    for (int l = 0; l < LANES; l++) out[0][l] = sim_f32(words[l] & 0xffffe000);
+    break;
+  default:
+    for (int i = 0; i < 4; i++)
+      for (int l = 0; l < LANES; l++) {
+        const uint8_t code = (uint8_t)(words[l] >> (8 * i));
+        out[i][l] = type == PTX_s8     ? (int8_t)code
+                    : type == PTX_u8   ? code
+                    : type == PTX_e4m3 ? sim_from_e4m3(code)
+                                       : sim_from_f16((uint16_t)(code << 8));
+      }
   }
 }
 
@@ -134,40 +148,47 @@ static mma_form form_of(const sim_instr *in) {
   return f;
 }
 
+static const uint32_t *words_of(const sim_warp *w, const sim_arg *a) { return (const uint32_t *)(const void *)(w->regs + a->at); }
+
 static void gather(const sim_warp *w, const sim_instr *in, const mma_form *f, float *a, float *b) {
   const int words = f->k / f->per_word;
-  for (int l = 0; l < LANES; l++) {
-    const int g = l / 4, t = l % 4;
-    for (int r = 0; r < words / 2; r++) {
-      const uint32_t word = (uint32_t)sim_get(w, &f->a[r], l);
-      for (int i = 0; i < f->per_word; i++) a[(g + 8 * (r % 2)) * f->k + f->per_word * (t + 4 * (r / 2)) + i] = element(in->from, word, i);
-    }
-    for (int r = 0; r < words / 4; r++) {
-      const uint32_t word = (uint32_t)sim_get(w, &f->b[r], l);
-      for (int i = 0; i < f->per_word; i++) b[(f->per_word * (t + 4 * r) + i) * 8 + g] = element(in->mode, word, i);
+  float v[4][LANES];
+  for (int r = 0; r < words / 2; r++) {
+    elements(in->from, words_of(w, &f->a[r]), v);
+    for (int i = 0; i < f->per_word; i++)
+      for (int l = 0; l < LANES; l++) a[(l / 4 + 8 * (r % 2)) * f->k + f->per_word * (l % 4 + 4 * (r / 2)) + i] = v[i][l];
+  }
+  for (int r = 0; r < words / 4; r++) {
+    elements(in->mode, words_of(w, &f->b[r]), v);
+    for (int i = 0; i < f->per_word; i++)
+      for (int l = 0; l < LANES; l++) b[(f->per_word * (l % 4 + 4 * r) + i) * 8 + l / 4] = v[i][l];
+  }
+}
+
+// Row g, column 2 t of the upper and of the lower half is element 2 l of its 64; registers 2 h and 2 h + 1 of 32 bits are neighbours in
+// half h.
+static void accumulators(const sim_warp *w, const sim_instr *in, const mma_form *f, float *c, int32_t *whole) {
+  float v[4][LANES];
+  for (int h = 0; h < 2; h++) {
+    if (in->select == MMA_F16) elements(PTX_f16, words_of(w, &f->c[h]), v);
+    for (int i = 0; i < 2; i++) {
+      const uint32_t *r = in->select == MMA_F16 ? NULL : words_of(w, &f->c[2 * h + i]);
+      for (int l = 0; l < LANES; l++) {
+        if (whole) whole[64 * h + 2 * l + i] = (int32_t)r[l];
+        else c[64 * h + 2 * l + i] = r ? sim_f32(r[l]) : v[i][l];
+      }
     }
   }
 }
 
-static void accumulators(const sim_warp *w, const sim_instr *in, const mma_form *f, float *c, int32_t *whole) {
-  for (int l = 0; l < LANES; l++)
-    for (int i = 0; i < 4; i++) {
-      const int at = (l / 4 + 8 * (i / 2)) * 8 + 2 * (l % 4) + i % 2;
-      const uint32_t word = (uint32_t)sim_get(w, &f->c[in->select == MMA_F16 ? i / 2 : i], l);
-      if (in->select == MMA_F32) c[at] = sim_f32(word);
-      else if (in->select == MMA_F16) c[at] = sim_from_f16((uint16_t)(word >> (16 * (i % 2))));
-      else whole[at] = (int32_t)word;
-    }
-}
-
 static void scatter(sim_warp *w, const sim_instr *in, const mma_form *f, const float *d, const int32_t *whole) {
-  for (int l = 0; l < LANES; l++)
-    for (int i = 0; i < 4; i++) {
-      const int at = (l / 4 + 8 * (i / 2)) * 8 + 2 * (l % 4) + i % 2;
-      if (in->select == MMA_F16) {
-        if (i % 2 == 0) sim_put(w, &f->d[i / 2], l, (uint32_t)sim_to_f16(d[at + 1]) << 16 | sim_to_f16(d[at]));
-      } else {
-        sim_put(w, &f->d[i], l, in->select == MMA_F32 ? sim_f32_bits(d[at]) : (uint32_t)whole[at]);
+  for (int h = 0; h < 2; h++)
+    for (int i = 0; i < 2; i++) {
+      uint32_t *r = (uint32_t *)(void *)(w->regs + f->d[in->select == MMA_F16 ? h : 2 * h + i].at);
+      for (int l = 0; l < LANES; l++) {
+        const int at = 64 * h + 2 * l + i;
+        if (in->select != MMA_F16) r[l] = whole ? (uint32_t)whole[at] : sim_f32_bits(d[at]);
+        else r[l] = i ? (r[l] & 0xffff) | (uint32_t)sim_to_f16(d[at]) << 16 : sim_to_f16(d[at]);
       }
     }
 }

@@ -35,6 +35,12 @@ static inline float sim_from_f16(uint16_t h) {
   const uint32_t top = (h & 0x7c00) == 0x7c00 ? magnitude | 0x7f800000 : sim_f32_bits(scaled);
   return sim_f32(top | (uint32_t)(h & 0x8000) << 16);
 }
+// The same with 2^120; there is no infinity.
+static inline float sim_from_e4m3(uint8_t code) {
+  const uint32_t magnitude = (uint32_t)(code & 0x7f) << 20;
+  const uint32_t top = (code & 0x7f) == 0x7f ? 0x7fffffff : sim_f32_bits(sim_f32(magnitude) * 0x1p120f);
+  return sim_f32(top | (uint32_t)(code & 0x80) << 24);
+}
 // To nearest even; NaN becomes 0x7fff, as cvt gives it (ISA 9.7.9, cvt).
 static inline uint16_t sim_to_bf16(float f) {
   const uint32_t x = sim_f32_bits(f);

@@ -131,7 +131,7 @@ static void odds(int threads) {
   int in[L], got[4 * L], ballot = 0, total = 0, wrong = 0;
   float f[2 * L];
   static const int table[4] = {3, -4, 5, 7};
-  for (int i = 0; i < L; i++) in[i] = i * 37 - 300, ballot |= (in[i] & 1) << i, total += in[i] & 255;
+  for (int i = 0; i < L; i++) in[i] = i * 37 - 300, ballot |= (int)((in[i] & 1u) << i), total += in[i] & 255;
   PTX_CLEAN((&(ptx_call){
       .text = text, .entry = "odds", .block = {L}, .threads = threads, .nargs = 4, .args = {ARRAY(in), EMPTY(got), EMPTY(f), NUMBER(L)}}));
   for (int i = 0; i < L; i++) {
