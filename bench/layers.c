@@ -91,9 +91,13 @@ static tg_status step(layers *l, const char *name, tg_bindings settings, int nar
   if (!status) status = tg_launchable_run(launchable, 1, NULL);
   if (!status) status = tg_launchable_fetch(launchable);
   tg_source_free(source);
+  if (status) {
+    tg_launchable_free(launchable);
+    return status;
+  }
   l->steps[l->nsteps].name = name;
   l->steps[l->nsteps++].launchable = launchable;
-  return status;
+  return TG_OK;
 }
 
 static void drop_steps(layers *l) {
@@ -295,7 +299,7 @@ static void obey(layers *l, const char *why, char *line) {
     const char *error = why;
     snprintf(l->prepared, sizeof l->prepared, "%s", line + 8);
     if (!error && !read_words(l->prepared, " \n", 16, l->words, &l->nwords)) error = "prepare wants N=V …";
-    if (!error) error = prepare(l);
+    if (!error && (error = prepare(l))) release(l);
     printf(error ? "error %s\n" : "ready\n", error);
   } else if (sscanf(line, "run %d", &repeat) == 1 && l->nsteps) {
     run(l, repeat);
