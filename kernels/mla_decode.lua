@@ -3,12 +3,13 @@ local e4m3, bf16, f32, i32, i64 = tg.e4m3, tg.bf16, tg.f32, tg.i32, tg.i64
 local huge <const>, log2e <const> = math.huge, 1.4426950408889634
 
 -- Absorbed attention over a paged latent cache: O = softmax(scale * Q . KV) . KV[first D]; query s sees the first lens - S + s + 1 keys,
--- but for those in pages outside 0 ... P-1; none gives O = 0, LSE = -inf. `splits` blocks share the keys, the second launch combines. A row of the FP8 cache, as DeepSeek-V3.2 has it,
--- is D e4m3 codes, an f32 scale for each 128 of them, and R bf16.
+-- but for those in pages outside 0 ... P-1; none gives O = 0, LSE = -inf. `splits` blocks share the keys, the second launch combines.
+-- A row of the FP8 cache, as DeepSeek-V3.2 has it, is D e4m3 codes, an f32 scale for each 128 of them, and R bf16.
 return tg.kernel("mla_decode", function(k)
   local B, S, N, P, W = k.dim "B", k.dim "S", k.dim "N", k.dim "P", k.dim "W"
   local D, R = k.option("D", 512), k.option("R", 64)
   local dtype, fp8 = k.option("dtype", "bf16", "bf16", "f32"), k.option("cache", "plain", "plain", "fp8") == "fp8"
+  if fp8 and (D % 128 ~= 0 or R % 2 ~= 0) then error(("of rows of FP8 D is a multiple of 128 and R even, not D=%s, R=%s"):format(D, R)) end
   local Q, KV = k.input("Q", dtype, B, S, N, D + R), k.input("KV", fp8 and e4m3 or dtype, P, 64, fp8 and D + D // 32 + 2 * R or D + R)
   local pages, lens = k.input("table", i32, B, W, { index = P, none = true }), k.input("lens", i32, B, { index = 64 * W + 1 })
   local scale = k.scalar("scale", f32)

@@ -8,6 +8,7 @@ return tg.kernel("mla_decode_sparse", function(k)
   local B, S, N, P, W, K = k.dim "B", k.dim "S", k.dim "N", k.dim "P", k.dim "W", k.dim "K"
   local D, R = k.option("D", 512), k.option("R", 64)
   local dtype, fp8 = k.option("dtype", "bf16", "bf16", "f32"), k.option("cache", "plain", "plain", "fp8") == "fp8"
+  if fp8 and (D % 128 ~= 0 or R % 2 ~= 0) then error(("of rows of FP8 D is a multiple of 128 and R even, not D=%s, R=%s"):format(D, R)) end
   local row = fp8 and D + D // 32 + 2 * R or D + R
   local Q, KV = k.input("Q", dtype, B, S, N, D + R), k.input("KV", fp8 and e4m3 or dtype, P, 64, row)
   local pages, idx = k.input("table", i32, B, W, { index = P, none = true }), k.input("idx", i32, B, S, K, { index = 64 * W, none = true })

@@ -4,8 +4,9 @@ local e4m3, bf16, f32, i32 = tg.e4m3, tg.bf16, tg.f32, tg.i32
 -- append_cache into the FP8 cache of DeepSeek-V3.2: a row is D e4m3 codes of Latent, an f32 scale for each 128 of them, max(amax, 1e-4) / 448
 -- rounded up to a power of two, and R bf16 of Rope. Row t becomes position pos[t] of sequence seq[t]; what has no place there is dropped.
 return tg.kernel("quantize_cache", function(k)
-  local T, R, B, W, P = k.dim "T", k.dim "R", k.dim "B", k.dim "W", k.dim "P"
-  local D, dtype = k.option("D", 512, { min = 128 }), k.option("dtype", "bf16", "bf16", "f32")
+  local T, B, W, P = k.dim "T", k.dim "B", k.dim "W", k.dim "P"
+  local D, R, dtype = k.option("D", 512, { min = 128 }), k.option("R", 64, { min = 0 }), k.option("dtype", "bf16", "bf16", "f32")
+  if D % 128 ~= 0 or R % 2 ~= 0 then error(("of rows of FP8 D is a multiple of 128 and R even, not D=%s, R=%s"):format(D, R)) end
   local Latent, Rope = k.input("Latent", dtype, T, D), k.input("Rope", dtype, T, R)
   local pages, seq = k.input("table", i32, B, W, { index = P, none = true }), k.input("seq", i32, T, { index = B, none = true })
   local pos, KV = k.input("pos", i32, T, { index = 64 * W, none = true }), k.inout("KV", e4m3, P, 64, D + D // 32 + 2 * R)

@@ -155,7 +155,7 @@ static void quantize_cache(const char *dtype, int64_t T, int64_t D, int64_t R, b
   static const int32_t outside[] = {-1, INT_MIN, INT_MAX};
   enum { B = 3, W = 2, P = 5 };
   char settings[64];
-  snprintf(settings, sizeof settings, "D=%lld,dtype=%s", (long long)D, dtype);
+  snprintf(settings, sizeof settings, "D=%lld,R=%lld,dtype=%s", (long long)D, (long long)R, dtype);
   const int64_t bytes = D + D / 32 + 2 * R;
   tg_array *latent = ARRAY(dtype, T, D), *rope = ARRAY(dtype, T, R), *table = ARRAY("i32", B, W), *seq = ARRAY("i32", T),
            *pos = ARRAY("i32", T), *cache = ARRAY("e4m3", P, 64, bytes);

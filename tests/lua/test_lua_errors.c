@@ -332,6 +332,10 @@ static void test_settings(void) {
   CHECK(strstr(tg_error_message(ctx), "kernel 'gemm_fp8' has no dim or static 'L'; it has M, N, K"));
   CHECK(trace_library("gemm_fp8", NULL, NULL, "K", "-2") == TG_INVALID);
   CHECK(strstr(tg_error_message(ctx), "K=-2: a dim is an integer, 0 or more"));
+  CHECK(trace_library("quantize_cache", "D", "192", NULL, NULL) == TG_INVALID); // scales would reach into what follows
+  CHECK(strstr(tg_error_message(ctx), "D is a multiple of 128 and R even, not D=192, R=64"));
+  CHECK(trace_library("quantize_cache", "R", "3", NULL, NULL) == TG_INVALID);
+  CHECK(strstr(tg_error_message(ctx), "not D=512, R=3"));
   CHECK(trace_library("gemm_fp9", NULL, NULL, NULL, NULL) == TG_INVALID);
   CHECK(strstr(tg_error_message(ctx), "there is no library kernel 'gemm_fp9'; there is add, add_rmsnorm, append_cache"));
   CHECK(trace_library("no/such.lua", NULL, NULL, NULL, NULL) == TG_INVALID);
