@@ -213,6 +213,32 @@ static void emit_cast(tg_llvm *e, tg_op *op) {
   }
 }
 
+static LLVMValueRef permute_bytes(tg_llvm *e, LLVMValueRef x, unsigned selector) { // bytes 4 to 7 are 0
+  LLVMValueRef args[] = {x, tg_llvm_int(e->i32, 0), tg_llvm_int(e->i32, selector)};
+  return tg_llvm_intrinsic(e, "llvm.nvvm.prmt", 0, NULL, 3, args);
+}
+
+// A code's exponent and mantissa lie 4 bits further right in bf16, where they say 2^-120 of the number, subnormal ones too: one
+// multiplication, which adds a NaN (all bits) where the code is one: where its lower bits, and 1, carry into a byte's sign, which the
+// permutation repeats (PTX ISA, prmt: bit 3 of a selector).
+static void emit_quads(tg_llvm *e, tg_op *op) {
+  static const struct {
+    unsigned codes, nans;
+  } bytes[] = {{0x1404, 0x9988}, {0x3424, 0xbbaa}}; // of two codes: into the upper halves; their signs over both
+  LLVMTypeRef pair = LLVMVectorType(LLVMBFloatTypeInContext(e->context), 2);
+  LLVMValueRef x = tg_llvm_in(op, 0), both = LLVMGetPoison(LLVMVectorType(e->i32, 2));
+  LLVMValueRef carry = LLVMBuildAdd(B, andk(e, x, 0x7f7f7f7f), tg_llvm_int(e->i32, 0x01010101), "");
+  for (unsigned i = 0; i < 2; i++) {
+    LLVMValueRef y = permute_bytes(e, x, bytes[i].codes), nan = permute_bytes(e, carry, bytes[i].nans);
+    LLVMValueRef code = LLVMBuildOr(B, andk(e, shrk(e, y, 4), 0x07f007f0), andk(e, y, 0x80008000), "");
+    LLVMValueRef args[] = {LLVMBuildBitCast(B, code, pair, ""), LLVMBuildBitCast(B, tg_llvm_int(e->i32, 0x7b807b80), pair, ""), // 2^120
+                           LLVMBuildBitCast(B, nan, pair, "")};
+    LLVMValueRef word = LLVMBuildBitCast(B, tg_llvm_intrinsic(e, "llvm.nvvm.fma.rn.bf16x2", 0, NULL, 3, args), e->i32, "");
+    both = LLVMBuildInsertElement(B, both, word, LLVMConstInt(e->i32, i, 0), "");
+  }
+  tg_llvm_set(op, both);
+}
+
 static void emit_trap(tg_llvm *e, tg_op *op) {
   LLVMBasicBlockRef stop = tg_llvm_block(e, "trap"), after = tg_llvm_block(e, "after");
   LLVMBuildCondBr(B, tg_llvm_in(op, 0), after, stop);
@@ -222,25 +248,12 @@ static void emit_trap(tg_llvm *e, tg_op *op) {
   LLVMPositionBuilderAtEnd(B, after);
 }
 
-static const tg_llvm_row rows[] = {{TG_OP_TID, emit_tid},
-                                   {TG_OP_CTAID, emit_ctaid},
-                                   {TG_OP_SCRATCH, emit_scratch},
-                                   {TG_OP_LOADM, emit_loadm},
-                                   {TG_OP_STOREM, emit_storem},
-                                   {TG_OP_BARRIER, emit_barrier},
-                                   {TG_OP_SHFL, emit_shfl},
-                                   {TG_OP_MMA, emit_mma},
-                                   {TG_OP_LDMATRIX, emit_ldmatrix},
-                                   {TG_OP_CAST, emit_cast},
-                                   {TG_OP_TRAP, emit_trap},
-                                   {TG_OP_PTRADD, emit_ptradd},
-                                   {TG_OP_LLOAD, emit_load},
-                                   {TG_OP_LSTORE, emit_store},
-                                   {TG_OP_CP_ASYNC, emit_cp_async},
-                                   {TG_OP_CP_COMMIT, emit_cp_commit},
-                                   {TG_OP_CP_WAIT, emit_cp_wait},
-                                   {TG_OP_ATOMICL, emit_atomic},
-                                   {0, NULL}};
+static const tg_llvm_row rows[] = {
+    {TG_OP_TID, emit_tid},           {TG_OP_CTAID, emit_ctaid},     {TG_OP_SCRATCH, emit_scratch},   {TG_OP_LOADM, emit_loadm},
+    {TG_OP_STOREM, emit_storem},     {TG_OP_BARRIER, emit_barrier}, {TG_OP_SHFL, emit_shfl},         {TG_OP_MMA, emit_mma},
+    {TG_OP_LDMATRIX, emit_ldmatrix}, {TG_OP_CAST, emit_cast},       {TG_OP_TRAP, emit_trap},         {TG_OP_PTRADD, emit_ptradd},
+    {TG_OP_LLOAD, emit_load},        {TG_OP_LSTORE, emit_store},    {TG_OP_CP_ASYNC, emit_cp_async}, {TG_OP_CP_COMMIT, emit_cp_commit},
+    {TG_OP_CP_WAIT, emit_cp_wait},   {TG_OP_ATOMICL, emit_atomic},  {TG_OP_QUADS, emit_quads},       {0, NULL}};
 
 const tg_llvm_family tg_llvm_nvptx = {.name = "nvptx",
                                       .address_space = {1, 3, 5},

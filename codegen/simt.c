@@ -142,6 +142,9 @@ void simt_op(simt *s, tg_op *op) {
     if (!simt_note_of(s, out)->in_ring) simt_load_resident(s, op);
     return;
   }
+  if (out && op->code == TG_OP_CAST && simt_note_of(s, simt_staged(out))->stage) return; // widened where it is read
+  if (op->code == TG_OP_CAST && out->type.rank && op->in[0]->type.dtype == TG_E4M3 && simt_note_of(s, simt_renamed(op->in[0]))->stage)
+    return;
   if (out && out->type.kind == TG_TILE) simt_note_of(s, out)->tiles = NULL; // of an earlier lowering of the same region
   s->b.loc = s->prologue.loc = op->loc;
   if (tg_op_rows()[op->code].traits & TG_ELEMENTWISE) {

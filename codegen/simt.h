@@ -133,6 +133,7 @@ bool simt_is_free(const tg_layout *from, const tg_layout *to); // each lane has 
 // ---- simt_stage.c: tiles in shared memory
 typedef struct simt_reader simt_reader;
 const tg_value *simt_renamed(const tg_value *v); // what transposes and reshapes rename
+const tg_value *simt_staged(const tg_value *v); // what of a dot's operand lies in shared memory: what is renamed, e4m3 before it is widened
 simt_stage *simt_stage_of_load(simt *s, const tg_op *load, const tg_value *operand, const tg_layout *fragment, const tg_layout *held);
 simt_stage *simt_stage_of_tile(simt *s, const tg_value *operand, const tg_layout *fragment, const simt_tile *tile, int k_axis);
 void simt_copy_stage(simt *s, const tg_op *load, const simt_stage *stage);                 // asynchronously

@@ -25,9 +25,11 @@ const tg_matrix_row *simt_dot_row(const tg_op *op) {
 static void place_k(simt *s, const tg_op *op, int bits, int at[8]) {
   const tg_op *a = load_of(op->in[0]), *b = load_of(op->in[1]);
   for (int i = 0; i < bits; i++) at[i] = i;
-  if (!a || !b || (simt_note_of(s, simt_renamed(op->in[0]))->ahead && simt_note_of(s, simt_renamed(op->in[1]))->ahead)) return;
+  bool ahead = simt_note_of(s, simt_staged(op->in[0]))->ahead && simt_note_of(s, simt_staged(op->in[1]))->ahead;
+  if (!a || !b) return;
   int size = tg_dtypes[a->out[0]->type.dtype].bits, other = tg_dtypes[b->out[0]->type.dtype].bits,
       vector = log2_of(128 / (size > other ? size : other));
+  if (ahead) vector = size == 8 && other == 8 ? 2 : 1; // as many as make a word of a matrix
   if (vector > bits - 2) vector = bits - 2;
   for (int i = 0, reg = 0; reg < bits; i++, reg = i < 1 ? 0 : i + 2) at[reg] = i < vector ? i : i + 2; // 0, then 3 and up
   at[1] = vector;
@@ -109,14 +111,13 @@ void simt_dot_plan(simt *s, const tg_op *op, simt_dot_layouts *out) {
 }
 
 // k that one load of 16 bytes covers, with the lanes beside it: what is held of operands at a time.
-static int64_t depth_held(const tg_op *op, int64_t k) {
-  const tg_op *a = load_of(op->in[0]);
-  int64_t at_once = 4 * (128 / (a ? tg_dtypes[a->out[0]->type.dtype].bits : 16));
-  return k < at_once ? k : at_once;
+static int64_t depth_held(int64_t k) {
+  enum { AT_ONCE = 4 * 128 / 16 };
+  return k < AT_ONCE ? k : AT_ONCE;
 }
 
 bool simt_dot_seeds(simt *s, const tg_op *op, int operand) {
-  const simt_note *note = simt_note_of(s, simt_renamed(op->in[operand]));
+  const simt_note *note = simt_note_of(s, simt_staged(op->in[operand]));
   return !note->stage && (!simt_dot_row(op) || load_of(op->in[operand]) || !op->in[operand]->def);
 }
 
@@ -131,7 +132,7 @@ int simt_dot_registers(const tg_op *op, int warp_bits) {
   if (!row) return fma_registers(op, warp_bits);
   tg_layout c = tg_layout_empty(2, op->in[2]->type.dim);
   warp_split w = split_warps(&c, row, warp_bits);
-  int64_t m = op->in[2]->type.dim[0], n = op->in[2]->type.dim[1], k = depth_held(op, op->in[0]->type.dim[1]);
+  int64_t m = op->in[2]->type.dim[0], n = op->in[2]->type.dim[1], k = depth_held(op->in[0]->type.dim[1]);
   for (int i = 0; i < warp_bits; i++) {
     if (w.axis[i] == 0) m /= 2;
     if (w.axis[i] == 1) n /= 2;
@@ -142,7 +143,7 @@ int simt_dot_registers(const tg_op *op, int warp_bits) {
   return (int)((m * n * (apart ? 2 : 1) + (m + n) * k * tg_dtypes[op->in[0]->type.dtype].bits / 32) / 32);
 }
 
-bool simt_dot_streams(const tg_op *op) { return !simt_dot_row(op) || depth_held(op, op->in[0]->type.dim[1]) < op->in[0]->type.dim[1]; }
+bool simt_dot_streams(const tg_op *op) { return !simt_dot_row(op) || depth_held(op->in[0]->type.dim[1]) < op->in[0]->type.dim[1]; }
 
 // ---- instructions ----------------------------------------------------------------------------------------------------------
 
@@ -223,7 +224,7 @@ static void along_n(dot *d, int m, int k) {
 static operand open_operand(simt *s, const tg_value *v, const tg_layout *l, int k_axis, int other) {
   operand o = {.value = v, .k_axis = k_axis, .chunk = -1};
   const tg_value *held = simt_renamed(v);
-  const simt_stage *stage = simt_note_of(s, held)->stage;
+  const simt_stage *stage = simt_note_of(s, simt_staged(v))->stage;
   tg_layout have;
   simt_tile *places = simt_new_tile(s, l);
   if (!stage && !load_of(v) && v->def && !simt_is_lazy(held)) {

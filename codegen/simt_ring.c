@@ -55,7 +55,7 @@ static bool in_loop_below(const tg_op *op, const tg_region *region) {
 typedef enum way { STRAIGHT, RING, RESIDENT } way;
 
 static way way_of(simt *s, const tg_op *dot, int operand) {
-  const tg_value *v = simt_renamed(dot->in[operand]);
+  const tg_value *v = simt_staged(dot->in[operand]);
   const tg_op *load = v->def;
   if (s->stages < 2 || !s->assume || !simt_dot_row(dot) || !is_load(load) || !reads_input(s, load) || has_fill(load)) return STRAIGHT;
   if (!used_once_up_to(s, dot->in[operand], v)) return STRAIGHT;
@@ -92,7 +92,7 @@ static void plan_operand(ring_plan *p, tg_op *dot, int operand, const tg_layout 
   simt *s = p->s;
   way w = way_of(s, dot, operand);
   if (w == STRAIGHT) return;
-  tg_op *load = simt_renamed(dot->in[operand])->def;
+  tg_op *load = simt_staged(dot->in[operand])->def;
   simt_access a;
   tg_layout held = simt_default_layout(s, load->out[0]->type);
   simt_open_access(&a, s, load, load->out[0]->type);
@@ -115,8 +115,8 @@ static void plan_dot(tg_op *op, void *user) {
   simt_dot_layouts l;
   for (int i = 0; i < 2; i++) {
     int64_t bytes = tg_type_elements(op->in[i]->type) * tg_dtypes[op->in[i]->type.dtype].bits / 8;
-    if (!is_load(simt_renamed(op->in[i])->def)) p->stored += bytes < 32 << 10 ? bytes : 32 << 10;
-    simt_note_of(s, simt_renamed(op->in[i]))->ahead = way_of(s, op, i) != STRAIGHT;
+    if (!is_load(simt_staged(op->in[i])->def)) p->stored += bytes < 32 << 10 ? bytes : 32 << 10;
+    simt_note_of(s, simt_staged(op->in[i]))->ahead = way_of(s, op, i) != STRAIGHT;
   }
   simt_dot_plan(s, op, &l);
   plan_operand(p, op, 0, &l.a);

@@ -59,14 +59,17 @@ static void choose_places(simt_stage *g, int n, const tg_map *accesses) {
 typedef enum how { PLAIN, MATRICES, TRANSPOSED } how;
 
 static how how_to_read(const simt_stage *g, const tg_layout *l) {
-  uint32_t r = l->in[TG_REGISTER] ? tg_layout_image(l, TG_REGISTER, 0) : 0, low = 7;
-  uint32_t lane[5];
+  int size = size_of(g), own = size == 1 ? 2 : 1, taken = 0; // register bits of a word
+  uint32_t low = (uint32_t)(UNIT / size) - 1, lane[5], reg[2] = {0};
   for (int b = 0; b < 5; b++) lane[b] = tg_layout_image(l, TG_LANE, b);
-  if (size_of(g) != 2 || tg_layout_axis_shift(l, l->rank - 1) || l->out[l->rank - 1] < 3) return PLAIN;
-  bool rows = r == 1 && lane[0] == 2 && lane[1] == 4 && !((lane[2] | lane[3] | lane[4]) & low);
-  bool columns = lane[2] == 1 && lane[3] == 2 && lane[4] == 4 && !((r | lane[0] | lane[1]) & low) && r;
+  for (int b = 0; b < own && b < l->in[TG_REGISTER]; b++) reg[b] = tg_layout_image(l, TG_REGISTER, b);
+  if (size > 2 || l->out[l->rank - 1] < unit_bits(g)) return PLAIN;
+  bool rows = !((lane[2] | lane[3] | lane[4]) & low), columns = size == 2 && reg[0] && !((reg[0] | lane[0] | lane[1]) & low);
+  for (int b = 0; b < own; b++) rows &= reg[b] == 1u << taken++;
+  for (int b = 0; b < 2; b++) rows &= lane[b] == 1u << taken++;
+  for (int b = 0; b < 3; b++) columns &= lane[2 + b] == 1u << b;
   for (int h = TG_REGISTER; h < TG_NHOLDERS; h++) // nobody else moves within a unit
-    for (int b = h == TG_REGISTER ? 1 : h == TG_LANE ? 5 : 0; b < l->in[h]; b++)
+    for (int b = h == TG_REGISTER ? own : h == TG_LANE ? 5 : 0; b < l->in[h]; b++)
       rows &= !(tg_layout_image(l, (tg_holder)h, b) & low), columns &= !(tg_layout_image(l, (tg_holder)h, b) & low);
   return rows ? MATRICES : columns ? TRANSPOSED : PLAIN;
 }
@@ -87,6 +90,7 @@ static bool follow(const tg_value *operand, const tg_value *staged, const tg_lay
   *out = *fragment;
   for (int i = 0, n = tg_layout_repetitions(fragment); repetition && i < n; i++) repetition[i] = i;
   for (const tg_value *v = operand; v != staged; v = v->def->in[0]) {
+    if (v->def->code == TG_OP_CAST) continue;
     if (!simt_operand_layout(v->def, out, &want)) return false;
     for (int i = 0, n = tg_layout_repetitions(fragment); repetition && i < n; i++)
       repetition[i] = simt_operand_repetition(v->def, out, &want, repetition[i]);
@@ -98,6 +102,16 @@ static bool follow(const tg_value *operand, const tg_value *staged, const tg_lay
 const tg_value *simt_renamed(const tg_value *v) {
   while (v->def && (v->def->code == TG_OP_TRANSPOSE || v->def->code == TG_OP_RESHAPE) && v->def->in[0]->type.rank) v = v->def->in[0];
   return v;
+}
+
+// Codes that become bf16 on their way from a load, exactly, are staged as they are.
+const tg_value *simt_staged(const tg_value *v) {
+  const tg_value *at = simt_renamed(v);
+  for (int to = TG_BF16; at->def && at->def->code == TG_OP_CAST && at->type.dtype == to && at->def->in[0]->type.rank; to = TG_F32) {
+    at = simt_renamed(at->def->in[0]);
+    if (at->type.dtype == TG_E4M3) return at;
+  }
+  return simt_renamed(v);
 }
 
 // Without the bits of an axis from `bits` on.
@@ -130,9 +144,9 @@ static int neighbours(const tg_layout *l, int most) {
 // Which register bits an instruction takes at once, in the order in which the matrix instruction wants what comes of them side by side: A's
 // rows then k, B's k then columns.
 static void choose_matrices(simt_reader *r, bool is_a, int other) {
-  int n = r->layout.in[TG_REGISTER];
-  if (n > 1) r->select[r->nmatrices++] = 1;
-  if (n > 2) r->select[r->nmatrices++] = other > 1 && other < n ? other : 2;
+  int n = r->layout.in[TG_REGISTER], first = size_of(r->stage) == 1 ? 2 : 1;
+  if (n > first) r->select[r->nmatrices++] = first;
+  if (n > first + 1) r->select[r->nmatrices++] = other > first && other < n ? other : first + 1;
   if (!is_a || r->nmatrices < 2) return;
   int k = r->select[0];
   r->select[0] = r->select[1], r->select[1] = k;
@@ -169,8 +183,14 @@ static tg_value *place(simt *s, const simt_reader *r, int reg) {
                  r->repetition[reg >> bits] * block_bytes(r->stage));
 }
 
+// Two words, of the pairs that begin at the first and the third of four registers.
+static void unpack_words(simt *s, tg_value *both, tg_value **word) {
+  for (int i = 0; i < 2; i++) word[2 * i] = tg_build(&s->b, TG_OP_EXTRACT, 1, &both, 1, &TG_AINT("i", i))->out[0];
+}
+
 static void read_matrices(simt *s, simt_reader *r, int reg) {
-  int group = reg & ~1;
+  bool codes = size_of(r->stage) == 1;
+  int group = reg & (codes ? ~3 : ~1);
   for (int i = 0; i < r->nmatrices; i++) group &= ~(1 << r->select[i]);
   tg_value *ptr = place(s, r, group);
   tg_attr attrs[] = {TG_AINT("count", 1 << r->nmatrices), TG_AINT("trans", 1)};
@@ -178,7 +198,8 @@ static void read_matrices(simt *s, simt_reader *r, int reg) {
   for (int j = 0; j < 1 << r->nmatrices; j++) {
     int at = group;
     for (int i = 0; i < r->nmatrices; i++) at |= (j >> i & 1) << r->select[i];
-    r->word[at] = op->out[j];
+    if (codes) unpack_words(s, tg_build1(&s->b, TG_OP_QUADS, op->out[j]), &r->word[at]);
+    else r->word[at] = op->out[j];
   }
 }
 
@@ -280,7 +301,8 @@ simt_stage *simt_stage_of_load(simt *s, const tg_op *load, const tg_value *opera
   simt_stage *g = make_stage(s, load->out[0], held);
   tg_layout l;
   if (g->tile.map.nout < unit_bits(g) || !follow(operand, g->value, fragment, &l, NULL)) return NULL;
-  if (how_to_read(g, &l) == PLAIN && neighbours(&l, 2) < 2) return NULL;
+  how h = how_to_read(g, &l);
+  if (h == PLAIN && (neighbours(&l, 2) < 2 || size_of(g) != 2)) return NULL;
   tg_map accesses[] = {reads_of(g, &l), writes_of(g, held)};
   choose_places(g, 2, accesses);
   return g;

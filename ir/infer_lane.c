@@ -189,6 +189,8 @@ bool tg_infer_PAIRS(tg_infer_state *s) {
   return tg_rule_one(s, tg_vector_type(TG_I32, x->dim[0] * s->nin / 2));
 }
 
+bool tg_infer_QUADS(tg_infer_state *s) { return tg_rule_scalar(s, 0, TG_M_I32) && tg_rule_one(s, tg_vector_type(TG_I32, 2)); }
+
 bool tg_infer_TRAP(tg_infer_state *s) { return tg_rule_scalar(s, 0, TG_M_I1) && nothing(s); }
 
 // Operands `bytes` and `high` of the same shape, i8 and i1.

@@ -8,6 +8,7 @@
 #include "targets/target.h"
 
 static int elsewhere_warps = 2, elsewhere_variant;
+static int64_t elsewhere_executed[TG_NOPCODES]; // by the last run
 
 typedef struct elsewhere_job {
   tg_kernel *tile, *lane;
@@ -72,6 +73,7 @@ static inline tg_status elsewhere_run(tg_kernel *kernel, job *j) {
     CHECKF(false, "%d warps, variant %d: %s", elsewhere_warps, elsewhere_variant, w.error);
     status = TG_FAILED;
   }
+  memcpy(elsewhere_executed, w.executed, sizeof elsewhere_executed);
   for (int i = 0; !status && i < w.ntensors; i++)
     for (int k = 0; k < j->ntensors; k++)
       if (!strcmp(j->tensors[k].name, tensors[i].name) && j->tensors[k].data && tg_find_param(kernel, tensors[i].name)->kind != TG_INPUT)

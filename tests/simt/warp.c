@@ -522,6 +522,12 @@ static void thread_op(block *b, const tg_op *op, int t) {
   case TG_OP_TRAP:
     if (!(get(b, op->in[0], t, 0) & 1)) stop(b, op, "%s", tg_attr_str(op, "text", ""));
     break;
+  case TG_OP_QUADS: // one code a byte
+    for (int i = 0; i < 2; i++) {
+      uint64_t word = get(b, op->in[0], t, 0) >> 16 * i, low = tg_encode(TG_BF16, tg_decode(TG_E4M3, word & 0xff), TG_ROUND_IEEE);
+      set(b, out, t, i, low | tg_encode(TG_BF16, tg_decode(TG_E4M3, word >> 8 & 0xff), TG_ROUND_IEEE) << 16);
+    }
+    break;
   case TG_OP_SPLAT:
     for (int i = 0; i < n; i++) set(b, out, t, i, get(b, op->in[0], t, 0));
     break;
