@@ -291,7 +291,7 @@ static void lower_launch(simt *s, tg_launch *launch) {
   out->block[1] = out->block[2] = 1;
   out->loc = launch->loc;
   s->scratch = NULL;
-  s->shared_top = 0;
+  s->shared_top = s->multiplications = 0;
   s->nfull = 0;
   s->ntouches = 0;
   tg_walk(launch->body, check_registers, s);

@@ -70,6 +70,7 @@ typedef struct simt {
   int stages;                  // slots of a ring at most; 1 = operands come straight from memory
   simt_ring *rings;            // folds with one
   int fetches;
+  int64_t multiplications; // of a thread, written out in the launch
   const tg_value *full[64]; // ranges that are known to end inside where code is being made
   int nfull;
   simt_touch *touches; // since the last barrier

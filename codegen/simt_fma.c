@@ -72,13 +72,15 @@ static tg_value *multiply_add(simt *s, tg_value *x, tg_value *y, tg_value *sum) 
 }
 
 void simt_fma(simt *s, tg_op *op, const simt_dot_layouts *l) {
-  enum { MOST = 1 << 14 }; // multiplications of a lane, all of them written out
+  enum { MOST = 1 << 14 }; // multiplications of a thread in a launch, all of them written out
   int dtype = op->in[2]->type.dtype, n = tg_layout_registers(&l->c), depth = op->in[0]->type.dim[1];
-  if ((int64_t)n * depth > MOST)
-    simt_fail(s, op,
-              "this dot takes %lld multiplications of each thread and %d are written out at most; choose smaller tiles, or more warps with "
-              "warps=",
-              (long long)n * depth, MOST);
+  s->multiplications += (int64_t)n * depth;
+  if (s->multiplications > MOST)
+    simt_fail(
+        s, op,
+        "the dots of this launch take %lld multiplications of each thread or more and %d are written out at most; choose smaller tiles, "
+        "or more warps with warps=",
+        (long long)s->multiplications, MOST);
   operand a = open_operand(s, op->in[0], &l->a), b = open_operand(s, op->in[1], &l->b);
   simt_tile *c = simt_get(s, op->in[2], &l->c), *sum = simt_new_tile(s, &l->c);
   memcpy(sum->reg, c->reg, sizeof(tg_value *) * (size_t)n);

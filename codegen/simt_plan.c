@@ -192,6 +192,7 @@ static void seed(tg_op *op, void *user) {
   if (op->code == TG_OP_SCAN || op->code == TG_OP_SORT) {
     tg_layout line = simt_line_layout(p->s, op->in[0]->type, (int)tg_attr_int(op, "axis", 0));
     for (int i = 0; i < op->nout; i++) set(p, op->out[i], &line);
+    for (int i = 0; i < op->nin; i++) set(p, op->in[i], &line);
     return;
   }
   if (op->code != TG_OP_DOT) return;

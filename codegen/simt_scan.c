@@ -41,7 +41,7 @@ static tg_value *from_earlier(scan *c, tg_value *v, int distance) {
 static tg_value *at_least(scan *c, int distance) { return tg_build2(&c->s->prologue, TG_OP_GE, c->lane, simt_int(c->s, TG_I32, distance)); }
 
 // One run of each lane, in the order of the scan: becomes what is shown; *carry is what all before have come to (NULL: nothing yet).
-static void scan_run(scan *c, tg_value **x, tg_value **carry) {
+static void scan_run(scan *c, tg_value **x, tg_value **carry, bool last_run) {
   simt *s = c->s;
   for (int j = 1; j < c->run; j++) x[j] = combine(c, x[j - 1], x[j]);
   tg_value *sum = x[c->run - 1], *before = NULL, *first = c->lane_bits ? at_least(c, 1) : NULL; // first: false in the line's first lane
@@ -53,9 +53,10 @@ static void scan_run(scan *c, tg_value **x, tg_value **carry) {
     tg_value *with = before ? tg_build3(&s->b, TG_OP_SELECT, first, combine(c, before, x[j]), x[j]) : x[j];
     x[j] = combine(c, start, with);
   }
-  tg_value *all =
-      c->lane_bits ? simt_shuffle_in(s, sum, "idx", simt_int(s, TG_I32, c->reverse ? 0 : (1 << c->lane_bits) - 1), 1 << c->lane_bits) : sum;
-  *carry = combine(c, start, all);
+  if (!last_run) {
+    tg_value *end = simt_int(s, TG_I32, c->reverse ? 0 : (1 << c->lane_bits) - 1);
+    *carry = combine(c, start, c->lane_bits ? simt_shuffle_in(s, sum, "idx", end, 1 << c->lane_bits) : sum);
+  }
   if (!c->exclusive) return;
   tg_value *last = x[c->run - 1], *lead = start ? start : c->identity;
   for (int j = c->run - 1; j > 0; j--) x[j] = x[j - 1];
@@ -73,7 +74,7 @@ static tg_value *identity_of(simt *s, const char *kind, int dtype) {
 }
 
 // Registers of one line and repetition, in the order of the scan.
-static void scan_line(scan *c, const simt_tile *from, simt_tile *to, int line, int axis, tg_value **carry, int repetition) {
+static void scan_line(scan *c, const simt_tile *from, simt_tile *to, int line, int axis, tg_value **carry, int repetition, bool last_run) {
   simt *s = c->s;
   const tg_layout *l = &from->layout;
   int n = tg_layout_registers(l), dtype = from->reg[0]->type.dtype, count = 0;
@@ -87,7 +88,7 @@ static void scan_line(scan *c, const simt_tile *from, simt_tile *to, int line, i
     reg[count] = r;
     x[count++] = dtype == c->dtype ? from->reg[r] : tg_cast_to(&s->b, from->reg[r], c->dtype, NULL);
   }
-  scan_run(c, x, carry);
+  scan_run(c, x, carry, last_run);
   for (int j = 0; j < count; j++) to->reg[reg[j]] = dtype == c->dtype ? x[j] : tg_cast_to(&s->b, x[j], dtype, NULL);
 }
 
@@ -110,7 +111,8 @@ void simt_scan(simt *s, tg_op *op) {
   for (int line = 0, n = tg_layout_registers(&l); line < n; line++) { // the register that begins each line stands for it
     if (simt_register_offset(&l, line, axis)) continue;
     tg_value *carry = NULL;
-    for (int k = 0; k < l.odd[axis]; k++) scan_line(&c, from, to, line, axis, &carry, c.reverse ? l.odd[axis] - 1 - k : k);
+    for (int k = 0; k < l.odd[axis]; k++)
+      scan_line(&c, from, to, line, axis, &carry, c.reverse ? l.odd[axis] - 1 - k : k, k == l.odd[axis] - 1);
   }
   simt_set(s, op->out[0], to);
 }

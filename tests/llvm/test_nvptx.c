@@ -53,7 +53,7 @@ static void test_text(void) {
     CHECK(strstr(ptx, ".target sm_80") && strstr(ptx, ".version 7.0"));
     CHECK(strstr(ptx, ".visible .entry gemm_bf16_0(") && strstr(ptx, ".maxntid 32"));
     CHECK(count(ptx, "mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32") >= 64); // 64x64x32: 4 x 8 x 2 a trip
-    CHECK((count(ptx, "cp.async.cg.shared.global [") >= 16) == (variant == 0)); // else straight from memory
+    CHECK((count(ptx, "cp.async.cg.shared.global [") >= 16) == (variant == 0));     // else straight from memory
     CHECK((count(ptx, "ldmatrix.sync.aligned.m8n8.x4.shared.b16") >= 16) == (variant == 0));
     CHECK(count(ptx, "call") == 0 && count(ptx, ".local") == 0);
     CHECK(j.product.variants == 2);
@@ -153,7 +153,8 @@ static void bad_body(void *arg) {
 
 // Every kernel that the lowering takes, through NVIDIA's own assembler.
 static void test_ptxas(void) {
-  static const char *const kernels[] = {"gemm_bf16", "rmsnorm", "swiglu", "swiglu_quantize", "quantize_rows", "quantize_blocks"};
+  static const char *const kernels[] = {"gemm_bf16",     "rmsnorm",         "swiglu",   "swiglu_quantize",
+                                        "quantize_rows", "quantize_blocks", "gemm_fp8", "moe_dispatch"};
   tg_arena arena;
   tg_arena_init(&arena, ctx);
   if (!tg_ptxas_find(&arena)) {
