@@ -204,6 +204,15 @@ def greedy(model, tokens):
     return tokens[-NEW:], margin
 
 
+@torch.no_grad()
+def bf16_rows(folder, tokens, logits):
+    """How far transformers' own bf16 run of the files is from the reference: median and worst row."""
+    model = DeepseekV3ForCausalLM.from_pretrained(folder, dtype=torch.bfloat16, attn_implementation="eager").eval()
+    error = model(input_ids=tokens[None], use_cache=False).logits[0].float() - logits
+    rows = (error.square().sum(-1) / logits.square().sum(-1)).sqrt()
+    return [round(rows.median().item(), 4), round(rows.max().item(), 4)]
+
+
 def make(folder, seed, stored, layout, sharded, changes):
     """Takes the first seed from `seed` on at which the text hangs on no near tie: bf16 may decide such a one the other way."""
     while not attempt(folder, seed, stored, layout, sharded, changes): seed += 1000
@@ -230,7 +239,9 @@ def attempt(folder, seed, stored, layout, sharded, changes):
     drafts = run_reference(model, mtp, torch.cat([tokens, text]))[3][PROMPT - 1 : PROMPT + NEW - 2].argmax(-1)
     for name, a in dict(tokens=tokens, logits=logits, greedy=text, drafts=drafts, mtp=mtp_logits, layers_in=inputs, layers_out=outputs).items():
         np.save(os.path.join(folder, name + ".npy"), a.detach().numpy().astype(np.int64 if a.dtype == torch.int64 else np.float32))
-    json.dump({"seed": seed, "greedy_margin": round(margin, 4), "torch": torch.__version__.split("+")[0]}, open(os.path.join(folder, "reference.json"), "w"))
+    notes = {"seed": seed, "greedy_margin": round(margin, 4), "torch": torch.__version__.split("+")[0]}
+    if stored == "bf16" and layout == "transformers": notes["bf16_rows"] = bf16_rows(folder, tokens, logits)
+    json.dump(notes, open(os.path.join(folder, "reference.json"), "w"))
     print(f"{os.path.basename(folder)}: logits rms {logits.square().mean().sqrt():.3f}, smallest greedy margin {margin:.3f}, "
           f"last layer's rms {outputs[-1].square().mean().sqrt():.2f}, {sum(os.path.getsize(os.path.join(folder, f)) for f in os.listdir(folder)) / 1e6:.2f} MB")
     return True

@@ -26,7 +26,7 @@ text() {
   want="greedy: $("$build/tegula" run "$here/numbers.lua" "$2/greedy.npy")"
   grep -qxF "$want" <<<"$1" || failed "$what: '$(grep ^greedy <<<"$1")', the reference's is '$want'"
 }
-# whole FOLDER MODE LOGITS-MEDIAN LOGITS-MOST [options]: logits, MTP logits and greedy text of the whole model
+# whole FOLDER MODE MEDIAN MOST [options]: logits, MTP logits (their median may be mtp_median) and greedy text of the whole model
 whole() {
   local folder=$1 mode=$2 median=$3 most=$4 out
   shift 4
@@ -36,7 +36,7 @@ whole() {
     return 1
   fi
   near "$dir/logits.npy" "$folder/logits.npy" "$median" "$most"
-  near "$dir/mtp.npy" "$folder/mtp.npy" "$median" "$most"
+  near "$dir/mtp.npy" "$folder/mtp.npy" "${mtp_median:-$median}" "$most"
   text "$out" "$folder"
 }
 # layers FOLDER MODE MEDIAN MOST [options]: each layer on the reference's inputs
