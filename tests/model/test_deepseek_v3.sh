@@ -49,6 +49,10 @@ run "$dir/copied" --activations f32 --tokens "$golden/f32/tokens.npy" --logits "
 run "$dir/tied" --activations f32 --tokens "$golden/f32/tokens.npy" --logits "$dir/logits.npy" >/dev/null || failed "$(cat "$dir/err")"
 near "$dir/logits.npy" "$dir/want.npy" 0 0
 
+what="interpreter"
+checks=$((checks + 1))
+for device in cpu interp; do run "$golden/f32" --greedy 3 --device $device --draft mtp | grep -v ^/ >"$dir/$device"; done
+grep -q "^greedy: " "$dir/interp" && cmp -s "$dir/cpu" "$dir/interp" || failed "$what: $(cat "$dir/cpu" "$dir/interp" "$dir/err")"
 what="report"
 checks=$((checks + 1))
 out=$(run "$golden/f32" --greedy 3 --report) || failed "$what: $(cat "$dir/err")"
