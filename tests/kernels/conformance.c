@@ -515,8 +515,9 @@ static void swiglu_codes(const verdict *v, const char *settings, tg_array *G, co
   double *s = malloc(sizeof *s * (size_t)(T * blocks(I) + 1));
   tg_argument args[] = {{.name = "G", .array = G}, {.name = "Q", .array = Q}, {.name = "S", .array = S}};
   if (run("swiglu_quantize", settings, 1, 3, args)) {
-    oracle_scales(T, I, 1, false, want, s);
-    judge_codes(v, Q, S, want, s, 1, 0x1p-18, 0.005);
+    const bool ue8m0 = strstr(settings, "ue8m0=1") != NULL;
+    oracle_scales(T, I, 1, ue8m0, want, s);
+    judge_codes(v, Q, S, want, s, 1, ue8m0 ? 0 : 0x1p-18, 0.005);
     args[1].array = Q2, args[2].array = S2;
     verdict again = *v;
     again.what = "two threads";
@@ -596,11 +597,11 @@ void conform_some(void) {
   for (int i = 0; i < 6; i++) {
     const int64_t r = rows[i][0], c = rows[i][1];
     conform_quantize("quantize_rows", "", r, c), conform_quantize("quantize_rows", "ue8m0=1", r, c),
-        conform_quantize("quantize_blocks", "", r, c);
+        conform_quantize("quantize_blocks", "", r, c), conform_quantize("quantize_blocks", "ue8m0=1", r, c);
     conform_rmsnorm("", r, c), conform_swiglu("swiglu", "", r, c), conform_swiglu("swiglu_quantize", "", r, c);
     conform_swiglu("swiglu", "clamp=7", r, c), conform_swiglu("swiglu_quantize", "clamp=7", r, c);
     conform_rmsnorm("dtype=f32", r, c), conform_swiglu("swiglu", "dtype=f32,clamp=7", r, c),
-        conform_swiglu("swiglu_quantize", "dtype=f32", r, c);
+        conform_swiglu("swiglu_quantize", "dtype=f32", r, c), conform_swiglu("swiglu_quantize", "ue8m0=1", r, c);
   }
   conform_quantize("quantize_rows", "BM=1", 17, 144), conform_quantize("quantize_rows", "BM=32", 17, 144);
   conform_rmsnorm("BM=4,BH=64", 17, 576), conform_rmsnorm("BM=16,BH=1024", 17, 576);
