@@ -8,6 +8,7 @@ return tg.kernel("cross_entropy", function(k)
   local T, V = k.dim "T", k.dim "V"
   local dtype = k.option("dtype", "bf16", "bf16", "f32")
   local smoothing, z = k.option("smoothing", 0, { min = 0 }), k.option("z", 0, { min = 0 })
+  if smoothing > 1 then error(("smoothing is a share of the loss, 0 to 1, not %s"):format(smoothing)) end
   local L, targets = k.input("L", dtype, T, V), k.input("targets", i32, T, { index = V, drops = true })
   local loss, lse = k.output("loss", f32, T), k.output("lse", f32, T)
   local bv = k.tune("BV", 256, 512, 1024, 2048, { default = 1024 })

@@ -7,6 +7,7 @@ return tg.kernel("cross_entropy_grad", function(k)
   local T, V = k.dim "T", k.dim "V"
   local dtype = k.option("dtype", "bf16", "bf16", "f32")
   local smoothing, z = k.option("smoothing", 0, { min = 0 }), k.option("z", 0, { min = 0 })
+  if smoothing > 1 then error(("smoothing is a share of the loss, 0 to 1, not %s"):format(smoothing)) end
   local L, targets = k.input("L", dtype, T, V), k.input("targets", i32, T, { index = V, drops = true })
   local lse, g = k.input("lse", f32, T), k.input("g", f32, T)
   local dL = k.output("dL", dtype, T, V)

@@ -336,6 +336,10 @@ static void test_settings(void) {
   CHECK(strstr(tg_error_message(ctx), "D is a multiple of 128 and R even, not D=192, R=64"));
   CHECK(trace_library("quantize_cache", "R", "3", NULL, NULL) == TG_INVALID);
   CHECK(strstr(tg_error_message(ctx), "not D=512, R=3"));
+  CHECK(trace_library("cross_entropy", "smoothing", "1", NULL, NULL) == TG_OK);
+  CHECK(trace_library("cross_entropy", "smoothing", "1.5", NULL, NULL) == TG_INVALID);
+  CHECK(strstr(tg_error_message(ctx), "smoothing is a share of the loss, 0 to 1, not 1.5"));
+  CHECK(trace_library("cross_entropy_grad", "smoothing", "2", NULL, NULL) == TG_INVALID);
   CHECK(trace_library("gemm_fp9", NULL, NULL, NULL, NULL) == TG_INVALID);
   CHECK(strstr(tg_error_message(ctx), "there is no library kernel 'gemm_fp9'; there is add, add_rmsnorm, append_cache"));
   CHECK(trace_library("no/such.lua", NULL, NULL, NULL, NULL) == TG_INVALID);
