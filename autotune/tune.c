@@ -1,5 +1,6 @@
 // `tegula tune`: from a kernel, a device and a shape to a config in the database and a JSON document of how it was found.
 #include <math.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "autotune/autotune.h"
@@ -96,8 +97,7 @@ static void write_document(tuning *t, const tg_plan *plan, const tg_outcome *out
   t->json = tg_doc_finish(&text);
 }
 
-static void share_record(tuning *t, tg_db_record *record) {
-  const tg_subject *s = &t->subject;
+static void share_record(const tg_subject *s, tg_db_record *record) {
   *record = (tg_db_record){.kernel = s->signature->name,
                            .signature = s->hash,
                            .device = s->device,
@@ -139,7 +139,7 @@ static void tune(void *arg) {
   plan.space = tg_space_of(ctx, &t->arena, &t->subject);
   tg_db_writable(ctx, ctx->config.database);
   tg_db_expire_journals(ctx->config.database, JOURNAL_SECONDS);
-  plan.database = is_empty(&t->subject) ? NULL : ctx->config.database;
+  plan.database = is_empty(&t->subject) || o->unrecorded ? NULL : ctx->config.database;
   plan.journal = journal_of(t, plan.space, plan.strategy);
   use_records(t, &plan);
   make_reference(t);
@@ -158,7 +158,7 @@ static void tune(void *arg) {
                           .reference_fd = t->reference_fd};
   plan.progress = o->progress;
   plan.user = o->user;
-  share_record(t, &plan.record);
+  share_record(&t->subject, &plan.record);
   plan.spent = tg_seconds() - start;
   tg_outcome out;
   tg_plan_run(&plan, &t->arena, &out);
@@ -177,5 +177,53 @@ tg_status tg_tune(tg_context *ctx, tg_source *source, const tg_tune_options *opt
   if (t.reference_fd >= 0) close(t.reference_fd);
   tg_arena_free(&t.arena);
   *json = t.json;
+  return status;
+}
+
+// ---- a config that the caller chose
+
+struct record_call {
+  tg_context *ctx;
+  tg_arena arena;
+  tg_source *source;
+  tg_request request;
+  const tg_bindings *config;
+  double seconds;
+};
+
+static void record_body(void *arg) {
+  struct record_call *c = arg;
+  tg_subject subject;
+  tg_db_record record;
+  if (!(c->seconds > 0 && c->seconds < INFINITY)) tg_throw(c->ctx, TG_INVALID, "a config takes %g seconds: give more than 0", c->seconds);
+  tg_subject_make(c->ctx, &c->arena, c->source, &c->request, &subject);
+  const tg_search_space *space = tg_space_of(c->ctx, &c->arena, &subject);
+  const int index = tg_space_find(space, *c->config);
+  if (index < 0)
+    tg_throw(c->ctx, TG_INVALID, "this is no config of kernel '%s' on %s: one gives every tuned parameter one of its values",
+             subject.signature->name, subject.device);
+  if (is_empty(&subject)) return;
+  share_record(&subject, &record);
+  record.config = tg_space_config(space, &c->arena, index);
+  record.seconds = c->seconds;
+  record.final = true;
+  record.strategy = "chosen";
+  record.lane = "";
+  record.version = TG_VERSION;
+  record.time = (int64_t)time(NULL);
+  size_t size;
+  const char *line = tg_db_line(&c->arena, &record, &size);
+  tg_db_append(c->ctx, c->ctx->config.database, line, size);
+}
+
+tg_status tg_config_record(tg_context *ctx, tg_source *source, const char *device, const tg_bindings *shape, const tg_bindings *settings,
+                           int threads, const tg_bindings *config, double seconds) {
+  const tg_bindings none = {0};
+  struct record_call call = {.ctx = ctx, .source = source, .config = config, .seconds = seconds};
+  call.request =
+      (tg_request){.device = device, .shape = shape ? *shape : none, .settings = settings ? *settings : none, .threads = threads};
+  tg_arena_init(&call.arena, ctx);
+  tg_status status = tg_protect(ctx, record_body, &call);
+  tg_arena_free(&call.arena);
   return status;
 }

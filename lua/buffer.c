@@ -79,6 +79,14 @@ static int read_buffer(lua_State *L) {
   return 1;
 }
 
+static int64_t elements_of(const tg_buffer *b) {
+  const int64_t *dim;
+  const int rank = tg_buffer_dims(b, &dim);
+  int64_t n = tg_buffer_bytes(b) > 0; // an empty one's other dims may have any size
+  for (int i = 0; n && i < rank; i++) n *= dim[i];
+  return n;
+}
+
 // b:view(dims…): the same bytes under other dims
 static int view(lua_State *L) {
   tg_buffer *b = buffer_at(L, 1);
@@ -86,7 +94,7 @@ static int view(lua_State *L) {
   const int rank = tg_lua_dims_at(L, 2, dim);
   for (int i = 0; i < rank; i++)
     if (__builtin_mul_overflow(elements, dim[i], &elements)) elements = INT64_MAX;
-  if (elements > INT64_MAX / 16 || tg_dtype_bytes(tg_buffer_dtype(b), elements) != tg_buffer_bytes(b))
+  if (elements != elements_of(b))
     return luaL_error(L, "a view of %s has as many elements as it, not %I", luaL_tolstring(L, 1, NULL), (lua_Integer)elements);
   tg_lua_check(L, tg_buffer_view(b, 0, tg_buffer_dtype(b), rank, dim, tg_lua_push_buffer(L)));
   return 1;
@@ -101,23 +109,17 @@ static int slice(lua_State *L) {
   const lua_Integer start = luaL_checkinteger(L, 2), count = luaL_checkinteger(L, 3);
   if (rank == 0) return luaL_error(L, "%s has no axis to slice", luaL_tolstring(L, 1, NULL));
   if (start < 0 || count < 0 || start > whole[0] || count > whole[0] - start)
-    return luaL_error(L, "rows %I … %I lead outside of %s", start, start + count - 1, luaL_tolstring(L, 1, NULL));
+    return luaL_error(L, "%I rows from row %I on lead outside of %s", count, start, luaL_tolstring(L, 1, NULL));
   memcpy(dim, whole, sizeof *dim * (size_t)rank);
   dim[0] = count;
-  const size_t row = whole[0] ? tg_buffer_bytes(b) / (size_t)whole[0] : 0;
-  int64_t elements = 1;
-  for (int i = 1; i < rank; i++) elements *= whole[0] ? whole[i] : 0;
-  if (elements * tg_dtype_bits(tg_buffer_dtype(b)) % 8)
-    return luaL_error(L, "a row of %s is no whole number of bytes", luaL_tolstring(L, 1, NULL));
-  tg_lua_check(L, tg_buffer_view(b, row * (size_t)start, tg_buffer_dtype(b), rank, dim, tg_lua_push_buffer(L)));
+  const int64_t row = whole[0] ? elements_of(b) / whole[0] * tg_dtype_bits(tg_buffer_dtype(b)) : 0; // in bits
+  if (row % 8) return luaL_error(L, "a row of %s is no whole number of bytes", luaL_tolstring(L, 1, NULL));
+  tg_lua_check(L, tg_buffer_view(b, (size_t)(row / 8 * start), tg_buffer_dtype(b), rank, dim, tg_lua_push_buffer(L)));
   return 1;
 }
 
 static int length(lua_State *L) {
-  const int64_t *dim;
-  lua_Integer n = 1;
-  for (int i = 0, rank = tg_buffer_dims(buffer_at(L, 1), &dim); i < rank; i++) n *= dim[i];
-  lua_pushinteger(L, n);
+  lua_pushinteger(L, elements_of(buffer_at(L, 1)));
   return 1;
 }
 

@@ -237,7 +237,26 @@ static int owns(lua_State *L) {
   return 1;
 }
 
-// Is the value a tensor, a buffer, a device or a kernel? Nil for others.
+// overlap(buffer, buffer): do they share a byte?
+static int overlap(lua_State *L) {
+  lua_pushboolean(L, tg_buffer_overlap(tg_lua_buffer_at(L, 1), tg_lua_buffer_at(L, 2)));
+  return 1;
+}
+
+// record(kernel, {device =, set =, shape =, threads =, config =}, seconds): the database's from now on
+static int record(lua_State *L) {
+  tg_source *source = tg_lua_source_at(L, 1);
+  const double took = luaL_checknumber(L, 3);
+  lua_settop(L, 2);
+  const char *device = tg_lua_option_device(L, 2);
+  tg_bindings set = tg_lua_option_bindings(L, 2, "set"), shape = tg_lua_option_bindings(L, 2, "shape");
+  tg_bindings config = tg_lua_option_bindings(L, 2, "config");
+  const int threads = (int)tg_lua_option_integer(L, 2, "threads", 0);
+  tg_lua_check(L, tg_config_record(tg_lua_of(L)->ctx, source, device, &shape, &set, threads, &config, took));
+  return 0;
+}
+
+// Is the value a tensor, a buffer or a device? Nil for others.
 static int kind(lua_State *L) {
   const char *what = luaL_testudata(L, 1, TG_LUA_TENSOR)   ? "tensor"
                      : luaL_testudata(L, 1, TG_LUA_BUFFER) ? "buffer"
@@ -248,10 +267,10 @@ static int kind(lua_State *L) {
 }
 
 void tg_lua_open_pipelines(lua_State *L) {
-  static const luaL_Reg functions[] = {{"params", params},   {"outputs", outputs}, {"declare", declare}, {"place", place},
-                                       {"owns", owns},       {"bytes", bytes},     {"plan", plan},       {"prepare", prepare},
-                                       {"seconds", seconds}, {"limits", limits},   {"kind", kind},       {"device_name", device_name},
-                                       {NULL, NULL}};
+  static const luaL_Reg functions[] = {
+      {"params", params}, {"outputs", outputs},         {"declare", declare}, {"place", place},   {"owns", owns},       {"bytes", bytes},
+      {"plan", plan},     {"prepare", prepare},         {"overlap", overlap}, {"record", record}, {"seconds", seconds}, {"limits", limits},
+      {"kind", kind},     {"device_name", device_name}, {NULL, NULL}};
   static const luaL_Reg methods[] = {{"workspace", workspace}, {"lend", lend}, {"scalar", scalar}, {"run", run},
                                      {"info", info},           {"work", work}, {NULL, NULL}};
   static const luaL_Reg meta[] = {{"__gc", launch_gc}, {NULL, NULL}};

@@ -65,11 +65,16 @@ static bool push_option(lua_State *L, int options, const char *key, bool (*fits)
 
 static bool is_integer(lua_State *L, int index) { return lua_type(L, index) == LUA_TNUMBER && lua_isinteger(L, index); }
 static bool is_number(lua_State *L, int index) { return lua_type(L, index) == LUA_TNUMBER; }
+static bool is_boolean(lua_State *L, int index) { return lua_isboolean(L, index); }
 static bool is_text(lua_State *L, int index) { return lua_type(L, index) == LUA_TSTRING; }
 static bool is_device(lua_State *L, int index) { return is_text(L, index) || luaL_testudata(L, index, TG_LUA_DEVICE); }
 
 int64_t tg_lua_option_integer(lua_State *L, int options, const char *key, int64_t fallback) {
   return push_option(L, options, key, is_integer, "an integer") ? lua_tointeger(L, -1) : fallback;
+}
+
+bool tg_lua_option_boolean(lua_State *L, int options, const char *key, bool fallback) {
+  return push_option(L, options, key, is_boolean, "true or false") ? lua_toboolean(L, -1) : fallback;
 }
 
 const char *tg_lua_option_string(lua_State *L, int options, const char *key, const char *fallback) {

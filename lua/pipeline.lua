@@ -57,11 +57,14 @@ end
 
 local reserved = { runs = true } -- of p:time
 
-local function new_name(p, name, what)
+local function check_name(p, name, what)
   name_of(p, name, what)
   if reserved[name] then fail(p, nil, "%s cannot be called '%s': p:time has an option of that name", what, name) end
   local before = p.names[name]
   if before then fail(p, nil, "there is %s '%s' already, made at %s", before.what, name, before.at) end
+end
+
+local function take_name(p, name, what)
   local file, line = core.where()
   p.names[name] = { what = what, at = ("%s:%d"):format(file or "?", line or 0) }
 end
@@ -80,30 +83,29 @@ local function new_root(p, name, what, buffer)
   return new_handle(p, root, buffer, 0), root
 end
 
-local function declared(p, name, what, dtype, ...)
-  new_name(p, name, what)
-  local dims = type(...) == "table" and (...) or { ... }
-  local buffer = try(p, nil, function() return (", in %s '%s'"):format(what, name) end, native.declare, p.device, dtype, dims)
+-- A new name for a buffer that `make` makes of p's device, dtype and dims.
+local function named(p, name, what, make, dtype, ...)
+  check_name(p, name, what)
+  local dims = type((...)) == "table" and (...) or { ... }
+  local buffer = try(p, nil, function() return (", in %s '%s'"):format(what, name) end, make, p.device, dtype, dims)
+  take_name(p, name, what)
   return new_root(p, name, what, buffer)
 end
 
 function methods.input(self, name, dtype, ...)
   local p = open(self, "p:input")
-  local h, root = declared(p, name, "input", dtype, ...)
+  local h, root = named(p, name, "input", native.declare, dtype, ...)
   p.inputs[name] = root
   return h
 end
 
 function methods.temp(self, name, dtype, ...)
-  return (declared(open(self, "p:temp"), name, "temporary", dtype, ...))
+  return (named(open(self, "p:temp"), name, "temporary", native.declare, dtype, ...))
 end
 
 function methods.output(self, name, dtype, ...)
   local p = open(self, "p:output")
-  new_name(p, name, "output")
-  local dims = type(...) == "table" and (...) or { ... }
-  local buffer = try(p, nil, function() return (", in output '%s'"):format(name) end, p.device.buffer, p.device, dtype, dims)
-  local h, root = new_root(p, name, "output", buffer)
+  local h, root = named(p, name, "output", p.device.buffer, dtype, ...)
   p.outputs[#p.outputs + 1] = root
   return h
 end
@@ -118,18 +120,22 @@ local function bind(p, name, x)
   if not try(p, nil, more, native.owns, p.device, buffer) then
     fail(p, nil, "bind '%s': the buffer is another device's; make it with device:buffer(…) of the pipeline's own", name)
   end
+  if kind == "buffer" then buffer = buffer:view(buffer.shape) end -- the pipeline's own hold: the caller may close his
   return (new_root(p, name, "bound", buffer))
 end
 
 function methods.bind(self, name, x)
   local p = open(self, "p:bind")
-  new_name(p, name, "bound buffer")
-  return bind(p, name, x)
+  check_name(p, name, "bound buffer")
+  local h = bind(p, name, x)
+  take_name(p, name, "bound buffer")
+  return h
 end
 
 function methods.scalar(self, name)
   local p = open(self, "p:scalar")
-  new_name(p, name, "scalar")
+  check_name(p, name, "scalar")
+  take_name(p, name, "scalar")
   local x = setmetatable({}, Scalar)
   state[x] = { what = "scalar", p = p, name = name }
   p.scalars[name] = { uses = {} }
@@ -199,6 +205,7 @@ end
 
 local function own_handle(p, s, name, x)
   local h = state[x]
+  if h and h.what == "step" then fail(p, s, "argument %s is the step '%s': give one of its outputs, as in h.O", name, h.step.name) end
   if not h or h.what ~= "handle" then
     fail(p, s, "argument %s is %s: give a handle of this pipeline, a tensor or a buffer", name, S.describe(x))
   end
@@ -316,6 +323,11 @@ end
 
 local function host_uses(p, s, list, what)
   if type(list) ~= "table" then fail(p, s, "the %s are a list of handles, not %s", what, S.describe(list)) end
+  for key in pairs(list) do
+    if math.type(key) ~= "integer" or key < 1 or key > #list then
+      fail(p, s, "the %s are a list of handles: { h, … }, with no key '%s'", what, tostring(key))
+    end
+  end
   for i = 1, #list do
     local h = own_handle(p, s, ("%d of the %s"):format(i, what), list[i])
     s.uses[#s.uses + 1] = { name = ("%d of the %s"):format(i, what), h = h, reads = what == "reads", writes = what == "writes" }
@@ -387,9 +399,9 @@ local function check_order(p)
   end
 end
 
-local function prepare(p, s)
+local function prepare(p, s, set)
   return try(p, s, function() return arguments_text(s) end, native.prepare, p.device, s.source, s.args,
-    { set = s.set, shape = s.shape, threads = p.threads, check = p.check })
+    { set = set or s.set, shape = s.shape, threads = p.threads, check = p.check })
 end
 
 -- Temporaries and the workspaces of `launches` (all that a step may run) share one allocation.
@@ -451,6 +463,16 @@ local function same_shape(a, b)
   return true
 end
 
+-- Does a step write where this buffer lies? What a run was given must stay while it runs, so such a buffer is copied.
+local function writes_into(p, x)
+  for _, s in ipairs(p.steps) do
+    for _, use in ipairs(s.uses) do
+      if use.writes and native.overlap(use.h.buffer, x) then return true end
+    end
+  end
+  return false
+end
+
 local function give_input(p, root, x)
   local kind = native.kind(x)
   if kind ~= "tensor" and kind ~= "buffer" then
@@ -463,7 +485,12 @@ local function give_input(p, root, x)
     fail(p, nil, "input '%s' is %s[%s], but a %s %s[%s] was given", root.name, want.dtype, table.concat(want.shape, "x"), kind, dtype,
       table.concat(shape, "x"))
   end
-  if kind == "buffer" and try(p, nil, more, native.place, want, x, 0) then return end
+  if kind == "buffer" then
+    if not native.owns(p.device, x) then
+      fail(p, nil, "input '%s': the buffer is another device's; make it with device:buffer(…) of the pipeline's own", root.name)
+    end
+    if not writes_into(p, x) and try(p, nil, more, native.place, want, x, 0) then return end
+  end
   root.memory = root.memory or try(p, nil, more, p.device.buffer, p.device, want.dtype, want.shape)
   native.place(want, root.memory, 0)
   try(p, nil, more, root.memory.write, root.memory, kind == "tensor" and x or x:read())
@@ -494,16 +521,16 @@ local function give(p, given, options)
     if given[name] == nil then
       fail(p, nil, "input '%s' %s[%s] is not given", name, root.buffer.dtype, table.concat(root.buffer.shape, "x"))
     end
-    give_input(p, root, given[name])
   end
-  for name, scalar in pairs(p.scalars) do
+  for name in pairs(p.scalars) do
     if type(given[name]) ~= "number" then fail(p, nil, "scalar '%s' must be a number, not %s", name, S.describe(given[name])) end
-    scalar.value = given[name]
   end
+  p.given = false -- until all are
+  for name, root in pairs(p.inputs) do give_input(p, root, given[name]) end
+  for name, scalar in pairs(p.scalars) do scalar.value = given[name] end
   give_scalars(p)
   p.given = true
 end
-
 
 -- The function's tensors are its own: fresh ones each time, and one of both lists the same in both places.
 local function run_host(p, s)
@@ -535,14 +562,29 @@ local function built(self, method)
   return p
 end
 
+-- Closed at the end of a method that runs the steps: their temporaries serve one run at a time.
+local function alone(p, method)
+  if p.running then fail(p, nil, "%s while it runs: a host step calls it, or a coroutine stopped in one", method) end
+  p.running = true
+  return setmetatable({}, { __close = function() p.running = false end })
+end
+
+local function check_switch(p, options, key)
+  if options[key] ~= nil and type(options[key]) ~= "boolean" then
+    fail(p, nil, "option '%s' is true or false, not %s", key, S.describe(options[key]))
+  end
+end
+
 function methods.run(self, given, options)
   local p = built(self, "p:run")
+  local running <close> = alone(p, "p:run")
   options = check_options(p, nil, options, { fetch = true })
+  check_switch(p, options, "fetch")
   give(p, given or {}, {})
   for _, s in ipairs(p.steps) do run_step(p, s) end
   local out = {}
   for _, root in ipairs(p.outputs) do
-    if options.fetch == false then out[root.name] = root.buffer
+    if options.fetch == false then out[root.name] = root.buffer:view(root.buffer.shape) -- its holder may close it
     else out[root.name] = try(p, nil, nil, root.buffer.read, root.buffer) end
   end
   return out
@@ -560,6 +602,7 @@ local function make(name, device, options)
     fail(p, nil, "the second argument is a device (tg.device \"cpu\"), not %s", S.describe(device))
   end
   options = check_options(p, nil, options, pipeline_options)
+  check_switch(p, options, "check_indices")
   p.threads, p.check = options.threads or 0, options.check_indices ~= false
   if math.type(p.threads) ~= "integer" or p.threads < 0 or p.threads > 4096 then
     fail(p, nil, "threads is a whole number from 0 (all) on, not %s", S.describe(options.threads))
@@ -585,5 +628,5 @@ for class, name in pairs { [Pipeline] = "pipeline", [Handle] = "handle", [Step] 
 end
 
 load_module("pipeline_report", S, native, methods, { built = built, give = give, give_scalars = give_scalars, run_step = run_step,
-  fail = fail, try = try, plan = plan, prepare = prepare, check_options = check_options })
+  alone = alone, fail = fail, try = try, plan = plan, prepare = prepare, check_options = check_options })
 return make

@@ -40,6 +40,7 @@ end
 -- p:time{NAME = tensor…, runs = 20} -> {total = {min, median}, steps = {{name, kernel, min, median, seconds}…}, runs, clock}
 function methods.time(self, given)
   local p = built(self, "p:time")
+  local running <close> = P.alone(p, "p:time")
   P.give(p, given or {}, { runs = true })
   local runs = check_runs(p, given and given.runs or 20)
   return take_times(p, runs)
@@ -99,7 +100,7 @@ end
 
 local function source_of(s)
   if not s.kernel then return "host" end
-  return (s.launches[1]:info())
+  return s.kept and "tuned" or (s.launches[1]:info())
 end
 
 function methods.report(self)
@@ -194,7 +195,7 @@ function methods.roofline(self)
     lines[#lines + 1] = ("%s  %s: %.3g operations a byte, %.2f GFLOP/s, %.1f%% of what %s allow"):format(letter(n), point.s.name,
       point.intensity, point.speed / 1e9, 100 * point.speed * floor / point.intensity, what == "memory" and "memory reads" or what)
   end
-  if #left_out > 0 then lines[#lines + 1] = "without a place (work not known): " .. table.concat(left_out, ", ") end
+  if #left_out > 0 then lines[#lines + 1] = "without a place (no operations, or not known): " .. table.concat(left_out, ", ") end
   lines[#lines + 1] = "- f32 multiply-adds" .. (limits.bf16 and ", = bf16 dots" or "") .. ", / memory; " .. limits_text(limits)
   return table.concat(lines, "\n")
 end
@@ -245,50 +246,83 @@ local function compare(p, group, runs)
   return (median(times[1])), (median(times[2]))
 end
 
+local function merged(set, config)
+  local all = {}
+  for name, value in pairs(config) do all[name] = value end
+  for name, value in pairs(set or {}) do all[name] = value end
+  return all
+end
+
+-- Tries a config in the group's steps: the medians with the one in use and with it, and what differs; nil when it is the one in use. It
+-- stays where the pipeline takes no longer with it.
+local function try_config(p, group, config)
+  local s = group.first
+  local _, before = s.launches[1]:info()
+  local undo <close> = setmetatable({}, { __close = function()
+    for _, step in ipairs(group.steps) do step.launches[2] = nil end
+  end })
+  for _, step in ipairs(group.steps) do step.launches[2] = P.prepare(p, step, merged(s.set, config)) end
+  local _, after = s.launches[2]:info()
+  if text_of(before) == text_of(after) then return nil end
+  P.plan(p)
+  P.give_scalars(p)
+  local old, new = compare(p, group, 7)
+  for _, step in ipairs(new <= old and group.steps or {}) do
+    step.launches[1], step.counted, step.kept = step.launches[2], nil, true
+  end
+  local changed = {}
+  for name, value in pairs(after) do
+    if before[name] ~= value then changed[name] = value end
+  end
+  return old, new, text_of(changed)
+end
+
 local function tune_group(p, group, options, budget)
   local s = group.first
   for name in pairs(s.set or {}) do
     if s.tuned[name] ~= false then return ("%s is fixed by the step's set"):format(name) end
   end
   local ok, document = pcall(s.source.tune, s.source, { device = p.device, shape = group.shape, set = s.set, trials = options.trials or 20,
-    budget = budget, threads = options.threads or p.threads, strategy = options.strategy, seed = options.seed })
+    budget = budget, threads = p.threads, strategy = options.strategy, seed = options.seed, record = false })
   if not ok then
     if type(document) ~= "string" or document:find "^interrupted at " then error(document, 0) end
+    if document:find("there is no strategy", 1, true) then P.try(p, nil, nil, error, document, 0) end
     return "not tuned: " .. document
   end
-  local _, before = s.launches[1]:info()
-  for _, step in ipairs(group.steps) do step.launches[2] = P.prepare(p, step) end
-  local _, after = s.launches[2]:info()
-  if text_of(before) == text_of(after) then
-    for _, step in ipairs(group.steps) do step.launches[2] = nil end
-    return ("%d configs tried, the one in use is the best"):format(#document.evaluated)
-  end
+  local best = document.best
+  local old, new, changed = try_config(p, group, best.config)
   P.plan(p)
-  P.give_scalars(p)
-  local old, new = compare(p, group, 7)
+  if not old then return ("%d configs tried, the one in use is the best"):format(#document.evaluated) end
   local keep = new <= old
-  for _, step in ipairs(group.steps) do
-    if keep then step.launches[1], step.counted = step.launches[2], nil end
-    step.launches[2] = nil
-  end
-  P.plan(p)
-  local list = {}
-  for name, value in pairs(after) do
-    if before[name] ~= value then list[name] = value end
+  if keep then
+    try(p, s, nil, native.record, s.source, { device = p.device, shape = group.shape, set = s.set, threads = p.threads,
+                                              config = best.config }, best.seconds)
   end
   return ("%d configs tried, %s: the pipeline takes %.4f ms with %s, %.4f without"):format(#document.evaluated,
-    keep and "kept" or "not kept", new * 1e3, text_of(list), old * 1e3), keep
+    keep and "kept" or "not kept", new * 1e3, changed, old * 1e3), keep
 end
 
-local tune_options <const> = { trials = true, budget = true, threads = true, strategy = true, seed = true, inputs = true }
+local tune_options <const> = { trials = "integer", budget = "number", strategy = "string", seed = "integer", inputs = "table" }
 
--- p:tune{trials, budget, threads, strategy, seed, inputs} -> {before, after, steps = {…}}, which prints as text
+local function check_tune_options(p, options)
+  options = P.check_options(p, nil, options, tune_options)
+  for key, want in pairs(tune_options) do
+    local x = options[key]
+    local is = want == "integer" and math.type(x) or type(x)
+    if x ~= nil and is ~= want then fail(p, nil, "%s is of type %s, not %s", key, want, S.describe(x)) end
+  end
+  if options.budget and not (options.budget > 0) then
+    fail(p, nil, "budget is a number of seconds above 0, not %s", S.describe(options.budget))
+  end
+  if options.trials and options.trials < 1 then fail(p, nil, "trials is a number from 1 on, not %d", options.trials) end
+  return options
+end
+
+-- p:tune{trials, budget, strategy, seed, inputs} -> {before, after, steps = {…}}, which prints as text
 function methods.tune(self, options)
   local p = built(self, "p:tune")
-  options = P.check_options(p, nil, options, tune_options)
-  if options.budget ~= nil and (type(options.budget) ~= "number" or not (options.budget > 0)) then
-    fail(p, nil, "budget is a number of seconds, not %s", S.describe(options.budget))
-  end
+  local running <close> = P.alone(p, "p:tune")
+  options = check_tune_options(p, options)
   if options.inputs then P.give(p, options.inputs, {}) end
   if not p.given then
     if next(p.inputs) or next(p.scalars) then fail(p, nil, "p:tune needs inputs to run on: p:tune { inputs = { … } }, or p:run first") end
@@ -303,8 +337,8 @@ function methods.tune(self, options)
     local rest = options.budget and options.budget - (native.seconds(false) - start)
     local what, kept
     if rest and rest <= 0 then what = "no time was left to tune it"
-    else what, kept = tune_group(p, group, options, rest and math.max(rest * group.seconds / left, 0.1)) end
-    left = left - group.seconds
+    else what, kept = tune_group(p, group, options, rest and math.max(0.1, rest * math.min(group.seconds / left, 1))) end
+    left = math.max(left - group.seconds, 1e-12)
     out.steps[#out.steps + 1] = { kernel = group.first.kernel, name = group.first.name, count = #group.steps, kept = kept or false,
                                   what = what }
     lines[#lines + 1] = ("  %s (kernel %s%s): %s"):format(group.first.name, group.first.kernel,

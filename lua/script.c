@@ -164,9 +164,9 @@ static int kernel_bench(lua_State *L) {
   return push_document(L, status, json);
 }
 
-// kernel:tune{device =, shape =, set =, strategy =, trials =, budget =, threads =, seed =}
+// kernel:tune{device =, shape =, set =, strategy =, trials =, budget =, threads =, seed =, record =}
 static int kernel_tune(lua_State *L) {
-  static const char *const allowed[] = {"device", "shape", "set", "strategy", "trials", "budget", "threads", "seed", NULL};
+  static const char *const allowed[] = {"device", "shape", "set", "strategy", "trials", "budget", "threads", "seed", "record", NULL};
   tg_lua_check_options(L, 2, allowed);
   tg_tune_options options = {.device = tg_lua_option_device(L, 2),
                              .shape = tg_lua_option_bindings(L, 2, "shape"),
@@ -174,6 +174,7 @@ static int kernel_tune(lua_State *L) {
   options.strategy = tg_lua_option_string(L, 2, "strategy", NULL);
   options.trials = (int)tg_lua_option_integer(L, 2, "trials", 0);
   options.budget = tg_lua_option_number(L, 2, "budget");
+  options.unrecorded = !tg_lua_option_boolean(L, 2, "record", true);
   options.threads = (int)tg_lua_option_integer(L, 2, "threads", 0);
   options.seed = (uint64_t)tg_lua_option_integer(L, 2, "seed", 0);
   char *json = NULL;

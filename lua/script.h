@@ -17,6 +17,7 @@ void tg_lua_leave(lua_State *L);
 tg_bindings tg_lua_option_bindings(lua_State *L, int options, const char *key);
 int64_t tg_lua_option_integer(lua_State *L, int options, const char *key, int64_t fallback);
 double tg_lua_option_number(lua_State *L, int options, const char *key);
+bool tg_lua_option_boolean(lua_State *L, int options, const char *key, bool fallback);
 const char *tg_lua_option_string(lua_State *L, int options, const char *key, const char *fallback);
 const char *tg_lua_option_device(lua_State *L, int options); // by name, or one that tg.device gave
 void tg_lua_check_options(lua_State *L, int options, const char *const *allowed);

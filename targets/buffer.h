@@ -14,7 +14,6 @@ void *tg_buffer_data(const tg_buffer *buffer, const char *what);
 bool tg_buffer_placed(const tg_buffer *buffer);
 // An address of the alignment that it has, for preconditions; never read.
 void *tg_buffer_alignment(const tg_buffer *buffer);
-bool tg_buffer_overlap(const tg_buffer *a, const tg_buffer *b); // do they share a byte?
 tg_array tg_buffer_as_array(const tg_buffer *buffer);           // dtype and dims with no data, for what reads shapes
 
 #endif

@@ -333,7 +333,8 @@ static void bind(struct call *call, const tg_record_param *param, bound *bound, 
   if (param->kind == TG_WORKSPACE && call->options->lent_workspace) {
     bound->lent = true;
     bound->offset = call->l->workspace;
-    call->l->workspace += (bound->bytes + 63) / 64 * 64;
+    if (__builtin_add_overflow(call->l->workspace, (bound->bytes + 63) / 64 * 64, &call->l->workspace) || call->l->workspace > INT64_MAX)
+      tg_throw(call->ctx, TG_INVALID, "the workspaces of kernel '%s' are larger than any memory", call->signature->kernel);
     tensor->data = (void *)(uintptr_t)64; // aligned; never read
     return;
   }

@@ -355,6 +355,7 @@ tg_dtype tg_buffer_dtype(const tg_buffer *buffer);
 int tg_buffer_dims(const tg_buffer *buffer, const int64_t **dim); /* gives the rank; dims borrowed */
 size_t tg_buffer_bytes(const tg_buffer *buffer);
 bool tg_buffer_aligned(const tg_buffer *buffer); /* starts at a multiple of 64 bytes of the device's allocations */
+bool tg_buffer_overlap(const tg_buffer *a, const tg_buffer *b); /* do they share a byte? */
 
 typedef struct tg_argument {
   const char *name;
@@ -474,7 +475,8 @@ typedef struct tg_tune_options {
   const char *device, *strategy; /* strategy NULL = "random" */
   tg_bindings shape, settings;
   int trials, threads;
-  double budget; /* seconds, 0 = none */
+  bool unrecorded; /* the databases stay as they are: the caller tries the best where it is to serve, then calls tg_config_record */
+  double budget;   /* seconds, 0 = none */
   uint64_t seed;
   void (*progress)(void *user, int done, int total, double best_seconds, double eta_seconds);
   void *user;
@@ -486,6 +488,11 @@ tg_status tg_tune(tg_context *ctx, tg_source *source, const tg_tune_options *opt
  * frees *settings_json with tg_string_free. */
 tg_status tg_config_lookup(tg_context *ctx, tg_source *source, const char *device, const tg_bindings *shape, const tg_bindings *settings,
                            int threads, char **settings_json, const char **source_name);
+
+/* Puts a config, one of those that tg_tune chooses among, into the database as the best for a kernel, device, shape, settings and threads
+ * as tg_tune takes them, with the seconds that a launch takes. TG_INVALID when it is no config of that kernel. */
+tg_status tg_config_record(tg_context *ctx, tg_source *source, const char *device, const tg_bindings *shape, const tg_bindings *settings,
+                           int threads, const tg_bindings *config, double seconds);
 
 /* Conformance: `device` runs every library kernel over awkward shapes and is compared with the interpreter, or every library kernel is
  * compiled for `target` (one of the two, the other NULL). `report` (may be NULL) gets a line for each case, borrowed during the call,

@@ -54,8 +54,12 @@ do -- buffers
   check(#dev:buffer(f32, 0, 7) == 0 and #dev:buffer(f32, {}) == 1, "empty and scalar")
   mistake("overlap", function() dev:run(mix, { X = b, Y = t, a = 2, O = b }) end, "O of kernel 'mix' is written to memory that X lies in")
   mistake("shapes", function() b:write(tg.tensor(f32, M)) end, "the buffer is f32[5x37], the tensor f32[5]")
-  mistake("slice", function() b:slice(4, 2) end, "rows 4 … 5 lead outside of buffer f32[5x37]")
+  mistake("slice", function() b:slice(4, 2) end, "2 rows from row 4 on lead outside of buffer f32[5x37]")
   mistake("slice from minus one", function() b:slice(-1, 2) end, "lead outside")
+  mistake("slice of any size", function() b:slice(math.maxinteger, math.maxinteger) end, "lead outside")
+  local none = dev:buffer(f32, 5, 1 << 62, 1 << 62, 0)
+  check(#none == 0 and #none:slice(1, 2) == 0 and #none:view(0, 3) == 0, "nothing of huge dims")
+  mistake("half a byte more", function() dev:buffer("e2m1", 3):view(4) end, "has as many elements as it, not 4")
   mistake("view", function() b:view(3, 3) end, "has as many elements as it, not 9")
   mistake("huge view", function() b:view(1 << 62, 1 << 62) end, "has as many elements as it")
   mistake("huge", function() dev:buffer(f32, 1 << 62, 1 << 62) end, "larger than any memory")
@@ -120,6 +124,8 @@ do -- a chain: replayed with other contents and scalars, equal to runs of their 
   local part = unaligned:slice(1, M * N):view(M, N)
   part:write(x)
   same(p:run { X = part, a = 1 }.Y, kept:read(), "an input that begins anywhere")
+  kept:close()
+  same(p:run { X = x, a = 1 }.Y, p:run { X = part, a = 1 }.Y, "after an output was closed")
 end
 
 do -- two pipelines over one buffer; slices and views; several steps fill one temporary; an optional output
@@ -144,6 +150,70 @@ do -- two pipelines over one buffer; slices and views; several steps fill one te
   check(math.abs(y:get(flat // (2 * M), flat % (2 * M)) - (4 * t:get(1, 3) + 2 * t:get(1, 0))) < 1e-6, "the first half")
   flat = (M + 1) * N + 3
   check(math.abs(y:get(flat // (2 * M), flat % (2 * M)) - (8 * t:get(1, 3) + 2 * t:get(1, 0))) < 1e-6, "the second half")
+end
+
+do -- its own output as an input: what a run was given stays while it runs, though a step writes there
+  local p = tg.pipeline("own", dev)
+  local x, y, z = p:input("X", f32, M, N), p:output("Y", f32, M, N), p:output("Z", f32, M, N)
+  p:step(mix, { X = p:step(mix, { X = x, Y = x, a = 1 }).O, Y = x, a = 1, O = y })
+  p:step(mix, { X = x, Y = x, a = 2, O = z })
+  p:build()
+  local t = p:run({ X = tensor(1) }, { fetch = false }).Y
+  local copy = t:read()
+  same(p:run { X = t }.Z, p:run { X = copy }.Z, "Z of its own output")
+end
+
+do -- a bound buffer that the caller closes, a scalar tensor, names that failed
+  local b = dev:buffer(i32, 3)
+  local p = tg.pipeline("holds", dev)
+  local c, y = p:bind("C", b), p:output("Y", i32)
+  p:step(count, { C = b, n = 1 })
+  p:host("first", { c }, { y }, function(c, y) y:set(c:get(0)) end)
+  b:close()
+  check(p:build():run().Y:get() == 1 and p:run().Y:get() == 2, "the pipeline's own hold")
+  local q = tg.pipeline("again", dev)
+  mistake("negative", function() q:temp("T", f32, -1) end, "dim 1 is not an integer of 0 or more, in temporary 'T'")
+  check(q:temp("T", f32).name == "T" and #q:input("X", f32).shape == 0, "a name that was not taken")
+end
+
+do -- a host step that runs its own pipeline, one that fails, one that stops in a coroutine
+  local p, what = tg.pipeline("again", dev), nil
+  local x, y = p:input("X", f32, 4), p:output("Y", f32, 4)
+  p:host("h", { x }, { y }, function(x, y)
+    what()
+    y:set(0, x:get(0))
+  end)
+  p:build()
+  local input = { X = tg.tensor(f32, 4):fill(3) }
+  what = function() p:run(input) end
+  mistake("recursion", function() p:run(input) end, "pipeline 'again': p:run while it runs")
+  what = function() p:time(input) end
+  mistake("times", function() p:run(input) end, "pipeline 'again': p:time while it runs")
+  what = function() error "in a host step" end
+  mistake("failing", function() p:run(input) end, "in a host step")
+  what = coroutine.yield
+  local co = coroutine.create(p.run)
+  check(coroutine.resume(co, p, input), "stopped")
+  mistake("meanwhile", function() p:run(input) end, "p:run while it runs: a host step calls it, or a coroutine stopped in one")
+  check(coroutine.close(co), "given up")
+  what = function() end
+  check(p:run(input).Y:get(0) == 3, "goes on")
+end
+
+do -- workspaces beyond all memory, of inputs without a byte
+  local vast = tg.kernel("vast", function(k)
+    local N, Z = k.dim "N", k.dim "Z"
+    local X, O, S = k.input("X", f32, N, Z), k.output("O", f32, 8), {}
+    for i = 1, 8 do S[i] = k.workspace("S" .. i, tg.f64, N) end
+    k.blocks(1, function()
+      local r = tg.range(0, 8)
+      for i = 1, 8 do S[i][{r}] = tg.full(tg.f64, 1, 8) end
+      O[{r}] = S[8][{r}]:to(f32)
+    end)
+  end)
+  local p = tg.pipeline("vast", dev)
+  p:step(vast, { X = p:input("X", f32, 1 << 58, 0), O = p:output("Y", f32, 8) })
+  mistake("workspaces", function() p:build() end, "the workspaces of kernel 'vast' are larger than any memory")
 end
 
 do -- indices are looked at in every run
@@ -196,8 +266,15 @@ do -- mistakes while it is described
   mistake("dot", function() p.step(mix, {}) end, "this is a method of pipelines")
   mistake("no method", function() p:steps() end, "pipelines have no 'steps'; there is bind, build")
   mistake("assigned", function() p.name = "x" end, "fields of a pipeline cannot be assigned to")
-  mistake("slice", function() x:slice(3, 3) end, "rows 3 … 5 lead outside of", "in a slice of 'X' f32[5x37]")
+  mistake("slice", function() x:slice(3, 3) end, "3 rows from row 3 on lead outside of", "in a slice of 'X' f32[5x37]")
   mistake("view", function() x:view(M) end, "in a view of 'X' f32[5x37]")
+  mistake("names in a list", function() p:host("h", { X = x }, {}, print) end, "the reads are a list of handles: { h, … }, with no key 'X'")
+  mistake("a step", function()
+    local r = tg.pipeline("steps", dev)
+    local x = r:input("X", f32, M, N)
+    r:step(mix, { X = r:step(mix, { X = x, Y = x, a = 1 }), Y = x, a = 1 })
+  end,
+    "argument X is the step 'mix': give one of its outputs, as in h.O")
   mistake("host", function() p:host("h", { x }, { 3 }, print) end, "step 1 'h': argument 1 of the writes is 3")
   mistake("no function", function() p:host("h", { x }, { y }) end, "the last is nil")
   mistake("early", function() p:run { X = x } end, "pipeline 'wrong': p:run comes after p:build()")
@@ -218,6 +295,7 @@ do -- mistakes while it is described
   local elsewhere = other:buffer(f32, M, N)
   mistake("another device", function() q:bind("E", elsewhere) end, "bind 'E': the buffer is another device's")
   mistake("no device", function() tg.pipeline("x", "cpu") end, "the second argument is a device")
+  mistake("switch", function() tg.pipeline("x", dev, { check_indices = 1 }) end, "option 'check_indices' is true or false, not 1")
   mistake("threads", function() tg.pipeline("x", dev, { threads = -1 }) end, "threads is a whole number from 0")
 end
 
@@ -249,10 +327,12 @@ do -- times, report, roofline, tuning
   mistake("no runs", function() p:time(input) end, "runs must be 1 to 1000000, not 0")
   input.runs = nil
   mistake("option of tune", function() p:tune { trial = 3 } end, "there is no option 'trial'; there is budget, inputs, seed")
-  mistake("budget", function() p:tune { budget = -1 } end, "budget is a number of seconds, not -1")
+  mistake("budget", function() p:tune { budget = -1 } end, "budget is a number of seconds above 0, not -1")
+  mistake("kind of trials", function() p:tune { trials = "x" } end, "trials is of type integer, not \"x\"")
+  mistake("strategy", function() p:tune { strategy = "guess" } end, "pipeline 'timed': there is no strategy 'guess'; there are")
   if arg[1] == "cpu" then
     local chart = p:roofline()
-    check(chart:find("A  norm: ", 1, true) and chart:find("without a place (work not known): copy", 1, true), "chart:\n%s", chart)
+    check(chart:find("A  norm: ", 1, true) and chart:find("without a place (no operations, or not known): copy", 1, true), "chart:\n%s", chart)
     local before = p:run(input).Y
     local tuned = p:tune { trials = 2, seed = 1, inputs = input }
     check(#tuned.steps == 3 and tuned.before > 0 and tuned.after > 0, "tuned")
