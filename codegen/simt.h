@@ -182,7 +182,7 @@ void simt_dot(simt *s, tg_op *op);
 // Layouts of a dot's operands and result.
 typedef struct simt_dot_layouts {
   tg_layout a, b, c;
-  uint32_t k_image[8];             // where bit i of the fragment's k lies in the tile's k
+  uint32_t k_image[12];             // where bit i of the fragment's k lies in the tile's k
   const struct tg_matrix_row *row; // NULL: lanes multiply and add
 } simt_dot_layouts;
 void simt_dot_plan(simt *s, const tg_op *op, simt_dot_layouts *out);

@@ -22,7 +22,7 @@ const tg_matrix_row *simt_dot_row(const tg_op *op) {
 // Where the bits of an instruction's k lie in the tile's: those of the registers first, as many as make 16 bytes, so that a lane's own
 // elements are neighbours in memory and one load fetches the operands of several instructions. Sums over k may be taken in any order, as
 // long as A and B agree. Matrices from shared memory are in k's own order.
-static void place_k(simt *s, const tg_op *op, int bits, int at[8]) {
+static void place_k(simt *s, const tg_op *op, int bits, int at[12]) {
   const tg_op *a = load_of(op->in[0]), *b = load_of(op->in[1]);
   for (int i = 0; i < bits; i++) at[i] = i;
   bool ahead = simt_note_of(s, simt_staged(op->in[0]))->ahead && simt_note_of(s, simt_staged(op->in[1]))->ahead;
@@ -91,7 +91,7 @@ void simt_dot_plan(simt *s, const tg_op *op, simt_dot_layouts *out) {
   int kbits = out->a.out[1], most = (int)(sizeof out->k_image / sizeof out->k_image[0]);
   if (kbits > most) simt_fail(s, op, "dot over k tiles of %d is not supported; up to %d is", ta->dim[1], 1 << most);
   warp_split w = split_warps(&out->c, row, s->warp_bits);
-  int k[8];
+  int k[12];
   place_k(s, op, kbits, k);
   for (int i = 0; i < kbits; i++) out->k_image[i] = 1u << k[i];
   // The fragments of layout.c's tg_layout_mma_*, with k's bits where place_k put them and what exceeds the tile left out.

@@ -9,6 +9,8 @@
 typedef struct ring_plan {
   simt *s;
   int64_t resident, stored; // bytes
+  const tg_op *kept[16];    // loads that are to be resident
+  int nkept;
 } ring_plan;
 
 static bool is_load(const tg_op *op) { return op && (op->code == TG_OP_LOAD || op->code == TG_OP_GATHER); }
@@ -101,8 +103,9 @@ static void plan_operand(ring_plan *p, tg_op *dot, int operand, const tg_layout 
   if (!g) return;
   if (w == RING) {
     add_to_ring(s, load, g);
-  } else if (g->bytes <= 64 << 10) {
+  } else if (g->bytes <= 64 << 10 && p->nkept < (int)(sizeof p->kept / sizeof p->kept[0])) {
     simt_note_of(s, load->out[0])->stage = g;
+    p->kept[p->nkept++] = load;
     p->resident += g->bytes;
   }
 }
@@ -115,7 +118,7 @@ static void plan_dot(tg_op *op, void *user) {
   simt_dot_layouts l;
   for (int i = 0; i < 2; i++) {
     int64_t bytes = tg_type_elements(op->in[i]->type) * tg_dtypes[op->in[i]->type.dtype].bits / 8;
-    if (!is_load(simt_staged(op->in[i])->def)) p->stored += bytes < 32 << 10 ? bytes : 32 << 10;
+    if (!is_load(simt_staged(op->in[i])->def)) p->stored += i == 0 || bytes < 32 << 10 ? bytes : 32 << 10; // the right one in chunks
     simt_note_of(s, simt_staged(op->in[i]))->ahead = way_of(s, op, i) != STRAIGHT;
   }
   simt_dot_plan(s, op, &l);
@@ -136,7 +139,12 @@ void simt_plan_rings(simt *s, tg_launch *launch) {
   ring_plan p = {.s = s};
   s->rings = NULL;
   tg_walk(launch->body, plan_dot, &p);
-  int64_t room = (s->machine->shared_bytes > 0 ? (int64_t)s->machine->shared_bytes : TG_STATIC_SHARED) - p.resident - p.stored - 4096;
+  int64_t room = (s->machine->shared_bytes > 0 ? (int64_t)s->machine->shared_bytes : TG_STATIC_SHARED) - p.stored - 4096;
+  if (p.resident > room) { // what is computed has to lie there; what is loaded may stay in registers
+    for (int i = 0; i < p.nkept; i++) simt_note_of(s, p.kept[i]->out[0])->stage = NULL;
+    p.resident = 0;
+  }
+  room -= p.resident;
   for (simt_ring *r = s->rings; r; r = r->next) {
     r->slots = s->stages;
     while (r->slots > 1 && r->slots * r->slot_bytes > room) r->slots--;

@@ -202,6 +202,20 @@ static const library_case cases[] = {
      4},
 };
 
+// Default settings, at which tiles are too large to be executed here in good time: they must lower.
+static void test_defaults(void) {
+  static const library_case defaults[] = {{"mla_decode", {{0}}, {{0}}, {{0}}, 0, 0},
+                                          {"mla_prefill", {{0}}, {{"Dqk", "192"}, {"Dv", "128"}}, {{0}}, 0, 0},
+                                          {"gemm_bf16", {{"BM", "128"}, {"BN", "128"}, {"BK", "64"}}, {{0}}, {{0}}, 0, 8}};
+  for (size_t i = 0; i < sizeof defaults / sizeof *defaults; i++)
+    for (int variant = 0; variant < 2; variant++) {
+      run r = {.c = &defaults[i], .variant = variant};
+      CHECKF(tg_protect(ctx, lower_body, &r) == TG_OK, "%s: %s", defaults[i].kernel, tg_error_message(ctx));
+      if (r.lane) tg_kernel_free(r.lane);
+      if (r.tile) tg_kernel_free(r.tile);
+    }
+}
+
 int main(void) {
   tg_config config = {.root = ROOT_DIR};
   CHECK(tg_context_new(&config, &ctx) == TG_OK);
@@ -209,6 +223,7 @@ int main(void) {
   machine = tg_target_find(ctx, "nvptx:sm_80", &family);
   for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
     for (int variant = 0; variant < 2; variant++) check_case(&cases[i], variant);
+  test_defaults();
   tg_context_free(ctx);
   return test_done();
 }
