@@ -1,6 +1,6 @@
 local tg <const> = require "tegula"
 local f32, i32 = tg.f32, tg.i32
-local least <const>, most <const> = -2 ^ 31 | 0, 2 ^ 31 - 1 | 0
+local least <const> = -2 ^ 31 | 0
 
 -- DeepSeek-V3's routing: scores are sigmoids of the logits, the bias serves to choose alone. Groups are ranked by the sum of their two best
 -- biased scores, the best topk_groups kept; of these the topk best by biased score, descending, of equals the lower index (NaN before all).
@@ -23,13 +23,13 @@ return tg.kernel("moe_gate", function(k)
   end
   local function ordered(x)                              -- integers in the order of floats, NaN above all
     local bits = x:bitcast(i32)
-    return tg.where(x:isnan(), most, bits ~ (bits >> 31 & 0x7fffffff))
+    return tg.where(x:isnan(), 2 ^ 31 - 1 | 0, bits ~ (bits >> 31 & 0x7fffffff))
   end
   local function best(keys, n)                           -- places of the n greatest along the last axis, and keys without them
     local places = tg.iota(i32, keys.shape[2])
     return n:by(1):fold(tg.zeros(i32, bt, n), keys, function(found, keys, j)
       local i = keys:argmax(2)
-      return tg.where(tg.iota(i32, n):eq(j:first()), i, found), keys:min(tg.where(places:eq(i), tg.full(i32, least), most)) -- no store under a mask
+      return tg.where(tg.iota(i32, n):eq(j:first()), i, found), tg.where(places:eq(i), least, keys)
     end)
   end
 
