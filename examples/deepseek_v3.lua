@@ -74,6 +74,11 @@ local function parse(words)
     i = i + 1
   end
   if not o.directory then fail "which checkpoint? Give its directory; --help tells more" end
+  local file = { logits = o.logits, mtp = o.mtp, layers = o.layers and o.layers[2] }
+  for _, pair in ipairs { { "logits", "mtp" }, { "logits", "layers" }, { "mtp", "layers" } } do
+    local first = file[pair[1]]
+    if first and first == file[pair[2]] then fail("--%s and --%s both write %s", pair[1], pair[2], first) end
+  end
   if o.draft and not o.greedy then fail "--draft mtp needs --greedy N" end
   return o
 end
@@ -146,24 +151,24 @@ local function main()
     absorbed = o.attention == "absorbed", mtp = o.mtp or o.draft, tokens = math.max(length + 1, inputs and inputs.shape[2] or 0) })
   print(("%s: %d layers%s, %s, weights %s, cache %s for %d tokens"):format(o.directory, c.num_hidden_layers, m.mtp and " and MTP" or "", m.mode,
     mebibytes(m.bytes), mebibytes(m.cache_bytes), m.pages * 64))
-  local written = {} -- files at the end, when all has worked
-  if o.layers then written[o.layers[2]] = run_layers(m, inputs) end
+  local written = {} -- {file, tensor}: at the end, when all has worked
+  if o.layers then written[1] = { o.layers[2], run_layers(m, inputs) } end
   if o.logits or o.mtp then
     local all = m:forward(tokens, 0, true)
-    if o.logits then written[o.logits] = all.logits:read() end
+    if o.logits then written[#written + 1] = { o.logits, all.logits:read() } end
     if o.mtp then
       local count = #tokens - 1
       local follow = table.move(tokens, 2, #tokens, 1, {})
-      written[o.mtp] = m:forward_mtp(all.hidden:slice(0, count), follow, 0, true).logits:read()
+      written[#written + 1] = { o.mtp, m:forward_mtp(all.hidden:slice(0, count), follow, 0, true).logits:read() }
     end
   end
   local text, drafts, taken
   if o.greedy then
     if o.draft then text, drafts, taken = generate.drafted(m, tokens, o.greedy) else text = generate.plain(m, tokens, o.greedy) end
   end
-  for file, tensor in pairs(written) do tensor:write(file) end
   if text then print("greedy: " .. table.concat(text, " ")) end
   if drafts then print(("drafts: %d of %d taken: %s"):format(taken, #drafts, table.concat(drafts, " "))) end
+  for _, w in ipairs(written) do w[2]:write(w[1]) end -- after the text, which a full disk must not swallow
   if o.report then m:report() end
 end
 

@@ -18,6 +18,8 @@ local fixed <const> = {
   { "attention_bias", false }, { "rope_interleave", true }, { "ep_size", 1 },
 }
 
+local function said(x) return type(x) == "table" and "an object or a list" or tostring(x) end
+
 local function check(file, ok, text, ...)
   if not ok then tg.refuse(("%s: %s"):format(file, text:format(...))) end
 end
@@ -27,13 +29,13 @@ local function number(file, t, name, least, most, default)
   if x == nil then x = default end
   check(file, x ~= nil, "lacks %s; a DeepSeek-V3 config has it", name)
   local inside = type(x) == "number" and x >= least and x <= most
-  check(file, inside, "%s is %s, it must be a number from %s to %s", name, tostring(x), least, most)
+  check(file, inside, "%s is %s, it must be a number from %s to %s", name, said(x), least, most)
   return x
 end
 
 local function integer(file, t, name, least, most, default)
   local x = number(file, t, name, least, most, default)
-  check(file, math.type(x) == "integer", "%s is %s, it must be a whole number", name, tostring(x))
+  check(file, math.type(x) == "integer", "%s is %s, it must be a whole number", name, said(x))
   return x
 end
 
@@ -41,9 +43,9 @@ end
 local function rope(file, json, dim)
   local name = json.rope_parameters ~= nil and "rope_parameters" or "rope_scaling"
   local r = json[name] or {}
-  check(file, type(r) == "table", "%s is %s, it must be an object or null", name, tostring(json[name]))
+  check(file, type(r) == "table", "%s is %s, it must be an object or null", name, said(json[name]))
   local kind = r.rope_type or r.type or "default"
-  check(file, kind == "default" or kind == "yarn", "%s.rope_type is %s; default and yarn can be run", name, tostring(kind))
+  check(file, kind == "default" or kind == "yarn", "%s.rope_type is %s; default and yarn can be run", name, said(kind))
   local base = number(file, { rope_theta = r.rope_theta or json.rope_theta }, "rope_theta", 1.001, 1e12, 10000)
   if kind == "default" then return tg.yarn { dim = dim, base = base } end
   local where = ("%s: %s"):format(file, name)
@@ -60,10 +62,10 @@ local function quantization(file, json)
   local q = json.quantization_config
   if q == nil then return end
   local method = type(q) == "table" and q.quant_method or q
-  check(file, method == "fp8", "quantization_config.quant_method is %s; fp8 with 128x128 blocks can be read, convert others", tostring(method))
+  check(file, method == "fp8", "quantization_config.quant_method is %s; fp8 with 128x128 blocks can be read, convert others", said(method))
   local block = q.weight_block_size
   check(file, type(block) == "table" and block[1] == 128 and block[2] == 128, "quantization_config.weight_block_size must be [128, 128]")
-  check(file, q.fmt == nil or q.fmt == "e4m3", "quantization_config.fmt is %s; e4m3 can be read", tostring(q.fmt))
+  check(file, q.fmt == nil or q.fmt == "e4m3", "quantization_config.fmt is %s; e4m3 can be read", said(q.fmt))
 end
 
 -- A table with the fields above and: q_lora_rank (nil: none), rms_norm_eps, routed_scaling_factor, tied, inv_freq and rope_scale
@@ -73,11 +75,11 @@ function M.read(directory)
   local ok, json = pcall(tg.json, file)
   if not ok then tg.refuse((tostring(json):gsub("^[^:]+:%d+: ", ""))) end
   check(file, type(json) == "table", "is no model's config: its JSON is not an object")
-  check(file, json.model_type == nil or json.model_type == "deepseek_v3", "model_type is %s; deepseek_v3 can be run", tostring(json.model_type))
+  check(file, json.model_type == nil or json.model_type == "deepseek_v3", "model_type is %s; deepseek_v3 can be run", said(json.model_type))
   local c = { file = file, directory = directory }
   for _, f in ipairs(whole) do c[f[1]] = integer(file, json, table.unpack(f)) end
   for _, f in ipairs(fixed) do
-    check(file, json[f[1]] == nil or json[f[1]] == f[2], "%s is %s; only %s can be run", f[1], tostring(json[f[1]]), tostring(f[2]))
+    check(file, json[f[1]] == nil or json[f[1]] == f[2], "%s is %s; only %s can be run", f[1], said(json[f[1]]), tostring(f[2]))
   end
   if json.q_lora_rank ~= nil then c.q_lora_rank = integer(file, json, "q_lora_rank", 1, 1 << 20) end
   local heads = integer(file, json, "num_key_value_heads", 1, 4096, c.num_attention_heads)
@@ -90,6 +92,8 @@ function M.read(directory)
   check(file, c.num_experts_per_tok <= open, "num_experts_per_tok is %d, but topk_group groups hold %d experts", c.num_experts_per_tok, open)
   c.rms_norm_eps = number(file, json, "rms_norm_eps", 0, 1, 1e-6)
   c.routed_scaling_factor = number(file, json, "routed_scaling_factor", 0, 1e6, 1)
+  check(file, json.tie_word_embeddings == nil or type(json.tie_word_embeddings) == "boolean", "tie_word_embeddings is %s, it must be true or false",
+    said(json.tie_word_embeddings))
   c.tied = json.tie_word_embeddings == true
   local softmax
   c.inv_freq, c.rope_scale, softmax = rope(file, json, c.qk_rope_head_dim)

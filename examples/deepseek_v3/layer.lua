@@ -98,8 +98,8 @@ function G:grouped(name, x, l, offsets)
   return self:step(name, self.mode == "f32" and "grouped_gemm_f32" or "grouped_gemm_bf16", { A = x, B = self:weight(l.W), offsets = offsets }).C
 end
 
-function G:norm(name, x, weight)
-  return self:step(name, "rmsnorm", { X = x, W = self:weight(weight), eps = self.c.rms_norm_eps }, typed(self)).O
+function G:norm(name, x, weight, eps)
+  return self:step(name, "rmsnorm", { X = x, W = self:weight(weight), eps = eps or self.c.rms_norm_eps }, typed(self)).O
 end
 
 function G:add(name, a, b) return self:step(name, "add", { A = a, B = b }, typed(self)).O end
@@ -115,16 +115,19 @@ function G:join(name, p, q, shared)
   return self:step(name, kernels.join, { P = p, Q = q }, typed(self, { shared = shared and 1 or 0 })).O
 end
 
+-- Of the norms inside attention, whatever rms_norm_eps: transformers and DeepSeek's own code leave theirs at the default
+local LATENT_EPS <const> = 1e-6
+
 -- Latent attention of rows h [T, H]. `at` says where they are: T, pos [T], cu (expanded: prefill of one sequence), table, seq and lens of the
 -- paged cache kv, and B x S = T for the absorbed form: B lists of keys with S queries each.
 function G:attention(a, h, at, kv)
   local c, T, N = self.c, at.T, self.c.num_attention_heads
   local nope, R, D, V = c.qk_nope_head_dim, c.qk_rope_head_dim, c.kv_lora_rank, c.v_head_dim
   local q = h
-  if a.q_a then q = self:norm("q norm", self:linear("q_a", h, a.q_a), a.q_norm) end
+  if a.q_a then q = self:norm("q norm", self:linear("q_a", h, a.q_a), a.q_norm, LATENT_EPS) end
   q = self:step("split q", kernels.split, { X = self:linear("q", q, a.q):view(T, N, nope + R) }, typed(self, { A = nope }))
   local kva = self:step("split kv", kernels.split, { X = self:linear("kv_a", h, a.kv_a):view(T, 1, D + R) }, typed(self, { A = D }))
-  local latent = self:norm("kv norm", kva.P:view(T, D), a.kv_norm)
+  local latent = self:norm("kv norm", kva.P:view(T, D), a.kv_norm, LATENT_EPS)
   local q_rope = self:step("rope q", "rope", { X = q.Q, pos = at.pos, inv_freq = at.inv_freq }, typed(self, { scale = c.rope_scale })).O
   local k_rope = self:step("rope k", "rope", { X = kva.Q, pos = at.pos, inv_freq = at.inv_freq }, typed(self, { scale = c.rope_scale })).O
   self:step("append", "append_cache",

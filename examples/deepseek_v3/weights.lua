@@ -17,9 +17,13 @@ function M.open(config, device, mode, threads)
   if not ok then tg.refuse((tostring(checkpoint):gsub("^[^:]+:%d+: ", ""))) end
   local w = setmetatable({ c = checkpoint, config = config, device = device, mode = mode, threads = threads, bytes = 0 }, W)
   w.dtype = mode == "f32" and tg.f32 or tg.bf16
+  local extra = config.num_hidden_layers -- the MTP layer's number; an ordinary layer there is one that config.json does not count
+  local mtp = ("model.layers.%d."):format(extra)
   for _, name in ipairs(checkpoint.names) do
+    if name:match "%.bias$" then w:refuse(name, "is a bias; linear layers with biases cannot be run") end
     local layer = math.tointeger(tonumber(name:match "^model%.layers%.(%d+)%."))
-    if layer and layer >= config.num_hidden_layers + math.max(config.num_nextn_predict_layers, 1) then
+    if layer and (layer >= extra + math.max(config.num_nextn_predict_layers, 1)
+      or layer == extra and not (w:has(mtp .. "enorm.weight") or w:has(mtp .. "eh_proj.weight"))) then
       tg.refuse(("%s: num_hidden_layers is %d and num_nextn_predict_layers %d, but %s holds %s"):format(config.file, config.num_hidden_layers,
         config.num_nextn_predict_layers, checkpoint:info(name).file, name))
     end

@@ -38,7 +38,7 @@ COMMITTED = {
 LONG = {
     "bf16-plain-512": ("bf16", "deepseek", False, dict(kv_lora_rank=512)),
     "f32-yarn-128": ("f32", "transformers", True, dict(rope_parameters=YARN)),
-    "f32-plain-128": ("f32", "deepseek", False, dict(first_k_dense_replace=0, n_group=1, topk_group=1)),
+    "f32-plain-128": ("f32", "deepseek", False, dict(first_k_dense_replace=0, n_group=1, topk_group=1, rms_norm_eps=1e-3)),
     "fp8-yarn-128": ("fp8", "deepseek", False, dict(rope_parameters=YARN, moe_intermediate_size=128)),
     "fp8-plain-512": ("fp8", "deepseek", True, dict(kv_lora_rank=512, q_lora_rank=None, n_shared_experts=2)),
     "bf16-yarn-512": ("bf16", "transformers", True, dict(rope_parameters=YARN, kv_lora_rank=512, num_attention_heads=8, num_key_value_heads=8)),

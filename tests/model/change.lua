@@ -1,5 +1,7 @@
--- A checkpoint, changed and in one file: `tegula run change.lua FROM TO ACTION TENSOR`. ACTION: drop, grow (one row more), flatten (one axis), embed (a copy of
--- model.embed_tokens.weight), fuse (TENSOR's layer gets its experts in one tensor, as some versions of transformers write them), or a dtype.
+-- A checkpoint, changed and in one file: `tegula run change.lua FROM TO ACTION TENSOR`. ACTION: drop, grow (one row more), flatten (one axis),
+-- embed (a copy of model.embed_tokens.weight), spare (one more tensor: TENSOR with "bias" for its last word), only (without the layers from TENSOR,
+-- a number, on), loud (what the norms inside attention take, times 1024, in every layer), fuse (TENSOR's layer gets its experts in one tensor, as
+-- some versions of transformers write them), or a dtype.
 local tg <const> = require "tegula"
 local from, to, action, name = table.unpack(arg)
 local c, tensors = tg.safetensors(from), {}
@@ -31,12 +33,35 @@ if action == "fuse" then
   tg.write_safetensors(to .. "/model.safetensors", tensors)
   return
 end
+if action == "only" then
+  for n in pairs(tensors) do
+    local layer = math.tointeger(tonumber(n:match "^model%.layers%.(%d+)%."))
+    if layer and layer >= tonumber(name) then tensors[n] = nil end
+  end
+  tg.write_safetensors(to .. "/model.safetensors", tensors)
+  return
+end
+if action == "loud" then
+  for n, t in pairs(tensors) do
+    local kv = n:find("kv_a_proj_with_mqa", 1, true)
+    if kv or n:find("q_a_proj", 1, true) then
+      local rows = kv and #tensors[n:gsub("kv_a_proj_with_mqa", "kv_a_layernorm")] or t.shape[1]
+      for r = 0, rows - 1 do
+        for c = 0, t.shape[2] - 1 do t:set(r, c, 1024 * t:get(r, c)) end
+      end
+    end
+  end
+  tg.write_safetensors(to .. "/model.safetensors", tensors)
+  return
+end
 local old = assert(tensors[name], "no such tensor")
 local shape = old.shape
 if action == "drop" then
   tensors[name] = nil
 elseif action == "embed" then
   tensors[name] = tensors["model.embed_tokens.weight"]:copy()
+elseif action == "spare" then
+  tensors[name:gsub("[^.]*$", "bias")] = tg.tensor(old.dtype, shape[1])
 elseif action == "grow" then
   shape[1] = shape[1] + 1
   tensors[name] = tg.tensor(old.dtype, shape)

@@ -53,6 +53,17 @@ what="interpreter"
 checks=$((checks + 1))
 for device in cpu interp; do run "$golden/f32" --greedy 3 --device $device --draft mtp | grep -v ^/ >"$dir/$device"; done
 grep -q "^greedy: " "$dir/interp" && cmp -s "$dir/cpu" "$dir/interp" || failed "$what: $(cat "$dir/cpu" "$dir/interp" "$dir/err")"
+
+# norms inside attention keep an eps of 1e-6: under another rms_norm_eps it does not matter there how loud their rows are
+what="eps of the norms inside attention"
+mkdir "$dir/quiet" "$dir/loud"
+for c in quiet loud; do sed 's/"rms_norm_eps": 1e-06/"rms_norm_eps": 0.01/' "$golden/bf16/config.json" >"$dir/$c/config.json"; done
+cp "$golden"/bf16/*.safetensors "$golden/bf16/model.safetensors.index.json" "$dir/quiet"
+"$build/tegula" run "$here/change.lua" "$golden/bf16" "$dir/loud" loud - || failed "change.lua loud"
+run "$dir/quiet" --activations f32 --tokens "$golden/bf16/tokens.npy" --logits "$dir/want.npy" >/dev/null || failed "$(cat "$dir/err")"
+run "$dir/loud" --activations f32 --tokens "$golden/bf16/tokens.npy" --logits "$dir/logits.npy" >/dev/null || failed "$(cat "$dir/err")"
+near "$dir/logits.npy" "$dir/want.npy" 1e-5 5e-5
+
 what="report"
 checks=$((checks + 1))
 out=$(run "$golden/f32" --greedy 3 --report) || failed "$what: $(cat "$dir/err")"

@@ -14,7 +14,7 @@ refused() {
   status=$?
   [ $status = 2 ] || failed "status $status, not 2: $* ($(cat "$dir/err"))"
   grep -q '^tegula: error: ' "$dir/err" && grep -qF -- "$want" "$dir/err" || failed "lacks '$want': $(grep -v 'note:' "$dir/err")"
-  [ ! -e "$dir/never.npy" ] || { failed "wrote a file: $*"; rm "$dir/never.npy"; }
+  ! compgen -G "$dir/never*.npy" >/dev/null || { failed "wrote a file: $*"; rm "$dir"/never*.npy; }
 }
 # field SED-EXPRESSION TEXT: config.json changed
 field() {
@@ -33,7 +33,7 @@ tensor() {
   mkdir "$dir/m"
   cp "$good/config.json" "$dir/m"
   "$build/tegula" run "$here/change.lua" "$good" "$dir/m" "$1" "$2" || failed "change.lua $1 $2"
-  refused "$3" "$dir/m" --tokens "$tokens" --logits "$dir/never.npy" --mtp "$dir/never.npy"
+  refused "$3" "$dir/m" --tokens "$tokens" --logits "$dir/never.npy" --mtp "$dir/never_mtp.npy"
 }
 
 for name in hidden_size num_hidden_layers num_attention_heads kv_lora_rank qk_nope_head_dim qk_rope_head_dim v_head_dim vocab_size \
@@ -49,6 +49,8 @@ set_field hidden_size -96 "hidden_size is -96"
 set_field hidden_size 1e300 "hidden_size is"
 set_field hidden_size 96.5 "hidden_size is 96.5, it must be a whole number"
 set_field hidden_size '"96"' "hidden_size is 96, it must be a number"
+set_field hidden_size '{}' "hidden_size is an object or a list, it must be a number"
+set_field tie_word_embeddings 1 "tie_word_embeddings is 1, it must be true or false"
 set_field hidden_size 97 "is [528, 96]; config.json makes it [528, 97]"
 set_field vocab_size 152 "is [151, 96]; config.json makes it [152, 96]"
 set_field num_hidden_layers 1 "num_hidden_layers is 1 and num_nextn_predict_layers 1, but"
@@ -87,6 +89,7 @@ tensor flatten model.layers.0.self_attn.o_proj.weight "config.json makes it"
 tensor flatten model.layers.1.mlp.gate.weight "model.safetensors: the tensor model.layers.1.mlp.gate.weight is [1152]"
 tensor i32 model.embed_tokens.weight "is stored as I32; it can be read from bf16, f32"
 tensor f16 model.layers.0.mlp.down_proj.weight "is stored as F16; it can be read from bf16, f32, e4m3"
+tensor spare model.layers.0.self_attn.o_proj.weight "model.layers.0.self_attn.o_proj.bias is a bias"
 tensor e4m3 model.layers.0.mlp.down_proj.weight "model.layers.0.mlp.down_proj.weight_scale_inv"
 
 good=$golden/fp8
@@ -147,6 +150,14 @@ refused "it must be f32 [2,T,96]" "$good" --layers "$good/logits.npy" "$dir/neve
 sed -E 's/("num_nextn_predict_layers": )1/\10/' "$good/config.json" >"$dir/none.json"
 rm -rf "$dir/m" && mkdir "$dir/m" && cp "$dir/none.json" "$dir/m/config.json" && cp "$good/model.safetensors" "$dir/m"
 refused "num_nextn_predict_layers is 0" "$dir/m" --tokens "$tokens" --greedy 2 --draft mtp
+sed -E 's/("num_hidden_layers": )3/\12/' "$golden/bf16/config.json" >"$dir/short.json"
+rm -rf "$dir/m" && mkdir "$dir/m" && "$build/tegula" run "$here/change.lua" "$golden/bf16" "$dir/m" only 3 || failed "change.lua only"
+cp "$dir/short.json" "$dir/m/config.json"
+refused "num_hidden_layers is 2 and num_nextn_predict_layers 1, but" "$dir/m" --tokens "$tokens" --greedy 2
+for both in "--logits F --mtp F" "--layers $good/layers_in.npy F --mtp F" "--logits F --layers $good/layers_in.npy F"; do
+  # shellcheck disable=SC2086
+  refused "both write $dir/never.npy" "$good" --tokens "$tokens" ${both//F/$dir/never.npy}
+done
 
 # what is no wrong call: an output that cannot be written is failed work
 checks=$((checks + 1))
