@@ -106,6 +106,14 @@ function D.resolve(d)
   return d.resolved
 end
 
+-- The greatest divisor of n that divides x whatever the symbols are.
+function D.divisor(x, n)
+  if type(x) == "number" then return S.gcd(n, x) end
+  if x.op == "*" then return S.gcd(D.divisor(x.a, n) * D.divisor(x.b, n), n) end
+  if x.op == "+" or x.op == "-" or x.op == "min" or x.op == "max" then return S.gcd(D.divisor(x.a, n), D.divisor(x.b, n)) end
+  return 1
+end
+
 -- The tg_expr, symbols kept.
 function D.expr(d)
   local h = S.trace.handle

@@ -159,13 +159,18 @@ function methods.broadcast(v, axis, extent)
   return make(v, { dims = dims, strides = strides })
 end
 
--- x * from / to where it must come out even.
+-- x * from / to where it must come out even, which must be known here: a launch that rounded would read other rows.
 local function rescale(x, from, to, who, what)
   if from == to then return x end
   local g = S.gcd(from, to)
   from, to = from // g, to // g
   local y = S.scalar("*", x, from)
   if type(y) == "number" and y % to ~= 0 then fail("%s: %s %d does not come out even in the new dtype", who, what, y) end
+  local known = kind(y) == "dim" and D.divisor(D.resolve(y), to) or S.gcd(to, S.align_of(y))
+  if known ~= to then
+    fail("%s: %s %s is not always a multiple of %d, so that it may not come out even in the new dtype: write the dim as one, as in N // %d * %d", who,
+      what, S.describe(y), to, to, to)
+  end
   return S.scalar("//", y, to)
 end
 

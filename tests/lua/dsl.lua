@@ -283,6 +283,18 @@ mistake("odd split", function() view_of({ 7 }, f32, function(X) return X:split(1
 mistake("odd offset", function() view_of({ 4, 6 }, e4m3, function(X) return X:as(f32, 2) end) end,
   ":as: the byte offset 2 is not a multiple of the size of f32")
 mistake("odd rows", function() view_of({ 4, 6 }, e4m3, function(X) return X:as(f32) end) end, ":as: a stride 6 does not come out even")
+local function rows_as(dtype, extent) -- of e4m3 rows whose length a launch alone knows
+  return tg.kernel("rows", function(k)
+    local H = k.dim "H"
+    local X, O = k.input("X", e4m3, 4, extent(H)), k.output("O", dtype, 4)
+    k.blocks(4, function(t) O[{t}] = X:as(dtype)[{t, 0}] end)
+  end):ir {}
+end
+mistake("rows that may be odd", function() rows_as(f32, function(H) return H end) end, ":as: a stride dim H is not always a multiple of 4")
+mistake("rows of half as much", function() rows_as(f32, function(H) return H * 6 end) end, "is not always a multiple of 4")
+for _, extent in ipairs { function(H) return H // 4 * 4 end, function(H) return (8 * H):max(12) end, function(H) return 2 * (H * 6 + 8) end } do
+  check(rows_as(f32, extent):find("view<f32,2>", 1, true), "rows that are even whatever H is")
+end
 mistake("five axes", function() view_of({ 2, 2, 2, 2 }, f32, function(X) return X:broadcast(1, 3) end) end, "a view has at most 4 axes")
 
 -- ---- host arrays and calls
