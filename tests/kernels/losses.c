@@ -355,6 +355,28 @@ static void grpo(const char *settings, oracle_grpo g, int64_t T, bool masked) {
   FREE(loss, dlogp);
 }
 
+// The KL term alone, of policies that hardly differ from the reference: its own relative error.
+static void near_reference(void) {
+  enum { T = 121 };
+  tg_array *in[INPUTS], *loss = ARRAY("f32", T), *dlogp = ARRAY("f32", T);
+  for (int i = 0; i < INPUTS; i++) in[i] = ARRAY("f32", T); // logp = old = A = 0
+  float *ref = in[REF]->data, *mask = in[MASK]->data, *got = loss->data;
+  for (int t = 0; t < T; t++) ref[t] = (float)(pow(10, -(t % 60) / 10.0) * (t < 60 ? 1 : -1)), mask[t] = 1;
+  ref[T - 1] = 0;
+  tg_argument args[] = {{.name = "logp", .array = in[LOGP]}, {.name = "old", .array = in[OLD]},   {.name = "A", .array = in[ADVANTAGE]},
+                        {.name = "mask", .array = in[MASK]}, {.name = "clip_low", .number = 0.2}, {.name = "clip_high", .number = 0.2},
+                        {.name = "ref", .array = in[REF]},   {.name = "beta", .number = 1},       {.name = "loss", .array = loss},
+                        {.name = "dlogp", .array = dlogp}};
+  if (conform_run("grpo_loss", "", 1, 10, args)) {
+    for (int t = 0; t < T; t++) {
+      const long double d = ref[t], want = expm1l(d) - d;
+      CHECKF(fabsl(got[t] - want) <= 0x1p-14L * want, "grpo_loss, ref - logp = %g: the KL term is %.9g, want %.9Lg", ref[t], got[t], want);
+    }
+  }
+  for (int i = 0; i < INPUTS; i++) FREE(in[i]);
+  FREE(loss, dlogp);
+}
+
 static void policies(void) {
   static const int64_t Ts[] = {0, 1, 17, 129, 257}, Rs[] = {0, 1, 2, 7, 16, 17, 67};
   for (int i = 0; i < 7; i++) {
@@ -367,6 +389,7 @@ static void policies(void) {
     grpo("BT=64", (oracle_grpo){0.25, 0.25, 0.04}, Ts[i], true);
   }
   grpo("BT=1024", (oracle_grpo){0, 0, 1}, 1050, false); // a ratio of 1 is at both clips
+  near_reference();
 }
 
 void conform_losses(void) {
