@@ -9,7 +9,7 @@ local whole <const> = {
   { "vocab_size", 1, 1 << 24 }, { "hidden_size", 1, 1 << 20 }, { "intermediate_size", 1, 1 << 24 }, { "moe_intermediate_size", 1, 1 << 24 },
   { "num_hidden_layers", 1, 4096 }, { "num_attention_heads", 1, 4096 }, { "kv_lora_rank", 1, 1 << 16 }, { "qk_nope_head_dim", 1, 1 << 16 },
   { "qk_rope_head_dim", 2, 1 << 16 }, { "v_head_dim", 1, 1 << 16 }, { "n_routed_experts", 1, 1 << 16 }, { "num_experts_per_tok", 1, 1 << 16 },
-  { "n_group", 1, 1 << 16 }, { "topk_group", 1, 1 << 16 }, { "n_shared_experts", 0, 1 << 16, 0 }, { "first_k_dense_replace", 0, 4096 },
+  { "n_group", 1, 1 << 16 }, { "topk_group", 1, 1 << 16 }, { "n_shared_experts", 0, 1 << 16 }, { "first_k_dense_replace", 0, 4096 },
   { "max_position_embeddings", 1, 1 << 24 }, { "num_nextn_predict_layers", 0, 4096, 0 },
 }
 -- what has one meaning here: name, the value, also meant when the field is missing
@@ -91,7 +91,7 @@ function M.read(directory)
   local open = c.n_routed_experts // c.n_group * c.topk_group
   check(file, c.num_experts_per_tok <= open, "num_experts_per_tok is %d, but topk_group groups hold %d experts", c.num_experts_per_tok, open)
   c.rms_norm_eps = number(file, json, "rms_norm_eps", 0, 1, 1e-6)
-  c.routed_scaling_factor = number(file, json, "routed_scaling_factor", 0, 1e6, 1)
+  c.routed_scaling_factor = number(file, json, "routed_scaling_factor", 0, 1e6)
   check(file, json.tie_word_embeddings == nil or type(json.tie_word_embeddings) == "boolean", "tie_word_embeddings is %s, it must be true or false",
     said(json.tie_word_embeddings))
   c.tied = json.tie_word_embeddings == true

@@ -42,7 +42,11 @@ function M.load(w, c, i, absorbed)
   l.router = w:plain(base .. "mlp.gate.weight", { c.n_routed_experts, H }, tg.f32)
   l.bias = w:plain(base .. "mlp.gate.e_score_correction_bias", { c.n_routed_experts }, tg.f32)
   l.experts = w:experts(base .. "mlp.experts.", c.n_routed_experts, c.moe_intermediate_size, H)
-  if c.n_shared_experts > 0 then l.shared = w:mlp(base .. "mlp.shared_experts.", c.n_shared_experts * c.moe_intermediate_size, H) end
+  if c.n_shared_experts > 0 then
+    l.shared = w:mlp(base .. "mlp.shared_experts.", c.n_shared_experts * c.moe_intermediate_size, H)
+  elseif w:has(base .. "mlp.shared_experts.down_proj.weight") then
+    w:refuse(base .. "mlp.shared_experts.down_proj.weight", "is there, but n_shared_experts of config.json is 0")
+  end
   return l
 end
 

@@ -37,7 +37,8 @@ tensor() {
 }
 
 for name in hidden_size num_hidden_layers num_attention_heads kv_lora_rank qk_nope_head_dim qk_rope_head_dim v_head_dim vocab_size \
-  n_routed_experts num_experts_per_tok n_group topk_group first_k_dense_replace max_position_embeddings moe_intermediate_size intermediate_size; do
+  n_routed_experts num_experts_per_tok n_group topk_group first_k_dense_replace max_position_embeddings moe_intermediate_size intermediate_size \
+  n_shared_experts routed_scaling_factor; do
   field "s/\"$name\": /\"no_$name\": /" "config.json: lacks $name"
 done
 set_field n_group 5 "n_group is 5, it must divide n_routed_experts 12"
@@ -59,6 +60,7 @@ set_field first_k_dense_replace 2 "model.layers.1.mlp.gate_proj.weight"
 set_field num_attention_heads 3 "num_key_value_heads is 2 and num_attention_heads 3"
 set_field kv_lora_rank 511 "config.json makes it [527, 96]"
 set_field q_lora_rank 64 "the tensor model.layers.0.self_attn.q_a_proj.weight [64, 96] is missing"
+set_field n_shared_experts 0 "model.layers.1.mlp.shared_experts.down_proj.weight is there, but n_shared_experts of config.json is 0"
 set_field n_shared_experts 1 "shared_experts.gate_proj.weight is [32, 96]; config.json makes it [16, 96]"
 set_field n_routed_experts 15 "is [12, 96]; config.json makes it [15, 96]"
 set_field moe_intermediate_size 16777216 "gate_proj.weight is [16, 96]; config.json makes it [16777216, 96]"
