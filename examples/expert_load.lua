@@ -8,9 +8,14 @@ local file = arg[1] and not arg[1]:match "^%d+$" and arg[1]
 if file then from = 2 end
 local function number(i, fallback)
   local text = arg[from + i]
-  return text and (math.tointeger(tonumber(text)) or error(("'%s' is not a whole number"):format(text), 0)) or fallback
+  return text and (math.tointeger(tonumber(text)) or tg.refuse(("'%s' is not a whole number"):format(text))) or fallback
 end
 local experts, replicas, groups, nodes, devices = number(0, 256), number(1, 288), number(2, 8), number(3, 4), number(4, 32)
+
+local function place(options)
+  local ok, placed = pcall(tg.place_experts, options)
+  return ok and placed or tg.refuse((tostring(placed):gsub("^[^:]+:%d+: ", "")))
+end
 
 -- ids[token, choice], as moe_gate gives them: the 8 best of scores that lean towards some experts
 local function made_up(tokens, choices)
@@ -37,7 +42,7 @@ local function count(ids)
     for axis = #ids.shape, 1, -1 do index[axis], rest = rest % ids.shape[axis], rest // ids.shape[axis] end
     local e = ids:get(table.unpack(index))
     if e == -1 then dropped = dropped + 1
-    elseif math.type(e) ~= "integer" or e < 0 or e >= experts then error(("%s holds the expert %s; there are 0 to %d"):format(file, e, experts - 1), 0)
+    elseif math.type(e) ~= "integer" or e < 0 or e >= experts then tg.refuse(("%s holds the expert %s; there are 0 to %d"):format(file, e, experts - 1))
     else loads[e + 1] = loads[e + 1] + 1 end
   end
   return loads, flat, dropped
@@ -82,10 +87,10 @@ if experts % devices == 0 then
     plain[d] = (plain[d] or 0) + x
   end
   report("in order, one of each", plain)
-  report("packed, one of each", tg.place_experts { loads = loads, replicas = experts, devices = devices }.loads)
+  report("packed, one of each", place { loads = loads, replicas = experts, devices = devices }.loads)
 end
-report(("global, %d replicas"):format(replicas), tg.place_experts { loads = loads, replicas = replicas, devices = devices }.loads)
-local placed = tg.place_experts { loads = loads, replicas = replicas, groups = groups, nodes = nodes, devices = devices }
+report(("global, %d replicas"):format(replicas), place { loads = loads, replicas = replicas, devices = devices }.loads)
+local placed = place { loads = loads, replicas = replicas, groups = groups, nodes = nodes, devices = devices }
 if placed.policy == "hierarchical" then report(("hierarchical, %d groups, %d replicas"):format(groups, replicas), placed.loads) end
 
 local order = {}

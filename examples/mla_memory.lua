@@ -9,8 +9,8 @@ local deepseek_v3 <const> = {
 local value_bytes <const> = { bfloat16 = 2, float16 = 2, float32 = 4, float64 = 8, float8_e4m3fn = 1 }
 
 local function whole(x, name, low)
-  x = math.tointeger(tonumber(x)) or error(("%s is %s, it must be a whole number"):format(name, tostring(x)), 0)
-  if x < low or x > 1 << 40 then error(("%s is %d, it must be %d or more"):format(name, x, low), 0) end
+  x = math.tointeger(tonumber(x)) or tg.refuse(("%s is %s, it must be a whole number"):format(name, tostring(x)))
+  if x < low or x > 1 << 40 then tg.refuse(("%s is %d, it must be %d or more"):format(name, x, low)) end
   return x
 end
 
@@ -23,7 +23,7 @@ do
       options[name] = whole(arg[i + 1], "--" .. name, 1)
       i = i + 1
     elseif arg[i]:sub(1, 1) == "-" or file then
-      error("usage: mla_memory.lua [config.json] [--length N] [--bytes N] [--groups N]", 0)
+      tg.refuse("usage: mla_memory.lua [config.json] [--length N] [--bytes N] [--groups N]")
     else
       file = arg[i]
     end
@@ -31,20 +31,25 @@ do
   end
 end
 
-local config = file and tg.json(file) or deepseek_v3
-if type(config) ~= "table" then error(file .. ": is no model's config: its JSON is not an object", 0) end
+local config = deepseek_v3
+if file then
+  local ok, read = pcall(tg.json, file)
+  if not ok then tg.refuse((tostring(read):gsub("^[^:]+:%d+: ", ""))) end
+  config = read
+end
+if type(config) ~= "table" then tg.refuse(file .. ": is no model's config: its JSON is not an object") end
 if type(config.text_config) == "table" then config = config.text_config end -- a model that also sees or hears
 local function field(name, fallback)
   local x = config[name]
   if x == nil then x = fallback end
-  if x == nil then error(("%s: lacks %s"):format(file, name), 0) end
+  if x == nil then tg.refuse(("%s: lacks %s"):format(file, name)) end
   return whole(x, ("%s: %s"):format(file or "DeepSeek-V3", name), 1)
 end
 
 local layers, heads = field "num_hidden_layers", field "num_attention_heads"
 local kv_heads = field("num_key_value_heads", heads)
 if kv_heads > heads or heads % kv_heads ~= 0 then
-  error(("%s: num_key_value_heads is %d, which does not divide num_attention_heads %d"):format(file, kv_heads, heads), 0)
+  tg.refuse(("%s: num_key_value_heads is %d, which does not divide num_attention_heads %d"):format(file, kv_heads, heads))
 end
 local latent_model = config.kv_lora_rank ~= nil
 local latent, rope = field("kv_lora_rank", 512), field("qk_rope_head_dim", 64)

@@ -15,15 +15,15 @@ do
     elseif number and number >= 0 and number <= 1 << 20 then
       options[name], i = number, i + 1
     else
-      error(("usage: moe_layer.lua [--experts N --hidden N --inter N --tokens N --topk N --threads N --tune]; '%s' is not that"):format(arg[i]), 0)
+      tg.refuse(("usage: moe_layer.lua [--experts N --hidden N --inter N --tokens N --topk N --threads N --tune]; '%s' is not that"):format(arg[i]))
     end
     i = i + 1
   end
 end
 local E, H, I, T, K = options.experts, options.hidden, options.inter, options.tokens, options.topk
 local groups = E % 8 == 0 and E >= 64 and 8 or 1
-if H % 128 ~= 0 or I % 128 ~= 0 or H * I == 0 then error("hidden and inter are multiples of 128: scales cover so many numbers", 0) end
-if K < 1 or K > E // groups * math.max(groups // 2, 1) then error(("the %d best of %d experts cannot be chosen"):format(K, E), 0) end
+if H % 128 ~= 0 or I % 128 ~= 0 or H * I == 0 then tg.refuse("hidden and inter are multiples of 128: scales cover so many numbers") end
+if K < 1 or K > E // groups * math.max(groups // 2, 1) then tg.refuse(("the %d best of %d experts cannot be chosen"):format(K, E)) end
 local kept_groups = math.max(groups // 2, 1)
 
 local dev = tg.device "cpu"

@@ -13,9 +13,10 @@ says() { # text, output
 }
 run() { "$build/tegula" run "$examples/$@" 2>&1; }
 refused() { # text, arguments
-  local want=$1 out
+  local want=$1 out status=0
   shift
-  if out=$(run "$@"); then printf 'not refused: %s\n' "$*" >&2; failed=1; fi
+  out=$(run "$@") || status=$?
+  [ $status = 2 ] || { printf 'status %s, not 2: %s\n' "$status" "$*" >&2; failed=1; }
   says "$want" "$out"
 }
 
