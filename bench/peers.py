@@ -6,6 +6,8 @@ import subprocess
 import sys
 import time
 
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep # left out of recorded commands
+
 
 class Peer:
     def __init__(self, name, command, env):
@@ -78,7 +80,7 @@ def cpu_name():
 
 def record(output, append, kernel, rounds):
     """An empty record, or the one that is in the file already when `append` is asked for."""
-    result = {"command": "bench/run.py " + " ".join(sys.argv[2:]), "cpu": cpu_name(), "kernel": kernel, "rounds": rounds, "rows": []}
+    result = {"command": "bench/run.py " + " ".join(sys.argv[2:]).replace(ROOT, ""), "cpu": cpu_name(), "kernel": kernel, "rounds": rounds, "rows": []}
     if append and output and os.path.exists(output):
         with open(output) as f:
             before = json.load(f)

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# record.sh BUILD TAG [ROUNDS]: the recorded runs of attention and experts, bench/results/*-TAG-*t.json, in about ten minutes: one thread, then two.
+# record.sh BUILD TAG [ROUNDS]: the recorded runs of attention and experts, bench/results/*-TAG-*t.json, about twelve minutes a round: one thread, then two.
 # Run bench/run.sh once before, which makes the peers' environment.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd -P)

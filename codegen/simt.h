@@ -70,7 +70,7 @@ typedef struct simt {
   int stages;                  // slots of a ring at most; 1 = operands come straight from memory
   simt_ring *rings;            // folds with one
   int fetches;
-  int64_t multiplications; // of a thread, written out in the launch
+  int64_t multiplications;  // of a thread, written out in the launch
   const tg_value *full[64]; // ranges that are known to end inside where code is being made
   int nfull;
   simt_touch *touches; // since the last barrier
@@ -182,7 +182,7 @@ void simt_dot(simt *s, tg_op *op);
 // Layouts of a dot's operands and result.
 typedef struct simt_dot_layouts {
   tg_layout a, b, c;
-  uint32_t k_image[12];             // where bit i of the fragment's k lies in the tile's k
+  uint32_t k_image[12];            // where bit i of the fragment's k lies in the tile's k
   const struct tg_matrix_row *row; // NULL: lanes multiply and add
 } simt_dot_layouts;
 void simt_dot_plan(simt *s, const tg_op *op, simt_dot_layouts *out);

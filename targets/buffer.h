@@ -14,6 +14,6 @@ void *tg_buffer_data(const tg_buffer *buffer, const char *what);
 bool tg_buffer_placed(const tg_buffer *buffer);
 // An address of the alignment that it has, for preconditions; never read.
 void *tg_buffer_alignment(const tg_buffer *buffer);
-tg_array tg_buffer_as_array(const tg_buffer *buffer);           // dtype and dims with no data, for what reads shapes
+tg_array tg_buffer_as_array(const tg_buffer *buffer); // dtype and dims with no data, for what reads shapes
 
 #endif

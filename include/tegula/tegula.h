@@ -354,7 +354,7 @@ tg_device *tg_buffer_device(const tg_buffer *buffer); /* borrowed */
 tg_dtype tg_buffer_dtype(const tg_buffer *buffer);
 int tg_buffer_dims(const tg_buffer *buffer, const int64_t **dim); /* gives the rank; dims borrowed */
 size_t tg_buffer_bytes(const tg_buffer *buffer);
-bool tg_buffer_aligned(const tg_buffer *buffer); /* starts at a multiple of 64 bytes of the device's allocations */
+bool tg_buffer_aligned(const tg_buffer *buffer);                /* starts at a multiple of 64 bytes of the device's allocations */
 bool tg_buffer_overlap(const tg_buffer *a, const tg_buffer *b); /* do they share a byte? */
 
 typedef struct tg_argument {
@@ -428,8 +428,8 @@ typedef struct tg_ptx_launch {
   const tg_ptx_argument *args;
 } tg_ptx_launch;
 /* Executes an entry of a PTX text on the host, checking every access; `file` names the text in messages. TG_INVALID: the text cannot be
- * executed, or not launched so; TG_FAILED: it ran with faults, which the message lists. json, when not NULL: what was counted and found (the
- * document of `tegula sim --json`), also with faults; free with tg_string_free. */
+ * executed, or not launched so; TG_FAILED: it ran with faults, which the message lists. json, when not NULL: what was counted and found
+ * (the document of `tegula sim --json`), also with faults; free with tg_string_free. */
 tg_status tg_simulate(tg_context *ctx, const char *file, const char *text, size_t size, const tg_ptx_launch *launch, char **json);
 
 /* ---- planning: which expert lives where ---------------------------------------------------------------------------------- */

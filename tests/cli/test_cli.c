@@ -97,7 +97,8 @@ static void test_synopses(void) {
 }
 
 static void test_help(void) {
-  const char *const commands[] = {"targets", "machines", "devices", "kernels", "compile", "exec", "tune", "bench", "check", "sim", "run", NULL};
+  const char *const commands[] = {"targets", "machines", "devices", "kernels", "compile", "exec",
+                                  "tune",    "bench",    "check",   "sim",     "run",     NULL};
   CHECK(call("--help") == 0);
   for (int i = 0; commands[i]; i++) {
     CHECKF(strstr(out, commands[i]) || i, "the overview lacks %s", commands[i]);

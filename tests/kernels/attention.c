@@ -236,12 +236,22 @@ static void spoil_decode(decode *d, int64_t b, int64_t j, int64_t column) {
   FREE(dirty);
 }
 
+// From now on one config for any number of threads: a tuned one belongs to its number, and other splits are other bits.
+static void pin_decode(decode *d) {
+  const size_t n = strlen(d->settings);
+  if (!strstr(d->settings, "splits=")) snprintf(d->settings + n, sizeof d->settings - n, ",splits=4");
+}
+
 void attention_decode(const decode_shape *s) {
   decode d = make_decode(s);
   const int64_t rows = s->B * s->S * s->N;
   oracle_heads want = heads_of(rows, s->D);
   oracle_mla_decode(&d.call, &want);
   verdict v = decode_verdict(&d, "bounds");
+  for (int threads = 1; threads <= 2; threads++) // each with the config that its threads get
+    if (run_decode(&d, threads, d.O, d.LSE)) judge_rows(&v, rows, d.O, d.LSE, &want);
+  pin_decode(&d);
+  v.what = "bounds, its config pinned";
   if (run_decode(&d, 1, d.O, d.LSE)) {
     judge_rows(&v, rows, d.O, d.LSE, &want);
     tg_array *O = ARRAY(dtype_of(s->settings), s->B, s->S, s->N, s->D), *LSE = ARRAY("f32", s->B, s->S, s->N);
