@@ -15,10 +15,11 @@ typedef struct compile_job {
 
 // Values for what a kernel takes from its tensors' shapes when it is traced.
 static tg_bindings statics_of(const char *kernel) {
-  static const tg_binding heads[] = {{"Dqk", "192"}, {"Dv", "128"}}, chosen = {"k", "8"}, experts = {"E", "256"};
+  static const tg_binding heads[] = {{"Dqk", "192"}, {"Dv", "128"}}, chosen = {"k", "8"}, experts = {"E", "256"}, queries = {"H", "64"};
   if (!strcmp(kernel, "mla_prefill")) return (tg_bindings){2, heads};
   if (!strcmp(kernel, "moe_combine")) return (tg_bindings){1, &chosen};
   if (!strcmp(kernel, "moe_gate")) return (tg_bindings){1, &experts};
+  if (!strcmp(kernel, "indexer_logits")) return (tg_bindings){1, &queries};
   return (tg_bindings){0};
 }
 
