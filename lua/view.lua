@@ -168,8 +168,8 @@ local function rescale(x, from, to, who, what)
   if type(y) == "number" and y % to ~= 0 then fail("%s: %s %d does not come out even in the new dtype", who, what, y) end
   local known = kind(y) == "dim" and D.divisor(D.resolve(y), to) or S.gcd(to, S.align_of(y))
   if known ~= to then
-    fail("%s: %s %s is not always a multiple of %d: it may not come out even in the new dtype; write the dim as one, as in N // %d * %d", who, what,
-      S.describe(y), to, to, to)
+    fail("%s: %s %s is not always a multiple of %d: it may not come out even in the new dtype; write the dim as one, as in N // %d * %d",
+      who, what, S.describe(y), to, to, to)
   end
   return S.scalar("//", y, to)
 end
