@@ -156,10 +156,10 @@ sed -E 's/("num_hidden_layers": )3/\12/' "$golden/bf16/config.json" >"$dir/short
 rm -rf "$dir/m" && mkdir "$dir/m" && "$build/tegula" run "$here/change.lua" "$golden/bf16" "$dir/m" only 3 || failed "change.lua only"
 cp "$dir/short.json" "$dir/m/config.json"
 refused "num_hidden_layers is 2 and num_nextn_predict_layers 1, but" "$dir/m" --tokens "$tokens" --greedy 2
-for both in "--logits F --mtp F" "--layers $good/layers_in.npy F --mtp F" "--logits F --layers $good/layers_in.npy F"; do
-  # shellcheck disable=SC2086
-  refused "both write $dir/never.npy" "$good" --tokens "$tokens" ${both//F/$dir/never.npy}
-done
+never=$dir/never.npy
+refused "both write $never" "$good" --tokens "$tokens" --logits "$never" --mtp "$never"
+refused "both write $never" "$good" --tokens "$tokens" --layers "$good/layers_in.npy" "$never" --mtp "$never"
+refused "both write $never" "$good" --tokens "$tokens" --logits "$never" --layers "$good/layers_in.npy" "$never"
 
 # what is no wrong call: an output that cannot be written is failed work
 checks=$((checks + 1))

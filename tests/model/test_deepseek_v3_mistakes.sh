@@ -52,7 +52,7 @@ mistake "scales read column by column" fp8 examples/deepseek_v3/weights.lua "loc
 mistake "no YaRN" bf16 examples/deepseek_v3/config.lua 'if kind == "default"' 'if kind'
 mistake "gate and up swapped" bf16 examples/deepseek_v3/weights.lua '{ { base .. "gate_proj.weight", i }, { base .. "up_proj.weight", i } }' '{ { base .. "up_proj.weight", i }, { base .. "gate_proj.weight", i } }'
 mistake "no shared expert" bf16 $layer "if l.shared then" "if false then"
-mistake "latent cached before its norm" bf16 $layer 'local latent = self:norm("kv norm", kva.P:view(T, D), a.kv_norm)' 'local latent = kva.P:view(T, D)'
+mistake "latent cached before its norm" bf16 $layer 'local latent = self:norm("kv norm", kva.P:view(T, D), a.kv_norm, LATENT_EPS)' 'local latent = kva.P:view(T, D)'
 mistake "hidden state first in eh_proj" bf16 examples/deepseek_v3/model.lua "{ Emb = e, Hid = p:input" "{ Hid = e, Emb = p:input"
 mistake "MTP's embedding of the token itself" bf16 examples/deepseek_v3.lua "table.move(tokens, 2, #tokens, 1, {})" "table.move(tokens, 1, #tokens - 1, 1, {})"
 finish
