@@ -306,7 +306,7 @@ static void judge_grouped(const grouped *g) {
 // NaN in a row of A reaches that row, in a row of an expert's weights that column of its rows.
 static void grouped_reach(grouped *g) {
   const int64_t T = g->T, N = g->N, K = g->K;
-  if (!T || !N || !K || g->Bp) return;
+  if (!T || !N || !K || !g->E || g->Bp) return;
   int *expert = malloc(sizeof *expert * (size_t)T);
   bool *touched = calloc((size_t)(T * N), 1);
   tg_array *dirty = conform_array(tg_dtype_name(g->C->dtype), g->C->rank, g->C->dim);
