@@ -62,7 +62,8 @@ static void built_in(tg_context *ctx) {
                {"cpu-avx512bf16", "cpu-avx512bf16", "x86-64-v4", "cpu"},
                {"nvptx:sm_80", "a100", "sm_80", "nvptx"},
                {"nvptx", "a100", "sm_80", "nvptx"},
-               {"a100", "a100", "sm_80", "nvptx"}};
+               {"a100", "a100", "sm_80", "nvptx"},
+               {"nvptx:sm_89", "l40s", "sm_89", "nvptx"}};
   for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
     struct find_call call = {.ctx = ctx, .name = cases[i].target};
     CHECKF(tg_protect(ctx, find_body, &call) == TG_OK, "%s: %s", cases[i].target, tg_error_message(ctx));
