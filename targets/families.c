@@ -5,7 +5,11 @@
 static const char *const cpu_archs[] = {"native", "generic", "avx2", "avx512", "avx512bf16", "aarch64", NULL};
 static const tg_family cpu = {"cpu", "the host's own processor, through LLVM", "llvm", &tg_lowering_loops, cpu_archs, NULL};
 
-static const char *const nvptx_archs[] = {"sm_80", "sm_89", NULL};
+static const char *const nvptx_archs[] = {
+#define ARCH(name, ptx, doc) name,
+#include "targets/nvptx/archs.def"
+#undef ARCH
+    NULL};
 static const tg_family nvptx = {"nvptx",      "NVIDIA GPUs: PTX through LLVM, cubin through ptxas", "llvm", &tg_lowering_simt, nvptx_archs,
                                 tg_ptxas_find};
 

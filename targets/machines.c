@@ -15,7 +15,7 @@ enum {
   MAX_FILE = 1 << 20,         // bytes of a description
   MAX_LUA_BYTES = 16 << 20,   // memory of its evaluation
   MAX_INSTRUCTIONS = 1000000, // and steps
-  MAX_FIGURE = 1 << 20,       // above every figure of a chip; lowerings multiply them
+  MAX_FIGURE = 1 << 24,       // above every figure of a chip; lowerings multiply them
 };
 
 static const struct {
@@ -178,7 +178,7 @@ static void figure_field(struct add_call *call, int figure) {
   if (!lua_istable(L, -1)) bad(call, field, "is not { value, source = \"the document that states it\" }");
   if (lua_rawgeti(L, -1, 1) != LUA_TNUMBER) bad(call, field, "has no number as its first value");
   double value = lua_tonumber(L, -1);
-  if (!(value >= 0 && value <= MAX_FIGURE) || value != floor(value)) bad(call, field, "is not a whole number from 0 to 1048576");
+  if (!(value >= 0 && value <= MAX_FIGURE) || value != floor(value)) bad(call, field, "is not a whole number from 0 to 16777216");
   lua_pop(L, 1);
   *(double *)((char *)&call->row->machine + figure_rows[figure].offset) = value;
   lua_pushstring(L, "source");

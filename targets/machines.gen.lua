@@ -43,8 +43,8 @@ local function check(path, m)
     if not known[key] then fail("%s: figures.%s: no such figure; targets/machines/figures.def lists them", path, tostring(key)) end
     if type(figure) ~= "table" then fail("%s: figures.%s is a %s, not { value, source = … }", path, key, type(figure)) end
     local value = math.tointeger(figure[1])
-    if not value or value < 0 or value > 1 << 20 then
-      fail("%s: figures.%s: the value is not a whole number from 0 to 1048576", path, key)
+    if not value or value < 0 or value > 1 << 24 then
+      fail("%s: figures.%s: the value is not a whole number from 0 to 16777216", path, key)
     end
     if type(figure.source) ~= "string" or figure.source == "" then fail("%s: figures.%s: 'source' names no document", path, key) end
     for field in pairs(figure) do

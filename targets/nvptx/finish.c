@@ -4,32 +4,31 @@
 #include "targets/finish.h"
 #include "targets/nvptx/ptxas.h"
 
-// Processors that LLVM knows and the lowering has been tried for. LLVM only warns of a name that it does not know, and takes another.
-static const char *const archs[] = {"sm_80", "sm_86", "sm_87", "sm_89", "sm_90", NULL};
+typedef struct arch_row {
+  const char *name;
+  int ptx; // version
+} arch_row;
+static const arch_row archs[] = {
+#define ARCH(name, ptx, doc) {name, ptx},
+#include "targets/nvptx/archs.def"
+#undef ARCH
+};
+enum { NARCHS = sizeof archs / sizeof *archs };
 
-static void check_arch(tg_context *ctx, const tg_machine *machine) {
+// LLVM only warns of a name that it does not know, and takes another.
+static const arch_row *arch_of(tg_context *ctx, const tg_machine *machine) {
   tg_text text = {.arena = &ctx->arena};
-  for (int i = 0; archs[i]; i++) {
-    if (machine->arch && !strcmp(machine->arch, archs[i])) return;
-    tg_text_add(&text, "%s%s", i ? ", " : "", archs[i]);
+  for (int i = 0; i < NARCHS; i++) {
+    if (machine->arch && !strcmp(machine->arch, archs[i].name)) return &archs[i];
+    tg_text_add(&text, "%s%s", i ? ", " : "", archs[i].name);
   }
   tg_throw(ctx, TG_INVALID, "machine %s: nvptx does not know the arch '%s'; it knows %s", machine->name, machine->arch ? machine->arch : "",
            text.data);
 }
 
-// PTX ISA versions from which on these processors can be named; a description without `ptx` gets the one that suffices for all of them.
-static int ptx_version(tg_context *ctx, const tg_machine *machine) {
-  enum { LOWEST = 70, SUFFICES = 78, HIGHEST = 88 };
-  int version = machine->ptx > 0 ? (int)machine->ptx : SUFFICES;
-  if (version < LOWEST || version > HIGHEST)
-    tg_throw(ctx, TG_INVALID, "machine %s: ptx is %d; it can be %d (PTX 7.0) to %d (PTX 8.8)", machine->name, version, LOWEST, HIGHEST);
-  return version;
-}
-
 tg_bytes tg_finish_nvptx(tg_kernel *lane, const tg_machine *machine, const char *want, tg_arena *arena, tg_record *record) {
   tg_context *ctx = lane->ctx;
-  check_arch(ctx, machine);
-  const char *features = tg_arena_printf(arena, "+ptx%d", ptx_version(ctx, machine));
+  const char *features = tg_arena_printf(arena, "+ptx%d", arch_of(ctx, machine)->ptx);
   const tg_llvm_options options = {
       .machine = machine, .triple = "nvptx64-nvidia-cuda", .cpu = machine->arch, .features = features, .nvptx = true};
   tg_bytes bytes = {NULL, 0};

@@ -6,7 +6,7 @@
 static tg_context *ctx;
 
 typedef struct compile_job {
-  const char *name, *want;
+  const char *name, *want, *target; // target: NULL = nvptx:sm_80
   int variant;
   tg_bindings settings;
   tg_arena arena;
@@ -20,7 +20,7 @@ static void compile_body(void *arg) {
   tg_bindings none = {0};
   if (tg_source_load(ctx, j->name, &source) || tg_source_trace(source, &none, &none, &tile)) tg_rethrow(ctx);
   tg_source_free(source);
-  tg_job job = {.target = "nvptx:sm_80", .want = j->want, .variant = j->variant, .settings = j->settings};
+  tg_job job = {.target = j->target ? j->target : "nvptx:sm_80", .want = j->want, .variant = j->variant, .settings = j->settings};
   job.ir = tg_print(&j->arena, tile, &job.ir_size);
   tg_kernel_free(tile);
   tg_compile_here(ctx, &job, &j->arena, &j->product);
@@ -151,6 +151,19 @@ static void bad_body(void *arg) {
   tg_ptxas_run(ctx, tg_ptxas_find(j->arena), "sm_80", (tg_bytes){text, sizeof text - 1}, j->arena, &report);
 }
 
+// A product and a reduction for each architecture. (test_nvptx_archs compiles the whole library.)
+static void every_arch(void) {
+  const tg_target_info *targets;
+  const int n = tg_targets(ctx, &targets);
+  for (int i = 0; i < 2 * n; i++) {
+    const char *name = targets[i / 2].name;
+    if (strncmp(name, "nvptx:", 6)) continue;
+    compile_job j = {.name = i % 2 ? "gemm_bf16" : "rmsnorm", .want = "obj", .target = name};
+    CHECKF(compile(&j) == TG_OK && j.product.bytes.size > 64, "%s: %s", name, tg_error_message(ctx));
+    tg_arena_free(&j.arena);
+  }
+}
+
 // Every kernel that the lowering takes, through NVIDIA's own assembler.
 static void test_ptxas(void) {
   static const char *const kernels[] = {"gemm_bf16",     "rmsnorm",         "swiglu",   "swiglu_quantize",
@@ -175,6 +188,7 @@ static void test_ptxas(void) {
              record->spilled_bytes);
       tg_arena_free(&j.arena);
     }
+  every_arch();
   bad_job bad = {.arena = &arena};
   CHECK(tg_protect(ctx, bad_body, &bad) == TG_FAILED && strstr(tg_error_message(ctx), "does not take the PTX"));
   tg_arena_free(&arena);

@@ -63,7 +63,11 @@ static void built_in(tg_context *ctx) {
                {"nvptx:sm_80", "a100", "sm_80", "nvptx"},
                {"nvptx", "a100", "sm_80", "nvptx"},
                {"a100", "a100", "sm_80", "nvptx"},
-               {"nvptx:sm_89", "l40s", "sm_89", "nvptx"}};
+               {"nvptx:sm_86", "rtx3090", "sm_86", "nvptx"},
+               {"nvptx:sm_89", "l40s", "sm_89", "nvptx"},
+               {"rtx4090", "rtx4090", "sm_89", "nvptx"},
+               {"nvptx:sm_100a", "b200", "sm_100a", "nvptx"},
+               {"nvptx:sm_120a", "rtx5090", "sm_120a", "nvptx"}};
   for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
     struct find_call call = {.ctx = ctx, .name = cases[i].target};
     CHECKF(tg_protect(ctx, find_body, &call) == TG_OK, "%s: %s", cases[i].target, tg_error_message(ctx));
@@ -87,6 +91,19 @@ static void built_in(tg_context *ctx) {
       CHECKF(strlen(all[i].figures[j].source) > 8 && all[i].figures[j].unit, "%s.%s", all[i].name, all[i].figures[j].name);
   }
   CHECK(figure(machine(ctx, "a100"), "shared_bytes") == 163 * 1024 && figure(machine(ctx, "a100"), "micro_rows") == -1);
+  // The CUDA C++ Programming Guide's table, by compute capability: KB of a block and of a multiprocessor, warps and blocks of one.
+  static const struct {
+    const char *machine;
+    int block, sm, warps, blocks;
+  } specified[] = {{"a100", 163, 164, 64, 32},   {"a800", 163, 164, 64, 32}, {"rtx3090", 99, 100, 48, 16}, {"l40s", 99, 100, 48, 24},
+                   {"rtx4090", 99, 100, 48, 24}, {"b200", 227, 228, 64, 32}, {"rtx5090", 99, 100, 48, 24}};
+  for (size_t i = 0; i < sizeof specified / sizeof *specified; i++) {
+    const tg_machine_info *m = machine(ctx, specified[i].machine);
+    CHECKF(m && figure(m, "shared_bytes") == specified[i].block * 1024 && figure(m, "shared_sm") == specified[i].sm * 1024 &&
+               figure(m, "warps_sm") == specified[i].warps && figure(m, "blocks_sm") == specified[i].blocks,
+           "%s", specified[i].machine);
+    CHECK(figure(m, "registers_sm") == 65536 && figure(m, "warp") == 32);
+  }
   const char *const like[] = {"cpu-avx512", "cpu-avx512bf16"}; // the second states only what differs
   for (int i = 0; i < 2; i++) {
     CHECK(figure(machine(ctx, like[i]), "vector_bits") == 512 && figure(machine(ctx, like[i]), "micro_lanes") == 32);
@@ -164,8 +181,8 @@ static void own(tg_context *ctx) {
   refuse(ctx, HEAD "figures = { warp = { 32 } } }", "names no document");
   refuse(ctx, HEAD "figures = { warp = { -1, source = 's' } } }", "figures.warp");
   refuse(ctx, HEAD "figures = { warp = { 0/0, source = 's' } } }", "figures.warp");
-  refuse(ctx, HEAD "figures = { micro_lanes = { 0.5, source = 's' } } }", "is not a whole number from 0 to 1048576");
-  refuse(ctx, HEAD "figures = { micro_rows = { 1e300, source = 's' } } }", "is not a whole number from 0 to 1048576");
+  refuse(ctx, HEAD "figures = { micro_lanes = { 0.5, source = 's' } } }", "is not a whole number from 0 to 16777216");
+  refuse(ctx, HEAD "figures = { micro_rows = { 1e300, source = 's' } } }", "is not a whole number from 0 to 16777216");
   refuse(ctx, "return { name = 'a b', target = 'cpu:avx2', arch = 'x', doc = 'd', figures = {} }", "'name'");
   refuse(ctx, "return { name = 'a100', target = 'cpu:avx2', arch = 'x', doc = 'd', figures = {} }", "taken");
   refuse(ctx, "return { name = 'm', target = 'cpu:avx9', arch = 'x', doc = 'd', figures = {} }", "'target'");

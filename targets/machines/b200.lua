@@ -1,0 +1,21 @@
+return {
+  name = "b200",
+  target = "nvptx:sm_100a",
+  arch = "sm_100a",
+  doc = "NVIDIA B200 180 GB",
+  figures = {
+    warp = { 32, source = "CUDA C++ Programming Guide, Technical Specifications per Compute Capability: warp size" },
+    max_threads = { 1024, source = "CUDA C++ Programming Guide, Technical Specifications per Compute Capability: threads per block" },
+    shared_bytes = { 232448, source = "CUDA C++ Programming Guide, Technical Specifications per Compute Capability: 227 KB per block on 10.0" },
+    shared_sm = { 233472, source = "CUDA C++ Programming Guide, Technical Specifications per Compute Capability: 228 KB per multiprocessor on 10.0" },
+    shared_reserved = { 1024, source = "CUDA C++ Programming Guide, Compute Capability, Shared Memory: 1 KB of each block is the system's from 8.0 on" },
+    max_registers = { 255, source = "CUDA C++ Programming Guide, Technical Specifications per Compute Capability: 255 per thread" },
+    registers_sm = { 65536, source = "CUDA C++ Programming Guide, Technical Specifications per Compute Capability: 64 K per multiprocessor" },
+    warps_sm = { 64, source = "CUDA C++ Programming Guide, Technical Specifications per Compute Capability: 64 resident warps on 10.0" },
+    blocks_sm = { 32, source = "CUDA C++ Programming Guide, Technical Specifications per Compute Capability: 32 resident blocks on 10.0" },
+    l2 = { 126, source = "NVIDIA Blackwell Tuning Guide, Increased L2 Capacity: 126 MB" },
+    bandwidth = { 8000, source = "NVIDIA Blackwell Architecture Technical Brief, HGX B200: up to 8 TB/s" },
+    peak_bf16 = { 2250000, source = "NVIDIA Blackwell Architecture Technical Brief, HGX B200: 2.25 PFLOPS, dense" },
+    peak_fp8 = { 4500000, source = "NVIDIA Blackwell Architecture Technical Brief, HGX B200: 4.5 PFLOPS, dense" },
+  },
+}

@@ -1,0 +1,22 @@
+return {
+  name = "rtx3090",
+  target = "nvptx:sm_86",
+  arch = "sm_86",
+  doc = "NVIDIA GeForce RTX 3090 24 GB",
+  figures = {
+    warp = { 32, source = "CUDA C++ Programming Guide, Technical Specifications per Compute Capability: warp size" },
+    max_threads = { 1024, source = "CUDA C++ Programming Guide, Technical Specifications per Compute Capability: threads per block" },
+    shared_bytes = { 101376, source = "CUDA C++ Programming Guide, Technical Specifications per Compute Capability: 99 KB per block on 8.6" },
+    shared_sm = { 102400, source = "CUDA C++ Programming Guide, Technical Specifications per Compute Capability: 100 KB per multiprocessor on 8.6" },
+    shared_reserved = { 1024, source = "CUDA C++ Programming Guide, Compute Capability, Shared Memory: 1 KB of each block is the system's from 8.0 on" },
+    max_registers = { 255, source = "CUDA C++ Programming Guide, Technical Specifications per Compute Capability: 255 per thread" },
+    registers_sm = { 65536, source = "CUDA C++ Programming Guide, Technical Specifications per Compute Capability: 64 K per multiprocessor" },
+    warps_sm = { 48, source = "CUDA C++ Programming Guide, Technical Specifications per Compute Capability: 48 resident warps on 8.6" },
+    blocks_sm = { 16, source = "CUDA C++ Programming Guide, Technical Specifications per Compute Capability: 16 resident blocks on 8.6" },
+    sms = { 82, source = "NVIDIA Ampere GA102 GPU Architecture, Appendix A, Table 9: 82 SMs" },
+    l2 = { 6, source = "NVIDIA Ampere GA102 GPU Architecture, Appendix A, Table 9: 6144 KB" },
+    bandwidth = { 936, source = "NVIDIA Ampere GA102 GPU Architecture, Appendix A, Table 9: 936 GB/sec" },
+    peak_f32 = { 35600, source = "NVIDIA Ampere GA102 GPU Architecture, Appendix A, Table 9: 35.6 TFLOPS" },
+    peak_bf16 = { 71000, source = "NVIDIA Ampere GA102 GPU Architecture, Appendix A, Table 9: 71 TFLOPS with FP32 accumulate, dense" },
+  },
+}

@@ -1,0 +1,23 @@
+return {
+  name = "rtx5090",
+  target = "nvptx:sm_120a",
+  arch = "sm_120a",
+  doc = "NVIDIA GeForce RTX 5090 32 GB",
+  figures = {
+    warp = { 32, source = "CUDA C++ Programming Guide, Technical Specifications per Compute Capability: warp size" },
+    max_threads = { 1024, source = "CUDA C++ Programming Guide, Technical Specifications per Compute Capability: threads per block" },
+    shared_bytes = { 101376, source = "CUDA C++ Programming Guide, Technical Specifications per Compute Capability: 99 KB per block on 12.0" },
+    shared_sm = { 102400, source = "CUDA C++ Programming Guide, Technical Specifications per Compute Capability: 100 KB per multiprocessor on 12.0" },
+    shared_reserved = { 1024, source = "CUDA C++ Programming Guide, Compute Capability, Shared Memory: 1 KB of each block is the system's from 8.0 on" },
+    max_registers = { 255, source = "CUDA C++ Programming Guide, Technical Specifications per Compute Capability: 255 per thread" },
+    registers_sm = { 65536, source = "CUDA C++ Programming Guide, Technical Specifications per Compute Capability: 64 K per multiprocessor" },
+    warps_sm = { 48, source = "CUDA C++ Programming Guide, Technical Specifications per Compute Capability: 48 resident warps on 12.0" },
+    blocks_sm = { 24, source = "CUDA C++ Programming Guide, Technical Specifications per Compute Capability: 24 resident blocks on 12.0" },
+    sms = { 170, source = "NVIDIA RTX Blackwell GPU Architecture, Appendix A, GeForce RTX 5090: 170 SMs" },
+    l2 = { 96, source = "NVIDIA RTX Blackwell GPU Architecture, Appendix A, GeForce RTX 5090: 98304 KB" },
+    bandwidth = { 1792, source = "NVIDIA RTX Blackwell GPU Architecture, Appendix A, GeForce RTX 5090: 1792 GB/sec" },
+    peak_f32 = { 104800, source = "NVIDIA RTX Blackwell GPU Architecture, Appendix A, GeForce RTX 5090: 104.8 TFLOPS" },
+    peak_bf16 = { 209500, source = "NVIDIA RTX Blackwell GPU Architecture, Appendix A, GeForce RTX 5090: 209.5 TFLOPS with FP32 accumulate, dense" },
+    peak_fp8 = { 419000, source = "NVIDIA RTX Blackwell GPU Architecture, Appendix A, GeForce RTX 5090: 419 TFLOPS with FP32 accumulate, dense" },
+  },
+}
