@@ -66,12 +66,14 @@ static void add_llvm(tg_sha256 *hash) {
   add_file(hash, TG_LLVM_LIBRARY);
 }
 
-// What makes code from text: this program's version, the compiling program, LLVM, a vendor's assembler (family NULL: none is used).
-static void add_compiler(tg_context *ctx, tg_sha256 *hash, const tg_family *family, tg_arena *arena) {
+// What makes code from text: this program's version, the compiling program, LLVM, and what of others the family uses for `want`.
+static void add_compiler(tg_context *ctx, tg_sha256 *hash, const tg_family *family, const char *want, tg_arena *arena) {
   add_text(hash, "tegula " TG_VERSION " llvm " TG_LLVM_VERSION);
   add_file(hash, compiler_of(ctx)->here ? "/proc/self/exe" : ctx->config.worker);
   add_llvm(hash);
-  if (family && family->tool) add_file(hash, family->tool(arena));
+  const char *paths[TG_MAX_TOOLS];
+  const int n = family && family->tools ? family->tools(arena, want, paths) : 0;
+  for (int i = 0; i < n; i++) add_text(hash, paths[i]), add_file(hash, paths[i]);
 }
 
 uint64_t tg_compiler_identity(tg_context *ctx, const tg_family *family, tg_arena *arena) {
@@ -79,7 +81,7 @@ uint64_t tg_compiler_identity(tg_context *ctx, const tg_family *family, tg_arena
   unsigned char bytes[32];
   uint64_t identity;
   tg_sha256_init(&hash);
-  add_compiler(ctx, &hash, family, arena);
+  add_compiler(ctx, &hash, family, "obj", arena);
   tg_sha256_end(&hash, bytes);
   memcpy(&identity, bytes, sizeof identity);
   return identity;
@@ -90,7 +92,7 @@ static void make_key(tg_context *ctx, const tg_job *job, tg_arena *arena, unsign
   const tg_machine *machine = tg_target_find(ctx, job->target, &family);
   tg_sha256 hash;
   tg_sha256_init(&hash);
-  add_compiler(ctx, &hash, strcmp(job->want, "obj") == 0 ? family : NULL, arena);
+  add_compiler(ctx, &hash, family, job->want, arena);
   add_text(&hash, job->target);
   add_text(&hash, machine->name);
   add_text(&hash, machine->target);

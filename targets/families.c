@@ -1,6 +1,6 @@
 // Families: one row each, and the way from a target's name to its machine.
 #include "targets/machines.h"
-#include "targets/nvptx/ptxas.h"
+#include "targets/nvptx/assemble.h"
 
 static const char *const cpu_archs[] = {"native", "generic", "avx2", "avx512", "avx512bf16", "aarch64", NULL};
 static const tg_family cpu = {"cpu", "the host's own processor, through LLVM", "llvm", &tg_lowering_loops, cpu_archs, NULL};
@@ -10,8 +10,17 @@ static const char *const nvptx_archs[] = {
 #include "targets/nvptx/archs.def"
 #undef ARCH
     NULL};
-static const tg_family nvptx = {"nvptx",      "NVIDIA GPUs: PTX through LLVM, cubin through ptxas", "llvm", &tg_lowering_simt, nvptx_archs,
-                                tg_ptxas_find};
+static int nvptx_tools(tg_arena *arena, const char *want, const char **paths) {
+  const bool report = !strcmp(want, "report");
+  const char *assembler = report || !strcmp(want, "obj") ? tg_assembler_find(arena) : NULL;
+  const char *disassembler = report ? tg_disassembler_find(arena) : NULL;
+  int n = 0;
+  if (assembler) paths[n++] = assembler;
+  if (disassembler) paths[n++] = disassembler;
+  return n;
+}
+static const tg_family nvptx = {
+    "nvptx", "NVIDIA GPUs: PTX through LLVM, cubin through ptxas or nvJitLink", "llvm", &tg_lowering_simt, nvptx_archs, nvptx_tools};
 
 const tg_family *const tg_families[] = {&cpu, &nvptx, NULL};
 

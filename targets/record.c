@@ -50,6 +50,7 @@ static void make_params(tg_record *record, const tg_kernel *kernel) {
 
 static void make_launch(tg_arena *arena, const tg_launch *from, tg_record_launch *to) {
   *to = (tg_record_launch){.entry = tg_arena_strdup(arena, from->entry ? from->entry : ""), .naxes = from->naxes, .nargs = from->nargs};
+  to->registers = to->spilled_bytes = to->loop_instructions = to->loop_matrix = -1;
   const int64_t shared = tg_shared_bytes(from);
   *(shared > TG_STATIC_SHARED ? &to->shared_bytes : &to->static_shared_bytes) = shared;
   for (int i = 0; i < from->naxes; i++) to->grid[i] = copy_expr(arena, from->grid[i]);
@@ -69,6 +70,7 @@ tg_record *tg_record_make(tg_arena *arena, const tg_kernel *kernel, const char *
   record->config = settings_of(arena, kernel);
   record->statics = known_symbols(arena, kernel);
   record->registers = record->spilled_bytes = -1;
+  record->tool = "";
   record->nsymbols = kernel->nsymbols;
   record->symbols = TG_NEWN(arena, const char *, kernel->nsymbols + 1);
   for (int i = 0; i < kernel->nsymbols; i++) record->symbols[i] = tg_arena_strdup(arena, kernel->symbols[i].name);

@@ -18,6 +18,8 @@ typedef struct tg_record_launch {
   const tg_expr *grid[4];
   int block[3], cluster[3];
   int64_t shared_bytes, static_shared_bytes;
+  int registers, spilled_bytes;       // of a thread, as the assembler says; -1 unknown
+  int loop_instructions, loop_matrix; // of the main loop (tg_sass_main_loop): all, those of matrix units; -1 unknown, 0 none
   int nargs;
   tg_record_arg *args;
 } tg_record_launch;
@@ -50,7 +52,10 @@ typedef struct tg_record {
   int nviews;
   tg_record_view *views;
   int64_t scratch_bytes;        // loops: per worker
-  int registers, spilled_bytes; // -1 unknown
+  int registers, spilled_bytes; // the worst of the launches; -1 unknown
+  const char *tool;             // that made the object from text: "ptxas 13.0"; "" none
+  int nwarnings;                // what it warned of
+  const char **warnings;
 } tg_record;
 
 // From a lowered kernel (lane level).

@@ -55,6 +55,10 @@ static void put_launch(tg_text *text, const tg_record_launch *launch) {
   for (int i = 0; i < 3; i++) tg_json_put_int(text, (const char *[]){"cx", "cy", "cz"}[i], launch->cluster[i]);
   tg_json_put_int(text, "shared", launch->shared_bytes);
   tg_json_put_int(text, "static_shared", launch->static_shared_bytes);
+  tg_json_put_int(text, "registers", launch->registers);
+  tg_json_put_int(text, "spilled", launch->spilled_bytes);
+  tg_json_put_int(text, "loop", launch->loop_instructions);
+  tg_json_put_int(text, "matrix", launch->loop_matrix);
   tg_json_key(text, "args");
   tg_text_append(text, "[", 1);
   for (int i = 0; i < launch->nargs; i++) {
@@ -89,6 +93,8 @@ char *tg_record_to_json(tg_arena *arena, const tg_record *record, size_t *size) 
   tg_json_put_int(&text, "scratch", record->scratch_bytes);
   tg_json_put_int(&text, "registers", record->registers);
   tg_json_put_int(&text, "spilled", record->spilled_bytes);
+  tg_json_put_string(&text, "tool", record->tool);
+  tg_json_put_strings(&text, "warnings", record->nwarnings, record->warnings);
   tg_json_key(&text, "params");
   tg_text_append(&text, "[", 1);
   for (int i = 0; i < record->nparams; i++) {
@@ -218,6 +224,10 @@ static void get_launch(struct reading *r, const cJSON *from, tg_record_launch *t
   for (int i = 0; i < 3; i++) to->cluster[i] = (int)get_int(r, from, (const char *[]){"cx", "cy", "cz"}[i], 1, 1 << 16);
   to->shared_bytes = get_int(r, from, "shared", 0, INT32_MAX);
   to->static_shared_bytes = get_int(r, from, "static_shared", 0, INT32_MAX);
+  to->registers = (int)get_int(r, from, "registers", -1, 1 << 20);
+  to->spilled_bytes = (int)get_int(r, from, "spilled", -1, INT32_MAX);
+  to->loop_instructions = (int)get_int(r, from, "loop", -1, INT32_MAX);
+  to->loop_matrix = (int)get_int(r, from, "matrix", -1, INT32_MAX);
   int i = 0;
   const cJSON *list = get_list(r, from, "args", 4096, &to->nargs), *item;
   to->args = TG_NEWN(r->arena, tg_record_arg, to->nargs + 1);
@@ -252,6 +262,8 @@ static void read_body(void *argument) {
   record->scratch_bytes = get_int(r, root, "scratch", 0, (int64_t)1 << 40);
   record->registers = (int)get_int(r, root, "registers", -1, 1 << 20);
   record->spilled_bytes = (int)get_int(r, root, "spilled", -1, INT32_MAX);
+  record->tool = get_text(r, root, "tool");
+  record->nwarnings = get_strings(r, root, "warnings", &record->warnings);
   int i = 0;
   const cJSON *params = get_list(r, root, "params", 1024, &record->nparams);
   record->params = TG_NEWN(r->arena, tg_record_param, record->nparams + 1);

@@ -5,19 +5,22 @@
 #include "codegen/codegen.h"
 #include "targets/record.h"
 
+enum { TG_MAX_TOOLS = 4 };
 // One row per family, in targets/families.c. Everything that the command line, the tuner and `check` know about a family comes from here.
 typedef struct tg_family {
   const char *name, *doc; // "cpu", "nvptx"
   const char *emitter;    // "llvm"
   const tg_lowering *lowering;
   const char *const *archs; // accepted after "name:", NULL-terminated; archs[0] = default
-  // Path of the program of others that makes "obj", NULL where it is not found; NULL: LLVM and lld do it all.
-  const char *(*tool)(tg_arena *arena);
+  // Files of others that have a hand in `want`, for the cache to tell their versions apart: at most TG_MAX_TOOLS; returns how many. NULL:
+  // LLVM and lld do it all.
+  int (*tools)(tg_arena *arena, const char *want, const char **paths);
 } tg_family;
 extern const tg_family *const tg_families[]; // NULL-terminated
 
 // The part of a family that needs LLVM or other heavy libraries: files named finish*.c, linked into the compile helper alone.
-// Lane kernel to one of the artifact's forms: `want` is "llvm", "asm", "obj" or "source"; throws TG_INVALID naming what exists. May fill in
+// Lane kernel to one of the artifact's forms: `want` is "llvm", "asm", "obj", "source" or "report" (the object, with all that its tools can
+// tell of it in the record); throws TG_INVALID naming what exists. May fill in
 // registers and spills of the record.
 typedef struct tg_finisher {
   const char *family;
@@ -38,7 +41,7 @@ typedef struct tg_job { // request
   size_t ir_size;
   const char *target;
   const char *machine; // text of the user's own description that the target names (the helper has not loaded it); NULL = a built-in one
-  const char *want;    // "lane" "llvm" "asm" "obj" "source"
+  const char *want;    // "lane" "llvm" "asm" "obj" "source" "report"
   int variant;         // which of the lowering's variants
   tg_bindings settings, statics;
 } tg_job;

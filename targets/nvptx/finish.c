@@ -1,8 +1,9 @@
-// Lane kernel to LLVM text, PTX, or a cubin where NVIDIA's assembler is installed.
+// Lane kernel to LLVM text, PTX, or a cubin where an assembler of NVIDIA's is installed.
 #include <stdlib.h>
 
 #include "targets/finish.h"
-#include "targets/nvptx/ptxas.h"
+#include "targets/nvptx/assemble.h"
+#include "targets/nvptx/sass.h"
 
 typedef struct arch_row {
   const char *name;
@@ -26,28 +27,55 @@ static const arch_row *arch_of(tg_context *ctx, const tg_machine *machine) {
            text.data);
 }
 
+// What the assembler said, by entry; the record's own figures are the worst of them.
+static void note_assembly(const tg_assembly *from, tg_arena *arena, tg_record *to) {
+  for (int i = 0; i < to->nlaunches; i++) {
+    tg_record_launch *launch = &to->launches[i];
+    for (int k = 0; k < from->nentries; k++) {
+      if (strcmp(from->entries[k].name, launch->entry)) continue;
+      launch->registers = from->entries[k].registers;
+      launch->spilled_bytes = from->entries[k].spilled_bytes;
+    }
+    if (launch->registers > to->registers) to->registers = launch->registers;
+    if (launch->spilled_bytes > to->spilled_bytes) to->spilled_bytes = launch->spilled_bytes;
+  }
+  to->tool = tg_arena_strdup(arena, from->tool);
+  to->nwarnings = from->nwarnings;
+  to->warnings = from->warnings;
+}
+
+static void count_loops(tg_context *ctx, tg_bytes cubin, tg_arena *arena, tg_record *record) {
+  size_t size;
+  const char *text = tg_disassemble(ctx, arena, cubin, &size);
+  for (int i = 0; i < record->nlaunches && size; i++) {
+    tg_record_launch *launch = &record->launches[i];
+    tg_sass_loop loop;
+    if (!tg_sass_main_loop(arena, text, size, launch->entry, &loop)) continue;
+    launch->loop_instructions = loop.instructions;
+    launch->loop_matrix = loop.matrix;
+  }
+}
+
 tg_bytes tg_finish_nvptx(tg_kernel *lane, const tg_machine *machine, const char *want, tg_arena *arena, tg_record *record) {
   tg_context *ctx = lane->ctx;
   const char *features = tg_arena_printf(arena, "+ptx%d", arch_of(ctx, machine)->ptx);
   const tg_llvm_options options = {
       .machine = machine, .triple = "nvptx64-nvidia-cuda", .cpu = machine->arch, .features = features, .nvptx = true};
+  const bool report = !strcmp(want, "report");
   tg_bytes bytes = {NULL, 0};
   if (!strcmp(want, "llvm")) {
     tg_emit_llvm(lane, &options, arena, &bytes, NULL, NULL);
   } else if (!strcmp(want, "asm")) {
     tg_emit_llvm(lane, &options, arena, NULL, &bytes, NULL);
-  } else if (!strcmp(want, "obj")) {
+  } else if (!strcmp(want, "obj") || report) {
     tg_bytes ptx;
-    tg_ptxas_report report;
-    const char *program = tg_ptxas_find(arena);
-    if (!program)
-      tg_throw(ctx, TG_INVALID,
-               "no cubin without ptxas, NVIDIA's assembler: it was looked for in $CUDA_HOME/bin, $PATH and /usr/local/cuda/bin; "
-               "install the CUDA toolkit, or take the PTX with asm");
+    tg_assembly assembly;
+    if (!tg_assembler_find(arena)) tg_no_assembler(ctx, arena); // before the work
     tg_emit_llvm(lane, &options, arena, NULL, &ptx, NULL);
-    bytes = tg_ptxas_run(ctx, program, machine->arch, ptx, arena, &report);
-    record->registers = report.registers;
-    record->spilled_bytes = report.spilled_bytes;
+    tg_assemble(ctx, arena, machine->arch, ptx, &assembly);
+    note_assembly(&assembly, arena, record);
+    bytes = assembly.cubin;
+    if (report) count_loops(ctx, bytes, arena, record);
   } else {
     tg_throw(ctx, TG_INVALID, "target %s has no form '%s'; there are tile, lane, llvm, asm, obj and meta", record->target, want);
   }

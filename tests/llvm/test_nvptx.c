@@ -1,6 +1,6 @@
 // PTX of library kernels: what the text must contain, what ptxas says of it where it is installed, and the launch record beside it.
 #include "targets/finish.h"
-#include "targets/nvptx/ptxas.h"
+#include "targets/nvptx/assemble.h"
 #include "test.h"
 
 static tg_context *ctx;
@@ -96,7 +96,7 @@ static void lane_body(void *arg) {
   tg_record *record = tg_record_make(j->arena, lane, "nvptx:sm_80");
   CHECK(record->launches[0].static_shared_bytes == 1024);
   j->ptx = tg_finish_nvptx(lane, machine, "asm", j->arena, record);
-  if (tg_ptxas_find(j->arena)) CHECK(tg_finish_nvptx(lane, machine, "obj", j->arena, record).size > 64);
+  if (tg_assembler_find(j->arena)) CHECK(tg_finish_nvptx(lane, machine, "obj", j->arena, record).size > 64);
   tg_kernel_free(lane);
 }
 
@@ -130,14 +130,38 @@ static void test_lane(void) {
 }
 
 static void test_report(void) {
-  tg_ptxas_report r = tg_ptxas_read_report("ptxas info    : Compiling entry function 'a' for 'sm_80'\n"
-                                           "    8 bytes stack frame, 16 bytes spill stores, 12 bytes spill loads\n"
-                                           "ptxas info    : Used 40 registers, used 1 barriers, 388 bytes cmem[0]\n"
-                                           "    0 bytes stack frame, 0 bytes spill stores, 0 bytes spill loads\n"
-                                           "ptxas info    : Used 128 registers, used 0 barriers\n");
-  CHECK(r.registers == 128 && r.spilled_bytes == 16);
-  r = tg_ptxas_read_report("nothing to see");
-  CHECK(r.registers == -1 && r.spilled_bytes == -1);
+  tg_arena arena;
+  tg_arena_init(&arena, ctx);
+  tg_assembly r = {0};
+  tg_assembly_read(&arena,
+                   "ptxas info    : 0 bytes gmem\n"
+                   "ptxas info    : Compiling entry function 'a' for 'sm_80'\n"
+                   "ptxas info    : Function properties for a\n"
+                   "    8 bytes stack frame, 16 bytes spill stores, 12 bytes spill loads\n"
+                   "ptxas info    : Used 40 registers, used 1 barriers, 388 bytes cmem[0]\n"
+                   "ptxas info    : Compiling entry function 'b' for 'sm_80'\n"
+                   "ptxas         .     0 bytes stack frame, 0 bytes spill stores, 0 bytes spill loads\n" // as nvJitLink has it
+                   "ptxas info    : (C7510) Potential Performance Loss: wgmma.mma_async instructions are serialized due to x\n"
+                   "ptxas warning : 'setmaxnreg' ignored\n"
+                   "ptxas info    : Used 128 registers, used 0 barriers\n"
+                   "ptxas info    : Compile time = 62.0 ms",
+                   &r);
+  CHECK(r.nentries == 2 && r.nwarnings == 2);
+  CHECK(!strcmp(r.entries[0].name, "a") && r.entries[0].registers == 40 && r.entries[0].spilled_bytes == 16);
+  CHECK(!strcmp(r.entries[1].name, "b") && r.entries[1].registers == 128 && r.entries[1].spilled_bytes == 0);
+  CHECK(!strncmp(r.warnings[0], "b: (C7510) Potential", 20) && !strcmp(r.warnings[1], "b: 'setmaxnreg' ignored"));
+  r = (tg_assembly){0};
+  tg_assembly_read(&arena, "nothing to see\nptxas info    : Compiling entry function 'c", &r);
+  CHECK(r.nentries == 0 && r.nwarnings == 0);
+  char ptx[] = "one\n  nonsense %r1;\nthree";
+  const char *said = "ptxas k.ptx, line 2; error   : Not a name: 'nonsense'\nptxas k.ptx, line 3; error   : Other\n"
+                     "ptxas fatal   : Ptx assembly aborted due to errors\n";
+  CHECK_STR(tg_assembly_complaint(&arena, said, (tg_bytes){ptx, sizeof ptx - 1}),
+            "line 2: Not a name: 'nonsense', in `nonsense %r1;` (and 1 more)");
+  CHECK_STR(tg_assembly_complaint(&arena, "ptxas fatal   : no such arch", (tg_bytes){ptx, sizeof ptx - 1}), "no such arch");
+  CHECK_STR(tg_assembly_complaint(&arena, "k, line 99; error : x", (tg_bytes){ptx, sizeof ptx - 1}), "x");
+  CHECK_STR(tg_assembly_complaint(&arena, "gibberish", (tg_bytes){ptx, sizeof ptx - 1}), "gibberish");
+  tg_arena_free(&arena);
 }
 
 typedef struct bad_job {
@@ -147,8 +171,46 @@ typedef struct bad_job {
 static void bad_body(void *arg) {
   bad_job *j = arg;
   char text[] = ".version 7.0\n.target sm_80\nnonsense\n";
-  tg_ptxas_report report;
-  tg_ptxas_run(ctx, tg_ptxas_find(j->arena), "sm_80", (tg_bytes){text, sizeof text - 1}, j->arena, &report);
+  tg_assembly assembly;
+  tg_assemble(ctx, j->arena, "sm_80", (tg_bytes){text, sizeof text - 1}, &assembly);
+}
+
+// What each of the two assemblers makes of one kernel, each looked for alone; a disassembler counts the same in both.
+static void test_tools(void) {
+  static const struct {
+    const char *hidden, *used;
+    tg_cuda_tool tool;
+  } cases[] = {{"TEGULA_NVJITLINK", "ptxas 1", TG_CUDA_PTXAS}, {"TEGULA_PTXAS", "nvJitLink 13", TG_CUDA_NVJITLINK}};
+  tg_arena arena;
+  tg_arena_init(&arena, ctx);
+  for (int i = 0; i < 2; i++) {
+    if (getenv(cases[i].hidden)) continue; // somebody's own choice
+    setenv(cases[i].hidden, "", 1);
+    bad_job bad = {.arena = &arena};
+    const bool found = tg_cuda_find(&arena, cases[i].tool) != NULL;
+    CHECK(tg_protect(ctx, bad_body, &bad) == (found ? TG_FAILED : TG_INVALID));
+    CHECKF(strstr(tg_error_message(ctx), found ? "line 3: Parsing error" : "no cubin without an assembler"), "%s", tg_error_message(ctx));
+    static const tg_binding warps = {"warps", "8"};
+    compile_job j = {.name = "gemm_bf16", .want = "report", .settings = {1, &warps}};
+    if (found) {
+      CHECKF(compile(&j) == TG_OK, "%s", tg_error_message(ctx));
+      tg_record *record = tg_record_from_json(ctx, &j.arena, j.product.record, j.product.record_size);
+      const tg_record_launch *launch = &record->launches[0];
+      CHECKF(!strncmp(record->tool, cases[i].used, strlen(cases[i].used)), "%s", record->tool);
+      CHECKF(launch->registers == record->registers && launch->registers > 32 && launch->spilled_bytes == 0, "%d registers, %d spilled",
+             launch->registers, launch->spilled_bytes);
+      // 64 x 64 x 32 on 8 warps: 4 x 8 x 2 / 8 of m16n8k16 each trip, which no assembler changes.
+      const bool counted = tg_disassembler_find(&arena) != NULL;
+      CHECKF(launch->loop_matrix == (counted ? 8 : -1), "%d matrix instructions", launch->loop_matrix);
+      CHECKF(!counted || (launch->loop_instructions > 16 && launch->loop_instructions < 80), "%d instructions", launch->loop_instructions);
+      if (!counted) printf("no disassembler: loops were not counted\n");
+      tg_arena_free(&j.arena);
+    } else {
+      printf("no %s: not tried\n", cases[i].used);
+    }
+    unsetenv(cases[i].hidden);
+  }
+  tg_arena_free(&arena);
 }
 
 // A product and a reduction for each architecture. (test_nvptx_archs compiles the whole library.)
@@ -170,11 +232,11 @@ static void test_ptxas(void) {
                                         "quantize_rows", "quantize_blocks", "gemm_fp8", "moe_dispatch"};
   tg_arena arena;
   tg_arena_init(&arena, ctx);
-  if (!tg_ptxas_find(&arena)) {
+  if (!tg_assembler_find(&arena)) {
     compile_job j = {.name = "rmsnorm", .want = "obj"};
-    CHECK(compile(&j) == TG_INVALID && strstr(tg_error_message(ctx), "no cubin without ptxas"));
+    CHECK(compile(&j) == TG_INVALID && strstr(tg_error_message(ctx), "no cubin without an assembler"));
     tg_arena_free(&j.arena);
-    printf("skipped: ptxas is not installed, so nothing has checked the PTX but its text\n");
+    printf("skipped: no assembler of NVIDIA's is installed, so nothing has checked the PTX but its text\n");
     tg_arena_free(&arena);
     return;
   }
@@ -201,6 +263,7 @@ int main(void) {
   test_forms();
   test_lane();
   test_report();
+  test_tools();
   test_ptxas();
   tg_context_free(ctx);
   return test_done();

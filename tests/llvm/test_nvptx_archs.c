@@ -1,6 +1,6 @@
 // label: long
 // Every library kernel in its default config, both variants, for every NVIDIA architecture, through NVIDIA's own assembler.
-#include "targets/nvptx/ptxas.h"
+#include "targets/nvptx/assemble.h"
 #include "test.h"
 
 static tg_context *ctx;
@@ -40,10 +40,10 @@ int main(void) {
   CHECK(tg_context_new(&config, &ctx) == TG_OK);
   tg_arena arena;
   tg_arena_init(&arena, ctx);
-  const bool installed = tg_ptxas_find(&arena) != NULL;
+  const bool installed = tg_assembler_find(&arena) != NULL;
   tg_arena_free(&arena);
   if (!installed) {
-    printf("skipped: ptxas is not installed\n");
+    printf("skipped: no assembler of NVIDIA's is installed\n");
     tg_context_free(ctx);
     return test_done();
   }
