@@ -105,14 +105,18 @@ bool simt_nonnegative(const tg_value *v) {
 
 // ---- launch arguments ----------------------------------------------------------------------------------------------------
 
+static bool same_argument(const tg_arg *a, const tg_arg *b) {
+  if (a->kind != b->kind) return false;
+  if (a->map) return a->dtype == b->dtype && tg_arg_map_equal(a->map, b->map);
+  return b->value ? a->value && tg_e_equal(a->value, b->value) : !a->value && !strcmp(a->name, b->name);
+}
+
 static tg_value *add_argument(simt *s, const tg_arg *arg, tg_type type) {
   tg_region *body = s->out->body;
   int n = s->out->nargs;
   for (int i = 0; i < n; i++) {
     const tg_arg *a = &s->out->args[i];
-    bool same =
-        a->kind == arg->kind && (arg->value ? a->value && tg_e_equal(a->value, arg->value) : !a->value && !strcmp(a->name, arg->name));
-    if (same) return body->args[i];
+    if (same_argument(a, arg)) return body->args[i];
   }
   tg_value *v = TG_NEW(s->arena, tg_value);
   *v = (tg_value){.type = type, .region = body, .index = (uint32_t)n, .id = s->lane->next_id++};

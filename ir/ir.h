@@ -119,13 +119,32 @@ typedef struct tg_symbol {
 } tg_symbol;
 
 // What the entry of a lowered launch takes, in order; lane level only. The region's argument i is the value of arg i.
-typedef enum tg_arg_kind { TG_ARG_POINTER, TG_ARG_SCALAR } tg_arg_kind;
+typedef enum tg_arg_kind { TG_ARG_POINTER, TG_ARG_SCALAR, TG_ARG_MAP } tg_arg_kind;
+typedef enum tg_map_fill { TG_FILL_ZERO, TG_FILL_NAN, TG_NFILLS } tg_map_fill;
+extern const char *const tg_map_fills[TG_NFILLS]; // their names
+enum { TG_MAP_RANK = 5 };
+
+// A tensor map (CUDA Driver API, cuTensorMapEncodeTiled): how the machine's copy unit sees a tensor. It copies boxes of it by the
+// coordinates of their first element; what of a box lies outside reads as the fill. Axes are innermost first; the innermost is contiguous.
+typedef struct tg_arg_map {
+  const char *of; // parameter or workspace
+  int rank;       // 1 to TG_MAP_RANK
+  const tg_expr *byte_offset, *dims[TG_MAP_RANK], *strides_bytes[TG_MAP_RANK - 1];
+  int box[TG_MAP_RANK], element_strides[TG_MAP_RANK];
+  int swizzle; // bytes of a row of the box whose 16-byte units change places in shared memory: 0 (none), 32, 64, 128
+  tg_map_fill fill;
+} tg_arg_map;
+
 typedef struct tg_arg {
-  const char *name; // parameter or workspace for pointers; expression's text, "A.stride0" or the k.scalar's name for scalars
+  const char *name; // parameter or workspace for pointers; expression's text, "A.stride0" or the k.scalar's name for scalars; "A.map0"
   tg_arg_kind kind;
-  uint8_t dtype;
-  const tg_expr *value; // scalars; NULL for a k.scalar
+  uint8_t dtype;         // of a map: of the elements that the copy unit sees
+  const tg_expr *value;  // scalars; NULL for a k.scalar
+  const tg_arg_map *map; // of a map alone
 } tg_arg;
+bool tg_arg_map_equal(const tg_arg_map *a, const tg_arg_map *b);
+tg_arg_map *tg_arg_map_copy(tg_arena *arena, const tg_arg_map *map);
+tg_type tg_arg_type(const tg_arg *arg); // of its value
 
 typedef struct tg_launch {
   tg_kernel *kernel;

@@ -177,16 +177,42 @@ tg_launch *tg_add_launch(tg_kernel *kernel, int naxes, const tg_expr *const *gri
   return l;
 }
 
+const char *const tg_map_fills[] = {"zero", "nan"};
+
+bool tg_arg_map_equal(const tg_arg_map *a, const tg_arg_map *b) {
+  if (strcmp(a->of, b->of) || a->rank != b->rank || a->swizzle != b->swizzle || a->fill != b->fill) return false;
+  if (!tg_e_equal(a->byte_offset, b->byte_offset)) return false;
+  for (int i = 0; i < a->rank; i++) {
+    if (!tg_e_equal(a->dims[i], b->dims[i]) || (i + 1 < a->rank && !tg_e_equal(a->strides_bytes[i], b->strides_bytes[i]))) return false;
+    if (a->box[i] != b->box[i] || a->element_strides[i] != b->element_strides[i]) return false;
+  }
+  return true;
+}
+
+tg_arg_map *tg_arg_map_copy(tg_arena *arena, const tg_arg_map *map) {
+  tg_arg_map *copy = TG_NEW(arena, tg_arg_map);
+  *copy = *map;
+  copy->of = tg_arena_strdup(arena, map->of);
+  copy->byte_offset = tg_e_copy(arena, map->byte_offset);
+  for (int i = 0; i < map->rank; i++) copy->dims[i] = tg_e_copy(arena, map->dims[i]);
+  for (int i = 0; i + 1 < map->rank; i++) copy->strides_bytes[i] = tg_e_copy(arena, map->strides_bytes[i]);
+  return copy;
+}
+
+tg_type tg_arg_type(const tg_arg *arg) {
+  return arg->kind == TG_ARG_SCALAR ? tg_scalar_type(arg->dtype) : tg_ptr_type(arg->kind == TG_ARG_MAP ? TG_PARAMETER : TG_GLOBAL);
+}
+
 tg_value *tg_add_arg(tg_launch *launch, const tg_arg *arg) {
   tg_kernel *kernel = launch->kernel;
   tg_arena *arena = &kernel->arena;
-  tg_arg a = {tg_arena_strdup(arena, arg->name), arg->kind, arg->dtype, arg->value ? tg_e_copy(arena, arg->value) : NULL};
+  tg_arg a = {tg_arena_strdup(arena, arg->name), arg->kind, arg->dtype, arg->value ? tg_e_copy(arena, arg->value) : NULL,
+              arg->map ? tg_arg_map_copy(arena, arg->map) : NULL};
   size_t n = (size_t)launch->nargs;
   launch->args = tg_arena_grow(arena, launch->args, n, sizeof a);
   launch->body->args = tg_arena_grow(arena, launch->body->args, n, sizeof(tg_value *));
   tg_value *v = TG_NEW(arena, tg_value);
-  *v = (tg_value){
-      .type = a.kind == TG_ARG_POINTER ? tg_ptr_type(TG_GLOBAL) : tg_scalar_type(a.dtype), .region = launch->body, .index = (uint32_t)n};
+  *v = (tg_value){.type = tg_arg_type(&a), .region = launch->body, .index = (uint32_t)n};
   v->id = kernel->next_id++;
   launch->args[n] = a;
   launch->body->args[n] = v;

@@ -480,7 +480,55 @@ static void parse_param(parser *s, tg_param_kind kind) {
   tg_declare_param(s->kernel, &q, accept_loc(s));
 }
 
-// One `%0 : ptr<global> = A` or `%1 : i64 = A.stride0 "K"`.
+static void expect_word(parser *s, const char *word) {
+  if (!accept_word(s, word)) expected(s, word);
+}
+
+// `of A e4m3 at (0) dims (K, M) strides (K) box (128, 64) steps (1, 1) swizzle 128 fill zero`
+static void parse_map(parser *s, tg_arg *arg) {
+  tg_arg_map *map = TG_NEW(&s->kernel->arena, tg_arg_map);
+  expect_word(s, "of");
+  map->of = expect_name(s, "the tensor of a map");
+  skip(s);
+  const char *at = s->p;
+  tg_type t = expect_type(s);
+  if (t.kind != TG_TILE || t.rank) fail_at(s, at, "a map has elements of one dtype");
+  arg->dtype = t.dtype;
+  expect_word(s, "at");
+  expect(s, '(');
+  map->byte_offset = expect_expr(s);
+  expect(s, ')');
+  expect_word(s, "dims");
+  do {
+    if (map->rank == TG_MAP_RANK) fail_at(s, s->p, "a map has at most 5 axes");
+    expect(s, map->rank ? ',' : '(');
+    map->dims[map->rank++] = expect_expr(s);
+  } while (next_is(s, ','));
+  expect(s, ')');
+  expect_word(s, "strides");
+  expect(s, '(');
+  for (int i = 0; i + 1 < map->rank; i++) {
+    if (i) expect(s, ',');
+    map->strides_bytes[i] = expect_expr(s);
+  }
+  expect(s, ')');
+  for (int k = 0; k < 2; k++) {
+    expect_word(s, k ? "steps" : "box");
+    for (int i = 0; i < map->rank; i++) {
+      expect(s, i ? ',' : '(');
+      (k ? map->element_strides : map->box)[i] = expect_int_in(s, 1, 256, "an extent of a box");
+    }
+    expect(s, ')');
+  }
+  expect_word(s, "swizzle");
+  map->swizzle = expect_int_in(s, 0, 128, "bytes of a swizzle");
+  expect_word(s, "fill");
+  map->fill = accept_word(s, tg_map_fills[TG_FILL_NAN]) ? TG_FILL_NAN : TG_FILL_ZERO;
+  if (map->fill == TG_FILL_ZERO) expect_word(s, tg_map_fills[TG_FILL_ZERO]);
+  arg->map = map;
+}
+
+// One `%0 : ptr<global> = A`, `%1 : i64 = A.stride0 "K"` or `%2 : ptr<param> = A.map0 of A …`.
 static void parse_arg(parser *s, tg_launch *launch) {
   const char *value = accept_value_name(s);
   if (!value) expected(s, "the name of an argument's value");
@@ -488,14 +536,16 @@ static void parse_arg(parser *s, tg_launch *launch) {
   skip(s);
   const char *at = s->p;
   tg_type t = expect_type(s);
-  bool pointer = tg_type_equal(t, tg_ptr_type(TG_GLOBAL));
-  if (!pointer && (t.kind != TG_TILE || t.rank)) fail_at(s, at, "an argument is a ptr<global> or a scalar");
+  bool pointer = tg_type_equal(t, tg_ptr_type(TG_GLOBAL)), map = tg_type_equal(t, tg_ptr_type(TG_PARAMETER));
+  if (!pointer && !map && (t.kind != TG_TILE || t.rank)) fail_at(s, at, "an argument is a ptr<global>, a ptr<param> or a scalar");
   expect(s, '=');
   const char *name = next_is(s, '"') ? expect_string(s) : accept_name(s, ".");
   if (!name) expected(s, "what the argument is: a parameter's name, A.stride0 or an expression");
-  tg_arg arg = {.name = name, .kind = pointer ? TG_ARG_POINTER : TG_ARG_SCALAR, .dtype = t.dtype};
+  tg_arg arg = {.name = name, .kind = pointer ? TG_ARG_POINTER : map ? TG_ARG_MAP : TG_ARG_SCALAR, .dtype = t.dtype};
   const tg_param *param = tg_find_param(s->kernel, name);
-  if (pointer) {
+  if (map) {
+    parse_map(s, &arg);
+  } else if (pointer) {
     if (!param || param->kind == TG_SCALAR_PARAM)
       fail_at(s, s->token, tg_arena_printf(&s->scratch, "there is no tensor parameter '%.40s'", name));
     arg.dtype = (uint8_t)param->dtype;

@@ -204,6 +204,33 @@ static void put_param(printer *p, const tg_param *q) {
   put(p, "\n");
 }
 
+static void put_ints(printer *p, const char *what, int n, const int *values) {
+  tg_text_add(&p->text, " %s (", what);
+  for (int i = 0; i < n; i++) tg_text_add(&p->text, "%s%d", i ? ", " : "", values[i]);
+  put(p, ")");
+}
+
+static void put_exprs(printer *p, const char *what, int n, const tg_expr *const *e) {
+  tg_text_add(&p->text, " %s (", what);
+  for (int i = 0; i < n; i++) {
+    put(p, i ? ", " : "");
+    put_expr(p, e[i]);
+  }
+  put(p, ")");
+}
+
+static void put_map(printer *p, const tg_arg *arg) {
+  const tg_arg_map *map = arg->map;
+  tg_text_add(&p->text, " of %s %s at (", map->of, tg_dtype_name(arg->dtype));
+  put_expr(p, map->byte_offset);
+  put(p, ")");
+  put_exprs(p, "dims", map->rank, map->dims);
+  put_exprs(p, "strides", map->rank - 1, map->strides_bytes);
+  put_ints(p, "box", map->rank, map->box);
+  put_ints(p, "steps", map->rank, map->element_strides);
+  tg_text_add(&p->text, " swizzle %d fill %s", map->swizzle, tg_map_fills[map->fill]);
+}
+
 static void put_launch(printer *p, const tg_launch *l) {
   bool lane = l->kernel->level == TG_LEVEL_LANE;
   put(p, "  launch ");
@@ -221,6 +248,7 @@ static void put_launch(printer *p, const tg_launch *l) {
     put_type(p, l->body->args[i]->type);
     put(p, " = ");
     put_name(p, l->args[i].name, ".");
+    if (l->args[i].map) put_map(p, &l->args[i]);
     if (!l->args[i].value) continue;
     put(p, " \"");
     put_expr(p, l->args[i].value);

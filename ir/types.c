@@ -90,7 +90,8 @@ int64_t tg_type_elements(tg_type t) {
   return n;
 }
 
-static const char *const space_names[] = {"global", "shared", "local"};
+static const char *const space_names[] = {"global", "shared", "local", "param"};
+enum { NSPACES = sizeof space_names / sizeof *space_names };
 
 const char *tg_type_text(tg_arena *arena, tg_type t) {
   tg_text text = {.arena = arena};
@@ -159,8 +160,8 @@ bool tg_type_parse(const char **cursor, const char *end, tg_type *out) {
   } else if (!strcmp(word, "ptr")) {
     t.kind = TG_PTR;
     if (!accept(&p, end, '<') || !parse_word(&p, end, word, sizeof word) || !accept(&p, end, '>')) return false;
-    while (t.space < 3 && strcmp(word, space_names[t.space])) t.space++;
-    if (t.space == 3) return false;
+    while (t.space < NSPACES && strcmp(word, space_names[t.space])) t.space++;
+    if (t.space == NSPACES) return false;
   } else {
     t.kind = TG_TILE;
     if (tg_dtype_find(word) < 0) return false;

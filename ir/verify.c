@@ -186,6 +186,23 @@ static void check_region(verifier *v, tg_region *region) {
 
 // ---- launches
 
+static const char *map_complaint(verifier *v, const tg_arg *a, tg_type t) {
+  const tg_arg_map *map = a->map;
+  const tg_param *p = map ? tg_find_param(v->kernel, map->of) : NULL;
+  if (!tg_type_equal(t, tg_ptr_type(TG_PARAMETER))) return "it must be a ptr<param>";
+  if (!p || p->kind == TG_SCALAR_PARAM) return "a map is of a tensor parameter";
+  if (map->rank < 1 || map->rank > TG_MAP_RANK) return "a map has 1 to 5 axes";
+  const tg_expr *used[2 * TG_MAP_RANK] = {map->byte_offset};
+  int n = 1;
+  for (int i = 0; i < map->rank; i++) used[n++] = map->dims[i];
+  for (int i = 0; i + 1 < map->rank; i++) used[n++] = map->strides_bytes[i];
+  for (int i = 0; i < n; i++) {
+    if (tg_unknown_symbol(v->kernel, used[i]))
+      return tg_arena_printf(&v->arena, "it uses %s, which is not declared", tg_unknown_symbol(v->kernel, used[i]));
+  }
+  return NULL;
+}
+
 static void check_arg(verifier *v, const tg_launch *l, int i) {
   const tg_arg *a = &l->args[i];
   tg_type t = l->body->args[i]->type;
@@ -198,6 +215,7 @@ static void check_arg(verifier *v, const tg_launch *l, int i) {
   else if (a->kind == TG_ARG_SCALAR && !tg_type_equal(t, tg_scalar_type(a->dtype))) text = "it must be a scalar of its dtype";
   else if (a->kind == TG_ARG_SCALAR && !a->value && (!p || p->kind != TG_SCALAR_PARAM || p->dtype != a->dtype))
     text = "it has no value and is no scalar parameter of that dtype";
+  else if (a->kind == TG_ARG_MAP) text = map_complaint(v, a, t);
   else if (a->value && tg_unknown_symbol(v->kernel, a->value))
     text = tg_arena_printf(&v->arena, "it uses %s, which is not declared", tg_unknown_symbol(v->kernel, a->value));
   if (text)

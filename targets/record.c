@@ -58,7 +58,8 @@ static void make_launch(tg_arena *arena, const tg_launch *from, tg_record_launch
   to->args = TG_NEWN(arena, tg_record_arg, from->nargs + 1);
   for (int i = 0; i < from->nargs; i++) {
     const tg_arg *arg = &from->args[i];
-    to->args[i] = (tg_record_arg){tg_arena_strdup(arena, arg->name), arg->kind, arg->dtype, copy_expr(arena, arg->value)};
+    to->args[i] = (tg_record_arg){tg_arena_strdup(arena, arg->name), arg->kind, arg->dtype, copy_expr(arena, arg->value),
+                                  arg->map ? tg_arg_map_copy(arena, arg->map) : NULL};
   }
 }
 
@@ -180,7 +181,7 @@ void tg_record_check_views(tg_context *ctx, const tg_record *record, const tg_di
   }
 }
 
-static uint64_t pointer_slot(tg_context *ctx, const char *name, const tg_record_values *values) {
+uint64_t tg_record_address(tg_context *ctx, const char *name, const tg_record_values *values) {
   for (int i = 0; i < values->ntensors; i++) {
     if (strcmp(values->tensors[i].name, name) == 0) return (uint64_t)(uintptr_t)values->tensors[i].data;
   }
@@ -188,7 +189,8 @@ static uint64_t pointer_slot(tg_context *ctx, const char *name, const tg_record_
 }
 
 uint64_t tg_record_slot(tg_context *ctx, const tg_record_arg *arg, const tg_record_values *values) {
-  if (arg->kind == TG_ARG_POINTER) return pointer_slot(ctx, arg->name, values);
+  if (arg->kind == TG_ARG_POINTER) return tg_record_address(ctx, arg->name, values);
+  if (arg->kind == TG_ARG_MAP) tg_throw(ctx, TG_INVALID, "the launch takes a tensor map, '%s', which this device has not", arg->name);
   if (arg->value) return (uint64_t)tg_record_eval(ctx, arg->value, values->dims, arg->name);
   double number;
   if (!values->scalar || !values->scalar(values->user, arg->name, &number))

@@ -9,7 +9,8 @@ typedef struct tg_record_arg {
   const char *name;
   tg_arg_kind kind;
   uint8_t dtype;
-  const tg_expr *value; // scalars of the launch; NULL for pointers and for a k.scalar
+  const tg_expr *value;  // scalars of the launch; NULL for pointers and for a k.scalar
+  const tg_arg_map *map; // of a tensor map; else NULL
 } tg_record_arg;
 
 typedef struct tg_record_launch {
@@ -98,7 +99,21 @@ typedef struct tg_record_values {
   bool (*scalar)(void *user, const char *name, double *value);
   void *user;
 } tg_record_values;
-uint64_t tg_record_slot(tg_context *ctx, const tg_record_arg *arg, const tg_record_values *values);
+uint64_t tg_record_address(tg_context *ctx, const char *name, const tg_record_values *values);      // of a tensor's memory
+uint64_t tg_record_slot(tg_context *ctx, const tg_record_arg *arg, const tg_record_values *values); // of all but tensor maps
+
+// A tensor map for one launch, in the terms of the CUDA Driver API's cuTensorMapEncodeTiled: axes innermost first, which is contiguous.
+typedef struct tg_tensor_map {
+  uint64_t address; // of the tensor's memory as the values give it, plus the map's offset
+  uint8_t dtype;
+  int rank;                                                   // 1 to 5
+  uint64_t dims[TG_MAP_RANK], strides_bytes[TG_MAP_RANK - 1]; // dims: elements
+  uint32_t box[TG_MAP_RANK], element_strides[TG_MAP_RANK];    // elements
+  int swizzle;                                                // 0, 32, 64 or 128 bytes
+  int fill;                                                   // a tg_map_fill
+} tg_tensor_map;
+// Throws TG_INVALID where cuTensorMapEncodeTiled would refuse it: a variant's preconditions see to it that it does not.
+void tg_record_tensor_map(tg_context *ctx, const tg_record_arg *arg, const tg_record_values *values, tg_tensor_map *out);
 // Extents and storage of a parameter or workspace; throws TG_INVALID on negative extents and sizes beyond 64 bits.
 size_t tg_record_bytes(tg_context *ctx, const tg_record_param *param, const tg_dims *dims, int64_t dim[TG_MAX_RANK]);
 const tg_record_param *tg_record_param_find(const tg_record *record, const char *name); // NULL = none

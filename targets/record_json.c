@@ -7,7 +7,7 @@
 #include "targets/record.h"
 
 static const char *const param_kinds[] = {"input", "output", "inout", "workspace", "scalar"};
-static const char *const arg_kinds[] = {"pointer", "scalar"};
+static const char *const arg_kinds[] = {"pointer", "scalar", "tensormap"};
 
 // ---- writing
 
@@ -47,6 +47,27 @@ static void put_param(tg_text *text, const tg_record_param *param) {
   tg_text_append(text, "}", 1);
 }
 
+static void put_ints(tg_text *text, const char *key, int n, const int *values) {
+  tg_json_key(text, key);
+  tg_text_append(text, "[", 1);
+  for (int i = 0; i < n; i++) tg_text_add(text, "%s%d", i ? "," : "", values[i]);
+  tg_text_append(text, "]", 1);
+}
+
+static void put_map(tg_text *text, const tg_arg_map *map) {
+  tg_json_key(text, "tensormap");
+  tg_text_append(text, "{", 1);
+  tg_json_put_string(text, "of", map->of);
+  put_exprs(text, "byte_offset", 1, &map->byte_offset);
+  put_exprs(text, "dims", map->rank, map->dims);
+  put_exprs(text, "strides_bytes", map->rank - 1, map->strides_bytes);
+  put_ints(text, "box", map->rank, map->box);
+  put_ints(text, "element_strides", map->rank, map->element_strides);
+  tg_json_put_int(text, "swizzle", map->swizzle);
+  tg_json_put_string(text, "fill", tg_map_fills[map->fill]);
+  tg_text_append(text, "}", 1);
+}
+
 static void put_launch(tg_text *text, const tg_record_launch *launch) {
   tg_text_append(text, "{", 1);
   tg_json_put_string(text, "entry", launch->entry);
@@ -69,6 +90,7 @@ static void put_launch(tg_text *text, const tg_record_launch *launch) {
     tg_json_put_string(text, "kind", arg_kinds[arg->kind]);
     tg_json_put_string(text, "dtype", tg_dtype_name(arg->dtype));
     if (arg->value) tg_json_put_string(text, "value", tg_e_text(text->arena, arg->value));
+    if (arg->map) put_map(text, arg->map);
     tg_text_append(text, "}", 1);
   }
   tg_text_append(text, "]}", 2);
@@ -217,6 +239,32 @@ static void get_param(struct reading *r, const cJSON *from, tg_record_param *to)
   if ((to->flags & (TG_PARAM_INDEX | TG_PARAM_OFFSETS)) && get_exprs(r, from, "below", 1, &to->below) != 1) malformed(r, "below");
 }
 
+static void get_ints(struct reading *r, const cJSON *object, const char *key, int n, int high, int *out) {
+  int given, i = 0;
+  const cJSON *list = get_list(r, object, key, n, &given), *item;
+  if (given != n) malformed(r, key);
+  cJSON_ArrayForEach(item, list) {
+    if (!cJSON_IsNumber(item) || !(item->valuedouble >= 1 && item->valuedouble <= high) || item->valuedouble != floor(item->valuedouble))
+      malformed(r, key);
+    out[i++] = (int)item->valuedouble;
+  }
+}
+
+// Extents of boxes and steps: CUDA Driver API, cuTensorMapEncodeTiled.
+static const tg_arg_map *get_map(struct reading *r, const cJSON *from) {
+  tg_arg_map *to = TG_NEW(r->arena, tg_arg_map);
+  to->of = get_text(r, from, "of");
+  if (get_exprs(r, from, "byte_offset", 1, &to->byte_offset) != 1) malformed(r, "byte_offset");
+  to->rank = get_exprs(r, from, "dims", TG_MAP_RANK, to->dims);
+  if (to->rank < 1 || get_exprs(r, from, "strides_bytes", to->rank - 1, to->strides_bytes) != to->rank - 1) malformed(r, "strides_bytes");
+  get_ints(r, from, "box", to->rank, 256, to->box);
+  get_ints(r, from, "element_strides", to->rank, 8, to->element_strides);
+  to->swizzle = (int)get_int(r, from, "swizzle", 0, 128);
+  if (to->swizzle && to->swizzle != 32 && to->swizzle != 64 && to->swizzle != 128) malformed(r, "swizzle");
+  to->fill = one_of(r, from, "fill", TG_NFILLS, tg_map_fills);
+  return to;
+}
+
 static void get_launch(struct reading *r, const cJSON *from, tg_record_launch *to) {
   to->entry = get_text(r, from, "entry");
   to->naxes = get_exprs(r, from, "grid", 4, to->grid);
@@ -234,10 +282,11 @@ static void get_launch(struct reading *r, const cJSON *from, tg_record_launch *t
   cJSON_ArrayForEach(item, list) {
     tg_record_arg *arg = &to->args[i++];
     arg->name = get_text(r, item, "name");
-    arg->kind = one_of(r, item, "kind", 2, arg_kinds);
+    arg->kind = one_of(r, item, "kind", 3, arg_kinds);
     arg->dtype = get_dtype(r, item);
     const cJSON *value = cJSON_GetObjectItemCaseSensitive(item, "value");
     if (value) arg->value = expr_of(r, value, "value");
+    if (arg->kind == TG_ARG_MAP) arg->map = get_map(r, member(r, item, "tensormap"));
   }
 }
 

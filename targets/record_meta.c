@@ -65,17 +65,53 @@ static void put_workspaces(struct meta *m) {
   tg_text_add(&m->text, "]");
 }
 
+static void put_exprs(struct meta *m, const char *key, int n, const tg_expr *const *e, const char *what) {
+  tg_json_key(&m->text, key);
+  tg_text_add(&m->text, "[");
+  for (int i = 0; i < n; i++) {
+    tg_json_comma(&m->text);
+    put_expr(m, e[i], what);
+  }
+  tg_text_add(&m->text, "]");
+}
+
+static void put_ints(struct meta *m, const char *key, int n, const int *values) {
+  tg_json_key(&m->text, key);
+  tg_text_add(&m->text, "[");
+  for (int i = 0; i < n; i++) tg_text_add(&m->text, "%s%d", i ? "," : "", values[i]);
+  tg_text_add(&m->text, "]");
+}
+
+static void put_map(struct meta *m, const tg_record_arg *arg) {
+  const tg_arg_map *map = arg->map;
+  tg_json_key(&m->text, "tensormap");
+  tg_text_add(&m->text, "{");
+  tg_json_put_string(&m->text, "of", map->of);
+  tg_json_put_string(&m->text, "dtype", tg_dtype_name(arg->dtype));
+  tg_json_key(&m->text, "byte_offset");
+  put_expr(m, map->byte_offset, arg->name);
+  put_exprs(m, "dims", map->rank, map->dims, arg->name);
+  put_exprs(m, "strides_bytes", map->rank - 1, map->strides_bytes, arg->name);
+  put_ints(m, "box", map->rank, map->box);
+  put_ints(m, "element_strides", map->rank, map->element_strides);
+  tg_json_put_int(&m->text, "swizzle", map->swizzle);
+  tg_json_put_string(&m->text, "fill", tg_map_fills[map->fill]);
+  tg_text_add(&m->text, "}");
+}
+
 static void put_arg(struct meta *m, const tg_record_arg *arg) {
+  static const char *const kinds[] = {[TG_ARG_POINTER] = "pointer", [TG_ARG_SCALAR] = "scalar", [TG_ARG_MAP] = "tensormap"};
   const tg_record_param *param = tg_record_param_find(m->record, arg->name);
   tg_json_comma(&m->text);
   tg_text_add(&m->text, "{");
   tg_json_put_string(&m->text, "name", arg->name);
-  tg_json_put_string(&m->text, "kind", arg->kind == TG_ARG_POINTER ? "pointer" : "scalar");
+  tg_json_put_string(&m->text, "kind", kinds[arg->kind]);
   tg_json_put_string(&m->text, "dtype", tg_dtype_name(arg->kind == TG_ARG_POINTER && param ? param->dtype : arg->dtype));
   if (arg->value) {
     tg_json_key(&m->text, "value");
     put_expr(m, arg->value, arg->name);
   }
+  if (arg->map) put_map(m, arg);
   tg_text_add(&m->text, "}");
 }
 

@@ -74,7 +74,12 @@ size_t tg_dtype_bytes(tg_dtype dtype, int64_t elements); /* storage of so many e
 /* ---- types and values of the IR ---------------------------------------------------------------------------------- */
 
 typedef enum tg_kind { TG_NOTHING, TG_TILE, TG_VIEW, TG_RANGE, TG_PTR } tg_kind;
-typedef enum tg_space { TG_GLOBAL, TG_SHARED, TG_LOCAL /* scratch of one worker */ } tg_space;
+typedef enum tg_space {
+  TG_GLOBAL,
+  TG_SHARED,
+  TG_LOCAL /* scratch of one worker */,
+  TG_PARAMETER /* what a launch is given by value */
+} tg_space;
 
 /* TG_TILE: dtype, rank, dim (at lane level rank 0 = scalar, rank 1 = short vector). TG_VIEW: dtype, rank. TG_RANGE: dim[0] = static length.
  * TG_PTR: space. Unused fields are 0, so that types compare with memcmp. */

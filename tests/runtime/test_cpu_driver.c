@@ -79,7 +79,7 @@ static const tg_expr *expr(tg_arena *arena, const char *text) {
 }
 
 static tg_record_arg arg_of(const char *name, tg_arg_kind kind, int dtype, const tg_expr *value) {
-  return (tg_record_arg){name, kind, (uint8_t)dtype, value};
+  return (tg_record_arg){name, kind, (uint8_t)dtype, value, NULL};
 }
 
 // Every block once, whatever the grid and the number of threads; slots as the entry's contract has them.

@@ -52,12 +52,23 @@ static tg_kernel *make_kernel(tg_context *ctx) {
   kernel->npreconditions = 2;
   const tg_expr *n = expr(kernel, "N");
   add_launch(kernel, "scale_0", 2, (const char *[]){"ceildiv(M, 64)", "N"}, 5,
-             (tg_arg[]){{"A", TG_ARG_POINTER, TG_I64, NULL},
-                        {"P", TG_ARG_POINTER, TG_I64, NULL},
-                        {"N", TG_ARG_SCALAR, TG_I64, n},
-                        {"A.stride0", TG_ARG_SCALAR, TG_I64, n},
-                        {"eps", TG_ARG_SCALAR, TG_F32, NULL}});
-  add_launch(kernel, "scale_1", 4, (const char *[]){"M", "1", "2", "3"}, 1, (tg_arg[]){{"C", TG_ARG_POINTER, TG_I64, NULL}});
+             (tg_arg[]){{"A", TG_ARG_POINTER, TG_I64, NULL, NULL},
+                        {"P", TG_ARG_POINTER, TG_I64, NULL, NULL},
+                        {"N", TG_ARG_SCALAR, TG_I64, n, NULL},
+                        {"A.stride0", TG_ARG_SCALAR, TG_I64, n, NULL},
+                        {"eps", TG_ARG_SCALAR, TG_F32, NULL, NULL}});
+  const tg_arg_map map = {.of = "A",
+                          .rank = 2,
+                          .byte_offset = expr(kernel, "16 * E"),
+                          .dims = {n, expr(kernel, "M - 1")},
+                          .strides_bytes = {n},
+                          .box = {128, 64},
+                          .element_strides = {1, 1},
+                          .swizzle = 128,
+                          .fill = TG_FILL_NAN};
+  add_launch(
+      kernel, "scale_1", 4, (const char *[]){"M", "1", "2", "3"}, 2,
+      (tg_arg[]){{"C", TG_ARG_POINTER, TG_I64, NULL, NULL}, {"A.map0", TG_ARG_MAP, TG_E4M3, NULL, tg_arg_map_copy(&kernel->arena, &map)}});
   return kernel;
 }
 
@@ -96,6 +107,8 @@ static void round_trip(tg_context *ctx, tg_arena *arena, const tg_record *record
   CHECK(p.out->params[2].flags == TG_PARAM_INDEX && p.out->params[2].below && p.out->params[2].below->op == TG_EXPR_ADD);
   CHECK(p.out->launches[0].args[4].value == NULL && p.out->launches[0].args[4].dtype == TG_F32);
   CHECK_STR(p.out->config.at[1].value, "a\"b");
+  const tg_record_arg *map = &p.out->launches[1].args[1];
+  CHECK(map->kind == TG_ARG_MAP && map->dtype == TG_E4M3 && tg_arg_map_equal(map->map, record->launches[1].args[1].map));
 }
 
 // Every truncation and every changed byte is either refused or read: no crash, no read out of bounds (the sanitizer build looks).
@@ -144,7 +157,10 @@ static void meta(tg_context *ctx, tg_arena *arena, const tg_record *record) {
                     "{\"name\":\"A.stride0\",\"kind\":\"scalar\",\"dtype\":\"i64\",\"value\":\"N\"},"
                     "{\"name\":\"eps\",\"kind\":\"scalar\",\"dtype\":\"f32\"}]},"
                     "{\"entry\":\"scale_1\",\"grid\":[\"M\",1,6],\"block\":[1,1,1],\"cluster\":[1,1,1],\"shared_bytes\":0,"
-                    "\"static_shared_bytes\":0,\"args\":[{\"name\":\"C\",\"kind\":\"pointer\",\"dtype\":\"f32\"}]}]}\n");
+                    "\"static_shared_bytes\":0,\"args\":[{\"name\":\"C\",\"kind\":\"pointer\",\"dtype\":\"f32\"},"
+                    "{\"name\":\"A.map0\",\"kind\":\"tensormap\",\"dtype\":\"e4m3\",\"tensormap\":{\"of\":\"A\",\"dtype\":\"e4m3\","
+                    "\"byte_offset\":64,\"dims\":[\"N\",\"M - 1\"],\"strides_bytes\":[\"N\"],\"box\":[128,64],\"element_strides\":[1,1],"
+                    "\"swizzle\":128,\"fill\":\"nan\"}}]}]}\n");
   const tg_binding at[] = {{"M", "129"}, {"N", "32"}};
   p.shape = &(tg_bindings){2, at};
   CHECK(attempt(&p, make_meta) == TG_OK);
@@ -152,6 +168,7 @@ static void meta(tg_context *ctx, tg_arena *arena, const tg_record *record) {
   CHECK(strstr(p.meta, "\"bytes\":194,") != NULL);                 // 129*3 codes, two a byte
   CHECK(strstr(p.meta, "\"grid\":[3,32,1]") != NULL && strstr(p.meta, "\"grid\":[129,1,6]") != NULL);
   CHECK(strstr(p.meta, "\"A.stride0\",\"kind\":\"scalar\",\"dtype\":\"i64\",\"value\":32}") != NULL);
+  CHECK(strstr(p.meta, "\"byte_offset\":64,\"dims\":[32,128],\"strides_bytes\":[32],\"box\":[128,64]") != NULL);
   p.shape = &(tg_bindings){1, at};
   CHECK(attempt(&p, make_meta) == TG_INVALID && strstr(tg_error_message(ctx), "N") != NULL);
 }
@@ -227,6 +244,92 @@ static void grids(tg_context *ctx, tg_arena *arena, const tg_record *record) {
   CHECK(attempt(&p, grid) == TG_OK && p.blocks == 390);
 }
 
+struct map_call {
+  tg_context *ctx;
+  const tg_record_arg *arg;
+  const tg_record_values *values;
+  tg_tensor_map out;
+};
+static void make_map(void *arg) {
+  struct map_call *call = arg;
+  tg_record_tensor_map(call->ctx, call->arg, call->values, &call->out);
+}
+
+struct text_call {
+  tg_context *ctx;
+  const char *text;
+  size_t size;
+  tg_kernel *kernel;
+};
+static void parse_text(void *arg) {
+  struct text_call *call = arg;
+  call->kernel = tg_parse(call->ctx, call->text, call->size, "text");
+}
+
+// What cuTensorMapEncodeTiled takes (CUDA Driver API): addresses and strides in multiples of 16 bytes, extents of 1 to 2^32.
+static void tensor_maps(tg_context *ctx, tg_arena *arena, const tg_record *record) {
+  static char memory[64] __attribute__((aligned(16)));
+  tg_tensor tensor = {.name = "A", .data = memory};
+  tg_dims dims = {.n = 3, .at = {{"M", 129, ""}, {"N", 32, ""}, {"E", 4, ""}}};
+  const tg_record_values values = {.dims = &dims, .ntensors = 1, .tensors = &tensor};
+  tg_record_arg arg = record->launches[1].args[1];
+  struct map_call call = {ctx, &arg, &values, {0}};
+  CHECK(tg_protect(ctx, make_map, &call) == TG_OK);
+  const tg_tensor_map *m = &call.out;
+  CHECK(m->address == (uint64_t)(uintptr_t)memory + 64 && m->rank == 2 && m->dtype == TG_E4M3 && m->swizzle == 128 && m->fill == 1);
+  CHECK(m->dims[0] == 32 && m->dims[1] == 128 && m->strides_bytes[0] == 32);
+  CHECK(m->box[0] == 128 && m->box[1] == 64 && m->element_strides[0] == 1 && m->element_strides[1] == 1);
+  static const struct {
+    int64_t rows, columns, shift;
+    const char *said; // NULL: accepted
+  } cases[] = {
+      {2, 16, 0, NULL},
+      {1, 16, 0, "extent of axis 1 is 0"},
+      {2, 24, 0, "stride of axis 1 is 24"},
+      {2, 0, 0, "extent of axis 0"},
+      {2, 16, 8, "address of"},
+      {((int64_t)1 << 32) + 1, 16, 0, NULL},
+      {((int64_t)1 << 32) + 2, 16, 0, "extent of axis 1"},
+  };
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    dims.at[0].value = cases[i].rows, dims.at[1].value = cases[i].columns;
+    tensor.data = memory + cases[i].shift;
+    const tg_status status = tg_protect(ctx, make_map, &call);
+    CHECKF((status == TG_OK) == !cases[i].said, "case %zu", i);
+    if (cases[i].said) CHECKF(strstr(tg_error_message(ctx), cases[i].said) != NULL, "%s", tg_error_message(ctx));
+  }
+  tensor.data = memory, dims.at[0].value = 2, dims.at[1].value = 16;
+  tg_arg_map *changed = tg_arg_map_copy(arena, arg.map);
+  arg.map = changed;
+  changed->box[0] = 256; // bytes, twice what the swizzle spans
+  CHECK(tg_protect(ctx, make_map, &call) == TG_INVALID && strstr(tg_error_message(ctx), "the swizzle") != NULL);
+  changed->swizzle = 0;
+  CHECK(tg_protect(ctx, make_map, &call) == TG_OK);
+  changed->box[0] = 24;
+  CHECK(tg_protect(ctx, make_map, &call) == TG_INVALID);
+  tensor.name = "B";
+  changed->box[0] = 32;
+  CHECK(tg_protect(ctx, make_map, &call) == TG_INVALID && strstr(tg_error_message(ctx), "'A', which no buffer") != NULL);
+}
+
+// The argument in text: printed, read, printed.
+static void map_in_text(tg_context *ctx) {
+  static const char text[] =
+      "kernel k lane {\n  dim M, N\n  input A : e4m3[M, N]\n"
+      "  launch k_0 (M) block (32, 1, 1) (%0 : ptr<param> = A.map0 of A e4m3 at (16) dims (N, M) strides (N) box (128, 64) "
+      "steps (1, 1) swizzle 128 fill zero) {\n  }\n}\n";
+  struct text_call call = {ctx, text, sizeof text - 1, NULL};
+  CHECKF(tg_protect(ctx, parse_text, &call) == TG_OK, "%s", tg_error_message(ctx));
+  if (!call.kernel) return;
+  CHECKF(tg_verify(call.kernel) == TG_OK, "%s", tg_error_message(ctx));
+  size_t n;
+  CHECK_STR(tg_print(&ctx->arena, call.kernel, &n), text);
+  tg_kernel *again = tg_kernel_clone(call.kernel);
+  CHECK_STR(tg_print(&ctx->arena, again, &n), text);
+  tg_kernel_free(again);
+  tg_kernel_free(call.kernel);
+}
+
 int main(void) {
   tg_context *ctx;
   if (tg_context_new(NULL, &ctx) != TG_OK) return 1;
@@ -240,6 +343,8 @@ int main(void) {
   meta(ctx, &arena, record);
   preconditions(ctx, &arena);
   grids(ctx, &arena, record);
+  tensor_maps(ctx, &arena, record);
+  map_in_text(ctx);
   tg_arena_free(&arena);
   tg_context_free(ctx);
   return test_done();
