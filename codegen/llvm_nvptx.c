@@ -129,11 +129,10 @@ static void emit_mma(tg_llvm *e, tg_op *op) {
   LLVMValueRef args[16];
   if (op->nin > 16) tg_llvm_fail(e, "a matrix instruction has at most 16 operands, not %d", op->nin);
   for (int i = 0; i < op->nin; i++) {
-    const tg_type *type = &op->in[i]->type;
     args[i] = tg_llvm_in(op, i);
-    if (type->dtype != row->operands && type->dtype != TG_I32) continue; // i32: a pair, as ldmatrix gives it
-    // Intrinsics want pairs of halves for f16, and 32 bits elsewhere.
-    args[i] = LLVMBuildBitCast(B, args[i], row->operands == TG_F16 ? LLVMVectorType(e->half, 2) : e->i32, "");
+    if (i >= op->nin - op->nout) continue; // accumulators
+    // 32 bits of operands, as a vector or as ldmatrix gives them; intrinsics want pairs of halves for f16, and i32 elsewhere.
+    args[i] = LLVMBuildBitCast(B, args[i], row->a == TG_F16 ? LLVMVectorType(e->half, 2) : e->i32, "");
   }
   LLVMValueRef d = tg_llvm_intrinsic(e, row->intrinsic, 0, NULL, op->nin, args);
   for (int i = 0; i < op->nout; i++) op->out[i]->note = LLVMBuildExtractValue(B, d, (unsigned)i, "");
@@ -213,6 +212,14 @@ static void emit_cast(tg_llvm *e, tg_op *op) {
   }
 }
 
+static void emit_bytes(tg_llvm *e, tg_op *op) {
+  const tg_attr *at = tg_find_attr(op, "at");
+  unsigned selector = 0;
+  for (int i = 0; i < at->n; i++) selector |= (unsigned)at->ints[i] << 4 * i;
+  LLVMValueRef args[] = {tg_llvm_in(op, 0), tg_llvm_in(op, 1), tg_llvm_int(e->i32, selector)};
+  tg_llvm_set(op, tg_llvm_intrinsic(e, "llvm.nvvm.prmt", 0, NULL, 3, args));
+}
+
 static LLVMValueRef permute_bytes(tg_llvm *e, LLVMValueRef x, unsigned selector) { // bytes 4 to 7 are 0
   LLVMValueRef args[] = {x, tg_llvm_int(e->i32, 0), tg_llvm_int(e->i32, selector)};
   return tg_llvm_intrinsic(e, "llvm.nvvm.prmt", 0, NULL, 3, args);
@@ -248,12 +255,27 @@ static void emit_trap(tg_llvm *e, tg_op *op) {
   LLVMPositionBuilderAtEnd(B, after);
 }
 
-static const tg_llvm_row rows[] = {
-    {TG_OP_TID, emit_tid},           {TG_OP_CTAID, emit_ctaid},     {TG_OP_SCRATCH, emit_scratch},   {TG_OP_LOADM, emit_loadm},
-    {TG_OP_STOREM, emit_storem},     {TG_OP_BARRIER, emit_barrier}, {TG_OP_SHFL, emit_shfl},         {TG_OP_MMA, emit_mma},
-    {TG_OP_LDMATRIX, emit_ldmatrix}, {TG_OP_CAST, emit_cast},       {TG_OP_TRAP, emit_trap},         {TG_OP_PTRADD, emit_ptradd},
-    {TG_OP_LLOAD, emit_load},        {TG_OP_LSTORE, emit_store},    {TG_OP_CP_ASYNC, emit_cp_async}, {TG_OP_CP_COMMIT, emit_cp_commit},
-    {TG_OP_CP_WAIT, emit_cp_wait},   {TG_OP_ATOMICL, emit_atomic},  {TG_OP_QUADS, emit_quads},       {0, NULL}};
+static const tg_llvm_row rows[] = {{TG_OP_TID, emit_tid},
+                                   {TG_OP_CTAID, emit_ctaid},
+                                   {TG_OP_SCRATCH, emit_scratch},
+                                   {TG_OP_LOADM, emit_loadm},
+                                   {TG_OP_STOREM, emit_storem},
+                                   {TG_OP_BARRIER, emit_barrier},
+                                   {TG_OP_SHFL, emit_shfl},
+                                   {TG_OP_MMA, emit_mma},
+                                   {TG_OP_LDMATRIX, emit_ldmatrix},
+                                   {TG_OP_CAST, emit_cast},
+                                   {TG_OP_TRAP, emit_trap},
+                                   {TG_OP_PTRADD, emit_ptradd},
+                                   {TG_OP_LLOAD, emit_load},
+                                   {TG_OP_LSTORE, emit_store},
+                                   {TG_OP_CP_ASYNC, emit_cp_async},
+                                   {TG_OP_CP_COMMIT, emit_cp_commit},
+                                   {TG_OP_CP_WAIT, emit_cp_wait},
+                                   {TG_OP_ATOMICL, emit_atomic},
+                                   {TG_OP_QUADS, emit_quads},
+                                   {TG_OP_BYTES, emit_bytes},
+                                   {0, NULL}};
 
 const tg_llvm_family tg_llvm_nvptx = {.name = "nvptx",
                                       .address_space = {1, 3, 5},

@@ -1,16 +1,25 @@
 // The tables of matrix instructions.
 #include "codegen/matrix.h"
 
+#include <stdlib.h>
+
+#define MATRIX(...) MATRIX_ROW(__VA_ARGS__)
 const tg_matrix_row tg_matrix_rows[] = {
-#define MATRIX(name, m, n, k, operands, accumulators, arch, intrinsic, doc)                                                                \
-  {name, m, n, k, TG_##operands, TG_##accumulators, arch, intrinsic, doc},
+#define MATRIX_ROW(name, m, n, k, a, b, accumulators, depth, from, to, from2, to2, intrinsic, doc)                                         \
+  {name, m, n, k, TG_##a, TG_##b, TG_##accumulators, depth, {from, to, from2, to2}, intrinsic, doc},
 #include "targets/nvptx/matrix.def"
-#undef MATRIX
+#undef MATRIX_ROW
     {0},
 };
+#undef MATRIX
 
 const tg_matrix_row *tg_matrix_find(const char *name) {
   for (const tg_matrix_row *row = tg_matrix_rows; row->name; row++)
     if (!strcmp(row->name, name)) return row;
   return NULL;
+}
+
+bool tg_matrix_on(const tg_matrix_row *row, const tg_machine *machine) {
+  const long sm = machine->arch && !strncmp(machine->arch, "sm_", 3) ? strtol(machine->arch + 3, NULL, 10) : 0;
+  return (sm >= row->archs[0] && sm <= row->archs[1]) || (sm >= row->archs[2] && sm <= row->archs[3]);
 }

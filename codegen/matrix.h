@@ -2,14 +2,15 @@
 #ifndef TG_MATRIX_H
 #define TG_MATRIX_H
 
-#include "ir/ir.h"
+#include "codegen/codegen.h"
 
 typedef struct tg_matrix_row {
   const char *name; // the `row` of lane op mma
-  int m, n, k, operands, accumulators, arch;
+  int m, n, k, a, b, accumulators, depth, archs[4];
   const char *intrinsic, *doc;
 } tg_matrix_row;
 extern const tg_matrix_row tg_matrix_rows[];           // ends with name NULL
 const tg_matrix_row *tg_matrix_find(const char *name); // NULL if there is none
+bool tg_matrix_on(const tg_matrix_row *row, const tg_machine *machine);
 
 #endif

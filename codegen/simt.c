@@ -275,9 +275,9 @@ static void check_registers(tg_op *op, void *user) {
                 s->warps << s->lane_bits, s->warp_bits < most_warp_bits(s->machine) ? ", or more warps with warps=" : "");
   }
   int most = s->machine->max_registers > 0 ? (int)s->machine->max_registers : 255, spare = 40; // addresses, masks, counters
-  if (op->code == TG_OP_DOT && simt_dot_registers(op, s->warp_bits) > most - spare)
+  if (op->code == TG_OP_DOT && simt_dot_registers(s->machine, op, s->warp_bits) > most - spare)
     simt_fail(s, op, "this dot needs about %d registers of each thread and %d can be had with %d warps; choose smaller tiles%s",
-              simt_dot_registers(op, s->warp_bits), most - spare, s->warps,
+              simt_dot_registers(s->machine, op, s->warp_bits), most - spare, s->warps,
               s->warp_bits < most_warp_bits(s->machine) ? ", or more warps with warps=" : "");
 }
 
@@ -312,6 +312,7 @@ static void lower_launch(simt *s, tg_launch *launch) {
 static int log2_exact(int64_t n) { return n > 0 && (n & (n - 1)) == 0 ? __builtin_ctzll((unsigned long long)n) : -1; }
 
 typedef struct need { // what the tiles of a kernel ask for
+  const tg_machine *machine;
   int warp_bits;
   int registers;
 } need;
@@ -319,7 +320,7 @@ typedef struct need { // what the tiles of a kernel ask for
 static void add_need(tg_op *op, void *user) {
   need *n = user;
   if (op->code == TG_OP_DOT && op->in[0]->type.rank == 2) {
-    int dot = simt_dot_registers(op, n->warp_bits);
+    int dot = simt_dot_registers(n->machine, op, n->warp_bits);
     n->registers = dot > n->registers ? dot : n->registers;
   }
   for (int i = 0; i < op->nout; i++) {
@@ -334,7 +335,7 @@ static void add_need(tg_op *op, void *user) {
 static int default_warp_bits(const tg_kernel *tile, const tg_machine *machine) {
   int half = machine->max_registers > 0 ? (int)machine->max_registers / 2 : 127;
   for (int bits = 0;; bits++) {
-    need n = {.warp_bits = bits};
+    need n = {.machine = machine, .warp_bits = bits};
     for (int i = 0; i < tile->nlaunches; i++) tg_walk(tile->launches[i]->body, add_need, &n);
     if (n.registers <= half || bits == most_warp_bits(machine)) return bits;
   }
@@ -342,23 +343,35 @@ static int default_warp_bits(const tg_kernel *tile, const tg_machine *machine) {
 
 enum { DEFAULT_STAGES = 3, MOST_STAGES = 8 };
 
-static void find_matrix_dot(tg_op *op, void *user) {
-  if (op->code != TG_OP_DOT || !simt_dot_row(op)) return;
-  for (const tg_region *r = op->parent; r->owner; r = r->owner->parent)
-    if (r->owner->code == TG_OP_FOR) *(bool *)user = true;
+typedef struct dots { // of a kernel, as far as somebody asks
+  const tg_machine *machine;
+  bool in_folds, stream; // some matrix instruction is in a fold; some dot needs only part of its operands at a time
+} dots;
+
+static void find_dot(tg_op *op, void *user) {
+  dots *d = user;
+  if (op->code != TG_OP_DOT) return;
+  d->stream |= simt_dot_streams(d->machine, op);
+  if (!simt_dot_row(d->machine, op)) return;
+  for (const tg_region *r = op->parent; r->owner; r = r->owner->parent) d->in_folds |= r->owner->code == TG_OP_FOR;
+}
+
+static dots dots_of(const tg_machine *machine, const tg_kernel *tile) {
+  dots d = {.machine = machine};
+  for (int i = 0; i < tile->nlaunches; i++) tg_walk(tile->launches[i]->body, find_dot, &d);
+  return d;
 }
 
 static int simt_knobs(const tg_kernel *tile, const tg_machine *machine, tg_knob *out, int max) {
   if (max < 1) return 0;
   *out = (tg_knob){.name = "warps", .doc = "warps of a block"};
-  tg_kernel *plain = simt_expand_scaled(tile);
+  tg_kernel *plain = simt_expand_scaled(machine, tile);
   int first = default_warp_bits(plain ? plain : tile, machine);
+  const bool rings = dots_of(machine, plain ? plain : tile).in_folds;
   if (plain) tg_kernel_free(plain);
   out->values[out->nvalues++] = 1 << first;
   for (int bits = 0; bits <= most_warp_bits(machine); bits++)
     if (bits != first) out->values[out->nvalues++] = 1 << bits;
-  bool rings = false;
-  for (int i = 0; i < tile->nlaunches; i++) tg_walk(tile->launches[i]->body, find_matrix_dot, &rings);
   if (!rings || max < 2) return 1;
   out[1] = (tg_knob){.name = "stages",
                      .doc = "slots at most for operands of dots on their way through shared memory; 1: none, straight from memory",
@@ -406,20 +419,14 @@ static void record_knob(simt *s, const char *name, int number, int n, const char
 
 static void record_knobs(simt *s) {
   static const char *const warps[] = {"1", "2", "4", "8"}, *const stages[] = {"1", "2", "3", "4", "5", "6", "7", "8"};
-  bool rings = false;
   record_knob(s, "warps", s->warps, 4, warps);
-  for (int i = 0; i < s->tile->nlaunches; i++) tg_walk(s->tile->launches[i]->body, find_matrix_dot, &rings);
-  if (rings) record_knob(s, "stages", s->stages, MOST_STAGES, stages);
+  if (dots_of(s->machine, s->tile).in_folds) record_knob(s, "stages", s->stages, MOST_STAGES, stages);
 }
 
 typedef struct call {
   tg_kernel *tile, *lane;
   const tg_lower_options *options;
 } call;
-
-static void find_streaming(tg_op *op, void *user) {
-  if (op->code == TG_OP_DOT && simt_dot_streams(op)) *(bool *)user = true;
-}
 
 static void lower_all(void *arg) {
   call *c = arg;
@@ -443,14 +450,14 @@ static void lower_all(void *arg) {
   record_knobs(s);
   tg_run_passes(c->lane, "canonicalise,cse,licm,dce"); // what is the same on every trip is left to the last but one
   for (int i = 0; i < c->tile->nlaunches; i++) {
-    bool streams = false;
-    tg_walk(c->tile->launches[i]->body, find_streaming, &streams);
-    if (streams) simt_sink_loads(s, c->lane->launches[i]);
+    dots d = {.machine = s->machine};
+    tg_walk(c->tile->launches[i]->body, find_dot, &d);
+    if (d.stream) simt_sink_loads(s, c->lane->launches[i]);
   }
 }
 
 static tg_kernel *simt_lower(tg_kernel *tile, const tg_lower_options *options) {
-  tg_kernel *plain = simt_expand_scaled(tile);
+  tg_kernel *plain = simt_expand_scaled(options->machine, tile);
   call c = {plain ? plain : tile, NULL, options};
   tg_status status = tg_protect(tile->ctx, lower_all, &c);
   if (plain) tg_kernel_free(plain);

@@ -139,10 +139,12 @@ simt_stage *simt_stage_of_load(simt *s, const tg_op *load, const tg_value *opera
 simt_stage *simt_stage_of_tile(simt *s, const tg_value *operand, const tg_layout *fragment, const simt_tile *tile, int k_axis);
 void simt_copy_stage(simt *s, const tg_op *load, const simt_stage *stage);                 // asynchronously
 void simt_store_stage(simt *s, const simt_stage *stage, const simt_tile *from, int chunk); // from registers
-// Reads an operand's fragments, two neighbouring registers at a time: bf16[2] or an i32. is_a: of the two, the left one. other: a register
-// bit that is read together with bit 1.
+// Reads an operand's fragments, 32 bits of neighbouring registers at a time: a vector of the operand's dtype or an i32. is_a: of the two,
+// the left one. other: a register bit that is read together with the first beyond those of a word.
 simt_reader *simt_open_reader(simt *s, const simt_stage *stage, const tg_value *operand, const tg_layout *fragment, bool is_a, int other);
-tg_value *simt_read_pair(simt *s, simt_reader *reader, int reg);
+tg_value *simt_read_word(simt *s, simt_reader *reader, int reg);
+// Whether neighbours along an axis of a dot's operand are neighbours of a row in what is staged of it.
+bool simt_runs_along(const tg_value *operand, int axis);
 
 // ---- simt_ring.c: folds that fetch ahead
 void simt_plan_rings(simt *s, tg_launch *launch); // before the layouts
@@ -183,14 +185,17 @@ void simt_dot(simt *s, tg_op *op);
 typedef struct simt_dot_layouts {
   tg_layout a, b, c;
   uint32_t k_image[12];            // where bit i of the fragment's k lies in the tile's k
+  uint32_t m_image[4], n_image[4]; // likewise, of the fragment's rows and columns and the first bit beyond these
   const struct tg_matrix_row *row; // NULL: lanes multiply and add
 } simt_dot_layouts;
 void simt_dot_plan(simt *s, const tg_op *op, simt_dot_layouts *out);
-const struct tg_matrix_row *simt_dot_row(const tg_op *op);  // the instruction that does it; NULL: none
+// The instruction that does it; NULL: none, or the tile of k is shorter than one. Lanes multiply and add then.
+const struct tg_matrix_row *simt_dot_row(const tg_machine *machine, const tg_op *op);
 bool simt_dot_seeds(simt *s, const tg_op *op, int operand); // whether the operand should be held as its fragments are
-int simt_dot_registers(const tg_op *op, int warp_bits);     // 32-bit registers of a lane for operands and accumulators
+// 32-bit registers of a lane for operands and accumulators
+int simt_dot_registers(const tg_machine *machine, const tg_op *op, int warp_bits);
 
-bool simt_dot_streams(const tg_op *op); // needs only part of its operands at a time
+bool simt_dot_streams(const tg_machine *machine, const tg_op *op); // needs only part of its operands at a time
 
 // ---- simt_fma.c: dots that no matrix instruction does
 void simt_fma_plan(simt *s, const tg_op *op, simt_dot_layouts *out);
@@ -200,7 +205,8 @@ void simt_fma(simt *s, tg_op *op, const simt_dot_layouts *l);
 void simt_sink_loads(simt *s, tg_launch *launch);
 
 // ---- simt_scaled.c
-tg_kernel *simt_expand_scaled(const tg_kernel *tile); // a copy in which products with scales are plain ones; NULL when there are none
+// A copy in which products with scales are plain ones; NULL when there are none.
+tg_kernel *simt_expand_scaled(const tg_machine *machine, const tg_kernel *tile);
 
 // ---- simt_control.c
 void simt_for(simt *s, tg_op *op);

@@ -11,35 +11,51 @@ static const tg_op *load_of(const tg_value *v) {
   return v->def && v->def->code == TG_OP_LOAD ? v->def : NULL;
 }
 
-// NULL where there is none, or where the tile of k is shorter than the instruction: then lanes multiply and add.
-const tg_matrix_row *simt_dot_row(const tg_op *op) {
+const tg_matrix_row *simt_dot_row(const tg_machine *machine, const tg_op *op) {
   int a = op->in[0]->type.dtype, b = op->in[1]->type.dtype, c = op->in[2]->type.dtype, k = op->in[0]->type.dim[1];
   for (const tg_matrix_row *row = tg_matrix_rows; row->name; row++)
-    if (row->operands == a && row->operands == b && row->accumulators == c && k % row->k == 0) return row;
+    if (row->a == a && row->b == b && row->accumulators == c && k % row->k == 0 && tg_matrix_on(row, machine)) return row;
   return NULL;
 }
 
+static int bits_of(const tg_value *v) { return tg_dtypes[v->type.dtype].bits; }
+
+// log2 of the operands in 32 bits
+static int word_bits(const tg_matrix_row *row) { return log2_of(32 / tg_dtypes[row->a].bits); }
+
 // Where the bits of an instruction's k lie in the tile's: those of the registers first, as many as make 16 bytes, so that a lane's own
 // elements are neighbours in memory and one load fetches the operands of several instructions. Sums over k may be taken in any order, as
-// long as A and B agree. Matrices from shared memory are in k's own order.
-static void place_k(simt *s, const tg_op *op, int bits, int at[12]) {
+// long as A and B agree. Matrices from shared memory are in k's own order. Of the fragment's bits the lowest `own` tell the elements of a
+// register apart, two are lanes', all others registers'.
+static void place_k(simt *s, const tg_op *op, int own, int bits, int at[12]) {
   const tg_op *a = load_of(op->in[0]), *b = load_of(op->in[1]);
   for (int i = 0; i < bits; i++) at[i] = i;
   bool ahead = simt_note_of(s, simt_staged(op->in[0]))->ahead && simt_note_of(s, simt_staged(op->in[1]))->ahead;
   if (!a || !b) return;
-  int size = tg_dtypes[a->out[0]->type.dtype].bits, other = tg_dtypes[b->out[0]->type.dtype].bits,
-      vector = log2_of(128 / (size > other ? size : other));
-  if (ahead) vector = size == 8 && other == 8 ? 2 : 1; // as many as make a word of a matrix
+  int size = bits_of(a->out[0]), other = bits_of(b->out[0]), vector = log2_of(128 / (size > other ? size : other));
+  if (ahead) vector = size == 8 && other == 8 ? 2 : own; // as many as make a word of a matrix
   if (vector > bits - 2) vector = bits - 2;
-  for (int i = 0, reg = 0; reg < bits; i++, reg = i < 1 ? 0 : i + 2) at[reg] = i < vector ? i : i + 2; // 0, then 3 and up
-  at[1] = vector;
-  at[2] = vector + 1;
+  for (int i = 0, reg = 0; reg < bits; i++, reg = i < own ? i : i + 2) at[reg] = i < vector ? i : i + 2;
+  at[own] = vector;
+  at[own + 1] = vector + 1;
 }
 
-// Bit `bit` of an axis for a holder, or a replica where the tile is smaller than the instruction. A replicated register is left out
+// Codes on their way from memory that runs along the tile's rows (or columns) come as pairs of neighbours (simt_stage.c, PAIRS): the bit
+// that tells two neighbours apart is then a register's, the one beyond the fragment's lane bits.
+static bool comes_in_pairs(simt *s, const tg_op *op, int operand) {
+  const tg_value *v = simt_staged(op->in[operand]);
+  return simt_note_of(s, v)->ahead && bits_of(v) == 8 && op->in[2]->type.dim[operand] % 16 == 0 &&
+         simt_runs_along(op->in[operand], operand);
+}
+
+static void place_side(bool pairs, uint32_t image[4]) {
+  for (int i = 0; i < 4; i++) image[i] = 1u << (pairs ? (i + 1) % 4 : i);
+}
+
+// What an image of `axis` flips, for a holder; a replica where the tile is smaller than the instruction. A replicated register is left out
 // altogether.
-static void add_bit(tg_layout *l, tg_holder holder, int axis, int bit) {
-  if (bit < l->out[axis]) tg_layout_add(l, holder, axis, bit);
+static void add_bit(tg_layout *l, tg_holder holder, int axis, uint32_t image) {
+  if (image < 1u << l->out[axis]) tg_layout_add(l, holder, axis, __builtin_ctz(image));
   else if (holder != TG_REGISTER) tg_layout_add(l, holder, -1, 0);
 }
 
@@ -47,14 +63,14 @@ typedef struct warp_split { // which bit of m (axis 0) or n (axis 1) each warp b
   int axis[8], bit[8], n;
 } warp_split;
 
-// The outer bits, taken alternately from the axis that has more left.
-static warp_split split_warps(const tg_layout *c, const tg_matrix_row *row, int warp_bits) {
+// The outer bits beyond `atom` ones, taken alternately from the axis that has more left.
+static warp_split split_warps(const tg_layout *c, const int atom[2], int warp_bits) {
   warp_split w = {.n = warp_bits};
-  int left[2] = {c->out[0] - log2_of(row->m), c->out[1] - log2_of(row->n)};
+  int left[2] = {c->out[0] - atom[0], c->out[1] - atom[1]};
   for (int i = 0; i < warp_bits; i++) {
     int axis = left[0] >= left[1] ? 0 : 1;
     w.axis[i] = left[axis] > 0 ? axis : -1;
-    if (left[axis] > 0) w.bit[i] = (axis ? log2_of(row->n) : log2_of(row->m)) + --left[axis];
+    if (left[axis] > 0) w.bit[i] = atom[axis] + --left[axis];
   }
   return w;
 }
@@ -78,9 +94,15 @@ static void add_warps(tg_layout *l, const warp_split *w, int m_axis, int n_axis)
   }
 }
 
+// A fragment's rows: three bits of lanes, one of registers.
+static void add_rows(tg_layout *l, const uint32_t image[4]) {
+  add_bit(l, TG_REGISTER, 0, image[3]);
+  for (int i = 0; i < 3; i++) add_bit(l, TG_LANE, 0, image[i]);
+}
+
 void simt_dot_plan(simt *s, const tg_op *op, simt_dot_layouts *out) {
   const tg_type *ta = &op->in[0]->type, *tb = &op->in[1]->type, *tc = &op->in[2]->type;
-  const tg_matrix_row *row = out->row = simt_dot_row(op);
+  const tg_matrix_row *row = out->row = simt_dot_row(s->machine, op);
   if (!row) {
     simt_fma_plan(s, op, out);
     return;
@@ -88,22 +110,29 @@ void simt_dot_plan(simt *s, const tg_op *op, simt_dot_layouts *out) {
   out->a = tg_layout_empty(2, ta->dim);
   out->b = tg_layout_empty(2, tb->dim);
   out->c = tg_layout_empty(2, tc->dim);
-  int kbits = out->a.out[1], most = (int)(sizeof out->k_image / sizeof out->k_image[0]);
+  int kbits = out->a.out[1], most = (int)(sizeof out->k_image / sizeof out->k_image[0]), own = word_bits(row);
   if (kbits > most) simt_fail(s, op, "dot over k tiles of %d is not supported; up to %d is", ta->dim[1], 1 << most);
-  warp_split w = split_warps(&out->c, row, s->warp_bits);
-  int k[12];
-  place_k(s, op, kbits, k);
-  for (int i = 0; i < kbits; i++) out->k_image[i] = 1u << k[i];
-  // The fragments of layout.c's tg_layout_mma_*, with k's bits where place_k put them and what exceeds the tile left out.
+  const bool pairs[] = {comes_in_pairs(s, op, 0), comes_in_pairs(s, op, 1)};
+  const int atom[] = {log2_of(row->m), log2_of(row->n) + pairs[1]};
+  warp_split w = split_warps(&out->c, atom, s->warp_bits);
+  int at[12];
+  place_k(s, op, own, kbits, at);
+  for (int i = 0; i < kbits; i++) out->k_image[i] = 1u << at[i];
+  place_side(pairs[0], out->m_image);
+  place_side(pairs[1], out->n_image);
+  // The fragments of layout.c's tg_layout_mma_*, with the bits where they were placed and what exceeds the tile left out.
   tg_layout *a = &out->a, *b = &out->b, *c = &out->c;
-  add_bit(a, TG_REGISTER, 1, k[0]), add_bit(b, TG_REGISTER, 0, k[0]), add_bit(c, TG_REGISTER, 1, 0);
-  for (int i = 3; i < kbits; i++) add_bit(a, TG_REGISTER, 1, k[i]), add_bit(b, TG_REGISTER, 0, k[i]);
-  add_bit(a, TG_REGISTER, 0, 3), add_bit(c, TG_REGISTER, 0, 3);
-  for (int i = 0; i < 2; i++) add_bit(a, TG_LANE, 1, k[1 + i]), add_bit(b, TG_LANE, 0, k[1 + i]), add_bit(c, TG_LANE, 1, 1 + i);
-  for (int i = 0; i < 3; i++) add_bit(a, TG_LANE, 0, i), add_bit(b, TG_LANE, 1, i), add_bit(c, TG_LANE, 0, i);
+  const uint32_t *k = out->k_image, *n = out->n_image;
+  for (int i = 0; i < kbits; i = i == own - 1 ? own + 2 : i + 1) add_bit(a, TG_REGISTER, 1, k[i]), add_bit(b, TG_REGISTER, 0, k[i]);
+  if (pairs[1]) add_bit(c, TG_REGISTER, 1, n[3]); // neighbours first, for wide stores
+  add_bit(c, TG_REGISTER, 1, n[0]);
+  for (int i = 0; i < 2; i++) add_bit(a, TG_LANE, 1, k[own + i]), add_bit(b, TG_LANE, 0, k[own + i]), add_bit(c, TG_LANE, 1, n[1 + i]);
+  add_rows(a, out->m_image), add_rows(c, out->m_image);
+  for (int i = 0; i < 3; i++) add_bit(b, TG_LANE, 1, n[i]);
+  if (pairs[1]) add_bit(b, TG_REGISTER, 1, n[3]);
   add_rest(a, 0, 4, &w, 0);
-  add_rest(b, 1, 3, &w, 1);
-  add_rest(c, 1, 3, &w, 1);
+  add_rest(b, 1, 3 + pairs[1], &w, 1);
+  add_rest(c, 1, 3 + pairs[1], &w, 1);
   add_rest(c, 0, 4, &w, 0);
   add_warps(a, &w, 0, -1);
   add_warps(b, &w, -1, 1);
@@ -118,7 +147,7 @@ static int64_t depth_held(int64_t k) {
 
 bool simt_dot_seeds(simt *s, const tg_op *op, int operand) {
   const simt_note *note = simt_note_of(s, simt_staged(op->in[operand]));
-  return !note->stage && (!simt_dot_row(op) || load_of(op->in[operand]) || !op->in[operand]->def);
+  return !note->stage && (!simt_dot_row(s->machine, op) || load_of(op->in[operand]) || !op->in[operand]->def);
 }
 
 static int fma_registers(const tg_op *op, int warp_bits) {
@@ -127,11 +156,11 @@ static int fma_registers(const tg_op *op, int warp_bits) {
   return (int)(sum + 2 * side * 4); // operands: rows and columns of a lane, four neighbours in k
 }
 
-int simt_dot_registers(const tg_op *op, int warp_bits) {
-  const tg_matrix_row *row = simt_dot_row(op);
+int simt_dot_registers(const tg_machine *machine, const tg_op *op, int warp_bits) {
+  const tg_matrix_row *row = simt_dot_row(machine, op);
   if (!row) return fma_registers(op, warp_bits);
   tg_layout c = tg_layout_empty(2, op->in[2]->type.dim);
-  warp_split w = split_warps(&c, row, warp_bits);
+  warp_split w = split_warps(&c, (int[]){log2_of(row->m), log2_of(row->n)}, warp_bits);
   int64_t m = op->in[2]->type.dim[0], n = op->in[2]->type.dim[1], k = depth_held(op->in[0]->type.dim[1]);
   for (int i = 0; i < warp_bits; i++) {
     if (w.axis[i] == 0) m /= 2;
@@ -139,11 +168,13 @@ int simt_dot_registers(const tg_op *op, int warp_bits) {
   }
   m = m < row->m ? row->m : m;
   n = n < row->n ? row->n : n;
-  bool apart = op->in[2]->def && op->in[2]->def->code == TG_OP_CONST; // what it is added to is held beside it
+  bool apart = row->depth || (op->in[2]->def && op->in[2]->def->code == TG_OP_CONST); // what it is added to is held beside it
   return (int)((m * n * (apart ? 2 : 1) + (m + n) * k * tg_dtypes[op->in[0]->type.dtype].bits / 32) / 32);
 }
 
-bool simt_dot_streams(const tg_op *op) { return !simt_dot_row(op) || depth_held(op->in[0]->type.dim[1]) < op->in[0]->type.dim[1]; }
+bool simt_dot_streams(const tg_machine *machine, const tg_op *op) {
+  return !simt_dot_row(machine, op) || depth_held(op->in[0]->type.dim[1]) < op->in[0]->type.dim[1];
+}
 
 // ---- instructions ----------------------------------------------------------------------------------------------------------
 
@@ -183,32 +214,33 @@ typedef struct dot {
   simt_dot_layouts l;
   operand a, b;
   finder c;
-  simt_tile *sum;
-  int m_half;       // distance of the second half of a fragment's rows; 0 when the tile has only one
-  uint32_t k_inner; // bits of k inside one instruction
+  simt_tile *sum, *total; // total: what earlier stretches of k sum to, beside the instruction's own accumulators; NULL: nothing
+  int own;                // log2 of the operands in a register
+  int m_half;             // distance of the second half of a fragment's rows; 0 when the tile has only one
+  uint32_t k_inner;       // bits of k inside one instruction
 } dot;
 
-// A pair of neighbours in k.
-static tg_value *pair(dot *d, const operand *o, int i, int j) {
-  if (o->reader) return simt_read_pair(d->s, o->reader, i);
-  tg_value *reg[2] = {o->find.tile->reg[i], o->find.tile->reg[j]};
-  return simt_pack(d->s, reg, 2);
-}
-
-static tg_value *a_pair(dot *d, int m, int k) {
-  return pair(d, &d->a, find(&d->a.find, m, k), find(&d->a.find, m, k ^ (int)d->l.k_image[0]));
-}
-static tg_value *b_pair(dot *d, int k, int n) {
-  return pair(d, &d->b, find(&d->b.find, k, n), find(&d->b.find, k ^ (int)d->l.k_image[0], n));
+// Neighbours in k.
+static tg_value *word(dot *d, const operand *o, int row, int column) {
+  tg_value *reg[4];
+  int first = find(&o->find, row, column);
+  if (o->reader) return simt_read_word(d->s, o->reader, first);
+  for (int i = 0; i < 1 << d->own; i++) {
+    int k = 0;
+    for (int b = 0; b < d->own; b++) k |= i >> b & 1 ? (int)d->l.k_image[b] : 0;
+    reg[i] = o->find.tile->reg[o->k_axis ? find(&o->find, row, column ^ k) : find(&o->find, row ^ k, column)];
+  }
+  return simt_pack(d->s, reg, 1 << d->own);
 }
 
 static void one_mma(dot *d, int m, int n, int k) {
-  int far = k ^ (int)d->l.k_image[3], m2 = m + d->m_half;
+  int far = k ^ (int)d->l.k_image[d->own + 2], m2 = m ^ d->m_half;
   int c[4] = {find(&d->c, m, n), -1, find(&d->c, m2, n), -1};
   bool two = d->l.c.out[1] > 0; // odd numbers of columns hold each element twice
-  c[1] = two ? find(&d->c, m, n ^ 1) : c[0];
-  c[3] = two ? find(&d->c, m2, n ^ 1) : c[2];
-  tg_value *in[10] = {a_pair(d, m, k), a_pair(d, m2, k), a_pair(d, m, far), a_pair(d, m2, far), b_pair(d, k, n), b_pair(d, far, n)};
+  c[1] = two ? find(&d->c, m, n ^ (int)d->l.n_image[0]) : c[0];
+  c[3] = two ? find(&d->c, m2, n ^ (int)d->l.n_image[0]) : c[2];
+  tg_value *in[10] = {word(d, &d->a, m, k),    word(d, &d->a, m2, k), word(d, &d->a, m, far),
+                      word(d, &d->a, m2, far), word(d, &d->b, k, n),  word(d, &d->b, far, n)};
   for (int i = 0; i < 4; i++) in[6 + i] = d->sum->reg[c[i]];
   tg_type f32 = tg_scalar_type(TG_F32), types[] = {f32, f32, f32, f32};
   tg_op *mma = tg_build_typed(&d->s->b, TG_OP_MMA, 10, in, 1, &TG_ASTR("row", d->l.row->name), 4, types);
@@ -217,7 +249,7 @@ static void one_mma(dot *d, int m, int n, int k) {
 
 static void along_n(dot *d, int m, int k) {
   for (int n = 0; n < d->c.columns; n++)
-    if (find(&d->c, m, n) >= 0 && starts_step(n, 1 << d->l.c.out[1], 1)) one_mma(d, m, n, k);
+    if (find(&d->c, m, n) >= 0 && starts_step(n, 1 << d->l.c.out[1], d->l.n_image[0])) one_mma(d, m, n, k);
 }
 
 // In registers where it comes from memory or has its elements in the right lanes, else through shared memory.
@@ -263,6 +295,28 @@ static void fill(simt *s, operand *o, int k) {
 // Number of the register bit that is the first beyond k's.
 static int beyond_k(const simt_dot_layouts *l) { return l->a.out[1] - 2; }
 
+// The instruction's accumulators begin at 0, what they come to is added to the total.
+static void begin_stretch(dot *d) {
+  tg_value *zero = tg_const_float(&d->s->prologue, tg_scalar_type(TG_F32), 0);
+  for (int i = 0, n = tg_layout_registers(&d->l.c); i < n; i++) d->sum->reg[i] = zero;
+}
+
+static void end_stretch(dot *d, bool alone) { // nothing but zeros before it
+  for (int i = 0, n = tg_layout_registers(&d->l.c); i < n; i++)
+    d->total->reg[i] = alone ? d->sum->reg[i] : tg_build2(&d->s->b, TG_OP_ADD, d->sum->reg[i], d->total->reg[i]);
+}
+
+static bool is_zero(const tg_value *v) {
+  const tg_attr *a = v->def && v->def->code == TG_OP_CONST ? tg_find_attr(v->def, "value") : NULL;
+  return a && (a->kind == TG_ATTR_INT ? a->i == 0 : a->f == 0);
+}
+
+static simt_tile *copy_of(simt *s, const simt_tile *from) {
+  simt_tile *t = simt_new_tile(s, &from->layout);
+  memcpy(t->reg, from->reg, sizeof(tg_value *) * (size_t)tg_layout_registers(&from->layout));
+  return t;
+}
+
 void simt_dot(simt *s, tg_op *op) {
   dot d = {.s = s};
   simt_dot_plan(s, op, &d.l);
@@ -271,21 +325,31 @@ void simt_dot(simt *s, tg_op *op) {
     return;
   }
   int64_t top = s->shared_top;
+  const int depth = d.l.row->depth;
   d.a = open_operand(s, op->in[0], &d.l.a, 1, beyond_k(&d.l));
   d.b = open_operand(s, op->in[1], &d.l.b, 0, beyond_k(&d.l));
   simt_tile *c = simt_get(s, op->in[2], &d.l.c);
   d.c = make_finder(s, c, op->in[2]->type);
-  d.sum = simt_new_tile(s, &d.l.c);
-  memcpy(d.sum->reg, c->reg, sizeof(tg_value *) * (size_t)tg_layout_registers(&d.l.c));
-  d.m_half = d.l.c.out[0] > 3 ? 8 : 0;
-  for (int i = 0; i < 4; i++) d.k_inner |= d.l.k_image[i];
+  d.sum = copy_of(s, c);
+  d.own = word_bits(d.l.row);
+  d.m_half = d.l.c.out[0] > 3 ? (int)d.l.m_image[3] : 0;
+  for (int i = 0; i < d.own + 3; i++) d.k_inner |= d.l.k_image[i];
   int pm = 1 << d.l.c.out[0], pk = 1 << d.l.a.out[1];
+  const bool zero = is_zero(op->in[2]);
+  if (depth && (d.a.find.columns > depth || !zero)) d.total = copy_of(s, c);
+  int stretch = -1;
   for (int k = 0; k < d.a.find.columns; k++) {
     if (!starts_step(k, pk, d.k_inner)) continue;
+    if (d.total && k / depth != stretch) {
+      if (stretch >= 0) end_stretch(&d, zero && stretch == 0);
+      begin_stretch(&d);
+      stretch = k / depth;
+    }
     fill(s, &d.a, k), fill(s, &d.b, k);
     for (int m = 0; m < d.c.rows; m++)
       if (starts_step(m, pm, (uint32_t)d.m_half) && find(&d.a.find, m, k) >= 0) along_n(&d, m, k);
   }
+  if (d.total) end_stretch(&d, zero && stretch <= 0);
   s->shared_top = top;
-  simt_set(s, op->out[0], d.sum);
+  simt_set(s, op->out[0], d.total ? d.total : d.sum);
 }

@@ -59,7 +59,7 @@ typedef enum way { STRAIGHT, RING, RESIDENT } way;
 static way way_of(simt *s, const tg_op *dot, int operand) {
   const tg_value *v = simt_staged(dot->in[operand]);
   const tg_op *load = v->def;
-  if (s->stages < 2 || !s->assume || !simt_dot_row(dot) || !is_load(load) || !reads_input(s, load) || has_fill(load)) return STRAIGHT;
+  if (s->stages < 2 || !s->assume || !simt_dot_row(s->machine, dot) || !is_load(load) || !reads_input(s, load) || has_fill(load)) return STRAIGHT;
   if (!used_once_up_to(s, dot->in[operand], v)) return STRAIGHT;
   if (dot->parent != load->parent) return in_loop_below(dot, load->parent) ? RESIDENT : STRAIGHT;
   if (!load->parent->owner || load->parent->owner->code != TG_OP_FOR) return STRAIGHT;
@@ -114,7 +114,7 @@ static void plan_operand(ring_plan *p, tg_op *dot, int operand, const tg_layout 
 static void plan_dot(tg_op *op, void *user) {
   ring_plan *p = user;
   simt *s = p->s;
-  if (op->code != TG_OP_DOT || !simt_dot_row(op)) return;
+  if (op->code != TG_OP_DOT || !simt_dot_row(s->machine, op)) return;
   simt_dot_layouts l;
   for (int i = 0; i < 2; i++) {
     int64_t bytes = tg_type_elements(op->in[i]->type) * tg_dtypes[op->in[i]->type.dtype].bits / 8;
@@ -136,10 +136,11 @@ static void drop(simt *s, simt_ring *r) {
 }
 
 void simt_plan_rings(simt *s, tg_launch *launch) {
+  enum { SPARE = 3 << 10 }; // for conversions and sums across warps; three slots of 32 KiB fit beside it into 99 KiB
   ring_plan p = {.s = s};
   s->rings = NULL;
   tg_walk(launch->body, plan_dot, &p);
-  int64_t room = (s->machine->shared_bytes > 0 ? (int64_t)s->machine->shared_bytes : TG_STATIC_SHARED) - p.stored - 4096;
+  int64_t room = (s->machine->shared_bytes > 0 ? (int64_t)s->machine->shared_bytes : TG_STATIC_SHARED) - p.stored - SPARE;
   if (p.resident > room) { // what is computed has to lie there; what is loaded may stay in registers
     for (int i = 0; i < p.nkept; i++) simt_note_of(s, p.kept[i]->out[0])->stage = NULL;
     p.resident = 0;

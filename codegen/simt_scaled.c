@@ -1,5 +1,5 @@
-// Products with scales as plain products: eight-bit operands are widened to bf16, which holds them exactly, and what a block of k sums to
-// is multiplied by its scales on the way into the accumulators.
+// Products with scales as plain products: eight-bit operands that no instruction takes are widened to bf16, which holds them exactly, and
+// what a block of k sums to is multiplied by its scales on the way into the accumulators.
 #include "codegen/simt.h"
 
 typedef struct found {
@@ -33,7 +33,17 @@ static tg_value *per_row(tg_builder *b, tg_value *scales, int64_t n) {
   return tg_build(b, TG_OP_SPREAD, 1, &scales, 2, attrs)->out[0];
 }
 
-static void expand(tg_kernel *kernel, tg_op *op) {
+// Operands stay as they are where an instruction takes them.
+static tg_value *sum_of(tg_builder *b, const tg_machine *machine, const tg_op *op) {
+  tg_value *in[] = {op->in[0], op->in[1], tg_const_float(b, op->in[2]->type, 0)};
+  tg_op *dot = tg_build(b, TG_OP_DOT, 3, in, 0, NULL);
+  if (simt_dot_row(machine, dot)) return dot->out[0];
+  tg_remove_op(dot);
+  in[0] = widen(b, op->in[0]), in[1] = widen(b, op->in[1]);
+  return tg_build(b, TG_OP_DOT, 3, in, 0, NULL)->out[0];
+}
+
+static void expand(const tg_machine *machine, tg_kernel *kernel, tg_op *op) {
   tg_builder b = {.kernel = kernel, .region = op->parent, .before = op, .loc = op->loc};
   tg_value *acc = op->in[2];
   int64_t shape[] = {acc->type.dim[0], acc->type.dim[1]};
@@ -42,8 +52,7 @@ static void expand(tg_kernel *kernel, tg_op *op) {
              "%s:%d: in kernel '%s': a dot with several scales along its tile of k is not supported by simt; make the tile as long as a "
              "scale's block",
              op->loc.file ? op->loc.file : "?", op->loc.line, kernel->name);
-  tg_value *in[] = {widen(&b, op->in[0]), widen(&b, op->in[1]), tg_const_float(&b, acc->type, 0)};
-  tg_value *sum = tg_build(&b, TG_OP_DOT, 3, in, 0, NULL)->out[0];
+  tg_value *sum = sum_of(&b, machine, op);
   tg_value *rows = per_row(&b, op->in[3], shape[0]), *columns = per_row(&b, op->in[4], shape[1]);
   columns = reshaped(&b, TG_OP_TRANSPOSE, columns, "perm", (const int64_t[]){1, 0});
   rows = reshaped(&b, TG_OP_BROADCAST, rows, "shape", shape);
@@ -54,18 +63,19 @@ static void expand(tg_kernel *kernel, tg_op *op) {
 }
 
 typedef struct expanding {
+  const tg_machine *machine;
   tg_kernel *kernel;
   found found;
 } expanding;
 
 static void expand_all(void *arg) {
   expanding *e = arg;
-  for (int i = 0; i < e->found.n; i++) expand(e->kernel, e->found.at[i]);
+  for (int i = 0; i < e->found.n; i++) expand(e->machine, e->kernel, e->found.at[i]);
 }
 
-tg_kernel *simt_expand_scaled(const tg_kernel *tile) {
+tg_kernel *simt_expand_scaled(const tg_machine *machine, const tg_kernel *tile) {
   tg_kernel *copy = tg_kernel_clone(tile);
-  expanding e = {copy, {.kernel = copy}};
+  expanding e = {machine, copy, {.kernel = copy}};
   for (int i = 0; i < copy->nlaunches; i++) tg_walk(copy->launches[i]->body, find_scaled, &e.found);
   if (e.found.n && tg_protect(tile->ctx, expand_all, &e) == TG_OK) return copy;
   tg_kernel_free(copy);

@@ -55,33 +55,68 @@ static void choose_places(simt_stage *g, int n, const tg_map *accesses) {
 
 // ---- readers: fragments from a stage ---------------------------------------------------------------------------------------
 
-// How a layout of the stage's tile can be read: whole 8 x 8 matrices, transposed or not, or as many neighbours as a lane has.
-typedef enum how { PLAIN, MATRICES, TRANSPOSED } how;
+// How a layout of the stage's tile can be read: whole 8 x 8 matrices of 16 bits, transposed or not; codes of 8 bits out of transposed
+// matrices of pairs; or as many neighbours as a lane has.
+typedef enum how { PLAIN, MATRICES, TRANSPOSED, PAIRS } how;
+
+static int own_bits(const simt_stage *g) { return size_of(g) == 1 ? 2 : 1; } // register bits of a word
+
+// Neighbours of a row go to one lane, two lane bits are the row's next, everything else picks rows and units.
+static bool in_rows(const tg_layout *l, int own, uint32_t low) {
+  bool good = true;
+  for (int b = 0; b < own; b++) good &= tg_layout_image(l, TG_REGISTER, b) == 1u << b;
+  for (int b = 0; b < 5; b++) {
+    uint32_t image = tg_layout_image(l, TG_LANE, b);
+    good &= b < 2 ? image == 1u << (own + b) : !(image & low);
+  }
+  return good;
+}
+
+// Neighbours of a row go to one register bit, if `pair` (else to none), then to three lane bits; what is in a word or in the lanes beside
+// it picks rows.
+static bool in_columns(const tg_layout *l, int own, uint32_t low, int pair) {
+  bool good = tg_layout_image(l, TG_REGISTER, 0) != 0;
+  for (int b = 0; b < own; b++) good &= !(tg_layout_image(l, TG_REGISTER, b) & low);
+  for (int b = 0; b < 5; b++) {
+    uint32_t image = tg_layout_image(l, TG_LANE, b);
+    good &= b < 2 ? !(image & low) : image == 1u << (b - 2 + pair);
+  }
+  return good;
+}
+
+static int register_of(const tg_layout *l, uint32_t image) {
+  for (int b = 0; b < l->in[TG_REGISTER]; b++)
+    if (tg_layout_image(l, TG_REGISTER, b) == image) return b;
+  return -1;
+}
+
+static bool others_stay_out(const tg_layout *l, int own, uint32_t low, int except) { // of units
+  for (int h = TG_REGISTER; h < TG_NHOLDERS; h++)
+    for (int b = h == TG_REGISTER ? own : h == TG_LANE ? 5 : 0; b < l->in[h]; b++)
+      if ((h != TG_REGISTER || b != except) && tg_layout_image(l, (tg_holder)h, b) & low) return false;
+  return true;
+}
 
 static how how_to_read(const simt_stage *g, const tg_layout *l) {
-  int size = size_of(g), own = size == 1 ? 2 : 1, taken = 0; // register bits of a word
-  uint32_t low = (uint32_t)(UNIT / size) - 1, lane[5], reg[2] = {0};
-  for (int b = 0; b < 5; b++) lane[b] = tg_layout_image(l, TG_LANE, b);
-  for (int b = 0; b < own && b < l->in[TG_REGISTER]; b++) reg[b] = tg_layout_image(l, TG_REGISTER, b);
-  if (size > 2 || l->out[l->rank - 1] < unit_bits(g)) return PLAIN;
-  bool rows = !((lane[2] | lane[3] | lane[4]) & low), columns = size == 2 && reg[0] && !((reg[0] | lane[0] | lane[1]) & low);
-  for (int b = 0; b < own; b++) rows &= reg[b] == 1u << taken++;
-  for (int b = 0; b < 2; b++) rows &= lane[b] == 1u << taken++;
-  for (int b = 0; b < 3; b++) columns &= lane[2 + b] == 1u << b;
-  for (int h = TG_REGISTER; h < TG_NHOLDERS; h++) // nobody else moves within a unit
-    for (int b = h == TG_REGISTER ? own : h == TG_LANE ? 5 : 0; b < l->in[h]; b++)
-      rows &= !(tg_layout_image(l, (tg_holder)h, b) & low), columns &= !(tg_layout_image(l, (tg_holder)h, b) & low);
-  return rows ? MATRICES : columns ? TRANSPOSED : PLAIN;
+  const int size = size_of(g), own = own_bits(g);
+  const uint32_t low = (uint32_t)(UNIT / size) - 1;
+  if (size > 2 || l->out[l->rank - 1] < unit_bits(g) || l->in[TG_REGISTER] < own) return PLAIN;
+  if (size == 1 && register_of(l, 1) >= own)
+    return in_columns(l, own, low, 1) && others_stay_out(l, own, low, register_of(l, 1)) ? PAIRS : PLAIN;
+  if (!others_stay_out(l, own, low, -1)) return PLAIN;
+  return in_rows(l, own, low) ? MATRICES : size == 2 && in_columns(l, own, low, 0) ? TRANSPOSED : PLAIN;
+}
+
+// What the eight lanes differ in that give the addresses of a matrix's rows.
+static void rows_of(how h, const tg_layout *l, uint32_t rows[3]) {
+  for (int i = 0; i < 3; i++) rows[i] = tg_layout_image(l, TG_LANE, h == MATRICES ? 2 + i : h == PLAIN ? i : i ? i - 1 : 0);
+  if (h == TRANSPOSED || h == PAIRS) rows[0] = tg_layout_image(l, TG_REGISTER, 0);
 }
 
 static tg_map reads_of(const simt_stage *g, const tg_layout *l) {
-  uint32_t lane[5], r = l->in[TG_REGISTER] ? tg_layout_image(l, TG_REGISTER, 0) : 0;
-  for (int b = 0; b < 5; b++) lane[b] = tg_layout_image(l, TG_LANE, b);
-  switch (how_to_read(g, l)) {
-  case MATRICES: return eight(g, lane[2], lane[3], lane[4]);
-  case TRANSPOSED: return eight(g, r, lane[0], lane[1]);
-  default: return eight(g, lane[0], lane[1], lane[2]);
-  }
+  uint32_t rows[3];
+  rows_of(how_to_read(g, l), l, rows);
+  return eight(g, rows[0], rows[1], rows[2]);
 }
 
 // The fragment's layout as one of the stage's tile, and which of its repetitions each repetition of the fragment is.
@@ -102,6 +137,13 @@ static bool follow(const tg_value *operand, const tg_value *staged, const tg_lay
 const tg_value *simt_renamed(const tg_value *v) {
   while (v->def && (v->def->code == TG_OP_TRANSPOSE || v->def->code == TG_OP_RESHAPE) && v->def->in[0]->type.rank) v = v->def->in[0];
   return v;
+}
+
+bool simt_runs_along(const tg_value *operand, int axis) {
+  tg_layout l = tg_layout_empty(operand->type.rank, operand->type.dim), staged;
+  if (!l.out[axis]) return false;
+  tg_layout_add(&l, TG_REGISTER, axis, 0);
+  return follow(operand, simt_staged(operand), &l, &staged, NULL) && tg_layout_image(&staged, TG_REGISTER, 0) == 1;
 }
 
 // Codes that become bf16 on their way from a load, exactly, are staged as they are.
@@ -130,7 +172,10 @@ struct simt_reader {
   int *repetition;
   how how;
   int select[2], nmatrices; // register bits that tell the matrices of one instruction apart
+  int pair;                 // PAIRS: the register bit of two neighbours
   int width;                // PLAIN: elements
+  int own;                  // registers of a word
+  bool widens;              // codes to bf16
   tg_value **word, *part;
   uint32_t bits;
 };
@@ -144,7 +189,13 @@ static int neighbours(const tg_layout *l, int most) {
 // Which register bits an instruction takes at once, in the order in which the matrix instruction wants what comes of them side by side: A's
 // rows then k, B's k then columns.
 static void choose_matrices(simt_reader *r, bool is_a, int other) {
-  int n = r->layout.in[TG_REGISTER], first = size_of(r->stage) == 1 ? 2 : 1;
+  int n = r->layout.in[TG_REGISTER], first = own_bits(r->stage);
+  if (r->how == PAIRS) { // the halves of a word, then k
+    r->pair = register_of(&r->layout, 1);
+    r->select[r->nmatrices++] = 1;
+    if (first != r->pair) r->select[r->nmatrices++] = first;
+    return;
+  }
   if (n > first) r->select[r->nmatrices++] = first;
   if (n > first + 1) r->select[r->nmatrices++] = other > first && other < n ? other : first + 1;
   if (!is_a || r->nmatrices < 2) return;
@@ -162,15 +213,15 @@ simt_reader *simt_open_reader(simt *s, const simt_stage *stage, const tg_value *
   const tg_layout *l = &r->layout;
   uint32_t lanes[5] = {0};
   r->how = how_to_read(stage, l);
+  r->own = 32 / tg_dtypes[operand->type.dtype].bits;
+  r->widens = size_of(stage) == 1 && r->own == 2;
   r->word = TG_NEWN(s->arena, tg_value *, tg_layout_registers(fragment));
   if (r->how == PLAIN) {
     r->width = neighbours(l, UNIT / size_of(stage));
     for (int b = 0; b < 5; b++) lanes[b] = tg_layout_image(l, TG_LANE, b);
   } else {
     choose_matrices(r, is_a, other);
-    uint32_t rows[] = {tg_layout_image(l, TG_LANE, 2), tg_layout_image(l, TG_LANE, 3), tg_layout_image(l, TG_LANE, 4)};
-    uint32_t columns[] = {tg_layout_image(l, TG_REGISTER, 0), tg_layout_image(l, TG_LANE, 0), tg_layout_image(l, TG_LANE, 1)};
-    memcpy(lanes, r->how == MATRICES ? rows : columns, sizeof rows);
+    rows_of(r->how, l, lanes);
     for (int i = 0; i < r->nmatrices; i++) lanes[3 + i] = tg_layout_image(l, TG_REGISTER, r->select[i]);
   }
   r->part = thread_part(s, stage, lanes, l, &r->bits);
@@ -183,9 +234,30 @@ static tg_value *place(simt *s, const simt_reader *r, int reg) {
                  r->repetition[reg >> bits] * block_bytes(r->stage));
 }
 
-// Two words, of the pairs that begin at the first and the third of four registers.
-static void unpack_words(simt *s, tg_value *both, tg_value **word) {
-  for (int i = 0; i < 2; i++) word[2 * i] = tg_build(&s->b, TG_OP_EXTRACT, 1, &both, 1, &TG_AINT("i", i))->out[0];
+// Four registers' word of codes; widened to bf16, two words, of the pairs that begin at the first and the third.
+static void set_codes(simt *s, simt_reader *r, int reg, tg_value *codes) {
+  r->word[reg] = codes;
+  if (!r->widens) return;
+  tg_value *both = tg_build1(&s->b, TG_OP_QUADS, codes);
+  for (int i = 0; i < 2; i++) r->word[reg + 2 * i] = tg_build(&s->b, TG_OP_EXTRACT, 1, &both, 1, &TG_AINT("i", i))->out[0];
+}
+
+static tg_value *every_other_byte(simt *s, tg_value *low, tg_value *high, int first) {
+  tg_value *in[] = {low, high};
+  const int64_t at[] = {first, first + 2, first + 4, first + 6};
+  return tg_build(&s->b, TG_OP_BYTES, 2, in, 1, &TG_AINTS("at", at, 4))->out[0];
+}
+
+// Matrices of pairs of columns, a lane's column being the pair's: each word has two rows of both columns, which are put together by column.
+static void read_pairs(simt *s, simt_reader *r, int reg) {
+  int group = reg & ~3 & ~(1 << r->pair);
+  for (int i = 0; i < r->nmatrices; i++) group &= ~(1 << r->select[i]);
+  tg_value *ptr = place(s, r, group);
+  tg_attr attrs[] = {TG_AINT("count", 1 << r->nmatrices), TG_AINT("trans", 1)};
+  tg_op *op = tg_build(&s->b, TG_OP_LDMATRIX, 1, &ptr, 2, attrs);
+  for (int j = 0; j < 1 << r->nmatrices; j += 2)
+    for (int column = 0; column < 2; column++)
+      set_codes(s, r, group | (j ? 1 << r->select[1] : 0) | column << r->pair, every_other_byte(s, op->out[j], op->out[j + 1], column));
 }
 
 static void read_matrices(simt *s, simt_reader *r, int reg) {
@@ -198,7 +270,7 @@ static void read_matrices(simt *s, simt_reader *r, int reg) {
   for (int j = 0; j < 1 << r->nmatrices; j++) {
     int at = group;
     for (int i = 0; i < r->nmatrices; i++) at |= (j >> i & 1) << r->select[i];
-    if (codes) unpack_words(s, tg_build1(&s->b, TG_OP_QUADS, op->out[j]), &r->word[at]);
+    if (codes) set_codes(s, r, at, op->out[j]);
     else r->word[at] = op->out[j];
   }
 }
@@ -212,15 +284,15 @@ static void read_plain(simt *s, simt_reader *r, int reg) {
   for (int i = 0; i < r->width; i++) r->word[first + i] = element[i];
 }
 
-tg_value *simt_read_pair(simt *s, simt_reader *r, int reg) {
-  reg &= ~1;
+tg_value *simt_read_word(simt *s, simt_reader *r, int reg) {
+  reg &= ~(r->own - 1);
   if (r->how != PLAIN) {
-    if (!r->word[reg]) read_matrices(s, r, reg);
+    if (!r->word[reg]) (r->how == PAIRS ? read_pairs : read_matrices)(s, r, reg);
     return r->word[reg];
   }
-  for (int i = 0; i < 2; i++)
+  for (int i = 0; i < r->own; i++)
     if (!r->word[reg + i]) read_plain(s, r, reg + i);
-  return simt_pack(s, &r->word[reg], 2);
+  return simt_pack(s, &r->word[reg], r->own);
 }
 
 // ---- writers ---------------------------------------------------------------------------------------------------------------

@@ -81,7 +81,10 @@ tg_value *simt_pack(simt *s, tg_value *const *reg, int n) {
     tg_value *low = simt_pack(s, reg, n / 2), *high = simt_pack(s, reg + n / 2, n / 2);
     return shuffle_vectors(s, low, high, 0, n);
   }
-  tg_value *v = tg_build0(&s->b, TG_OP_UNDEF, 1, &TG_ATYPE("type", tg_vector_type(reg[0]->type.dtype, n)));
+  // Codes go into a register of zeros: between two branches a register would hold bytes with a value and bytes without.
+  tg_type type = tg_vector_type(reg[0]->type.dtype, n);
+  const bool codes = tg_dtypes[type.dtype].bits == 8 && tg_dtypes[type.dtype].cls == 'f';
+  tg_value *v = codes ? tg_const_float(&s->prologue, type, 0) : tg_build0(&s->b, TG_OP_UNDEF, 1, &TG_ATYPE("type", type));
   for (int i = 0; i < n; i++) {
     tg_value *in[] = {v, reg[i]};
     v = tg_build(&s->b, TG_OP_INSERT, 2, in, 1, &TG_AINT("i", i))->out[0];

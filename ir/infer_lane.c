@@ -191,6 +191,14 @@ bool tg_infer_PAIRS(tg_infer_state *s) {
 
 bool tg_infer_QUADS(tg_infer_state *s) { return tg_rule_scalar(s, 0, TG_M_I32) && tg_rule_one(s, tg_vector_type(TG_I32, 2)); }
 
+bool tg_infer_BYTES(tg_infer_state *s) {
+  const tg_attr *at = tg_rule_attr(s, "at");
+  if (at->n != 4) return tg_rule_fail(s, "at has %d numbers; there are 4 bytes", (int)at->n);
+  for (int i = 0; i < 4; i++)
+    if (at->ints[i] < 0 || at->ints[i] > 7) return tg_rule_fail(s, "at has %lld; the bytes are 0 to 7", (long long)at->ints[i]);
+  return tg_rule_scalar(s, 0, TG_M_I32) && tg_rule_scalar(s, 1, TG_M_I32) && tg_rule_one(s, tg_scalar_type(TG_I32));
+}
+
 bool tg_infer_TRAP(tg_infer_state *s) { return tg_rule_scalar(s, 0, TG_M_I1) && nothing(s); }
 
 // Operands `bytes` and `high` of the same shape, i8 and i1.

@@ -10,6 +10,7 @@ static const struct {
 } devices[] = {
     {"sim:sm_80", "nvptx:sm_80",
      "functional simulator of PTX for sm_80: every access, race, barrier and copy checked; says nothing of speed"},
+    {"sim:sm_89", "nvptx:sm_89", "the same for sm_89"},
 };
 enum { NDEVICES = sizeof devices / sizeof *devices, ALIGN = 256, MOST_SHOWN = 8 };
 // Room after each array, so that what runs over its end meets no other.

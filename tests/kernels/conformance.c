@@ -10,7 +10,7 @@
 static tg_context *ctx;
 static tg_device *device;
 static const char *device_name;
-static char directory[] = "/tmp/tegula-conformance-XXXXXX";
+static char directory[32];
 static oracle_random randomness;
 static int refused; // runs for whose tiles the device has no room
 
@@ -18,6 +18,7 @@ static void check_status(const char *what, tg_status status) { CHECKF(status == 
 
 void conformance_open(const char *name) {
   mallopt(M_PERTURB, 0x80); // fresh memory is full of 0x7f: NaN as e4m3, huge as anything wider
+  strcpy(directory, "/tmp/tegula-conformance-XXXXXX");
   CHECK(mkdtemp(directory) != NULL);
   static char database[128];
   snprintf(database, sizeof database, "%s/database.jsonl", directory);
@@ -90,6 +91,7 @@ static tg_source *source_of(const char *kernel) {
 
 int conformance_close(void) {
   for (int i = 0; sources[i].kernel; i++) tg_source_free(sources[i].source);
+  memset(sources, 0, sizeof sources);
   tg_device_close(device);
   tg_context_free(ctx);
   char command[128];

@@ -146,8 +146,8 @@ static void product_reach(product *p) {
   FREE(dirty);
 }
 
-static void backward(const char *kernel, const char *settings, int64_t M, int64_t N, int64_t K) {
-  verdict v = VERDICT(kernel, settings, "M %lld, N %lld, K %lld", (long long)M, (long long)N, (long long)K);
+void conform_backward(const char *kernel, const char *settings, long long M, long long N, long long K) {
+  verdict v = VERDICT(kernel, settings, "M %lld, N %lld, K %lld", M, N, K);
   product p = {.kernel = kernel, .settings = settings, .weights = !strcmp(kernel, "gemm_fp8_wgrad"), .M = M, .N = N, .K = K, .v = v};
   fill_product(&p);
   const int64_t n = rows_of(&p) * K;
@@ -251,18 +251,21 @@ static void products(void) {
   for (int i = 0; i < 5; i++) {
     const int64_t M = Ms[i];
     quantize("", M, 136), quantize("ue8m0=1,BK=64,BM=16", M, 33);
-    backward("gemm_fp8_dgrad", "", M, 144, 136), backward("gemm_fp8_dgrad", "dtype=f32", M, 33, 130);
-    backward("gemm_fp8_wgrad", "", M, 136, 80), backward("gemm_fp8_wgrad", "accumulate=1", M, 17, 33);
+    conform_backward("gemm_fp8_dgrad", "", M, 144, 136), conform_backward("gemm_fp8_dgrad", "dtype=f32", M, 33, 130);
+    conform_backward("gemm_fp8_wgrad", "", M, 136, 80), conform_backward("gemm_fp8_wgrad", "accumulate=1", M, 17, 33);
   }
   quantize("BK=512", 130, 1030), quantize("BM=1", 128, 1), quantize("", 3, 0);
-  backward("gemm_fp8_dgrad", "", 3, 0, 40), backward("gemm_fp8_dgrad", "", 3, 40, 0), backward("gemm_fp8_dgrad", "", 1, 1, 1);
-  backward("gemm_fp8_wgrad", "", 3, 0, 40), backward("gemm_fp8_wgrad", "accumulate=1", 0, 5, 7), backward("gemm_fp8_wgrad", "", 1, 1, 1);
-  backward("gemm_fp8_dgrad", "BM=1,BK=32", 5, 300, 130), backward("gemm_fp8_dgrad", "BM=4,BK=512", 4, 257, 520);
-  backward("gemm_fp8_dgrad", "BM=256,BK=256,dtype=f32", 270, 140, 300), backward("gemm_fp8_dgrad", "BM=8", 8, 128, 128);
-  backward("gemm_fp8_wgrad", "BN=16,BK=32", 260, 40, 70), backward("gemm_fp8_wgrad", "BN=192,BK=192", 140, 200, 200);
-  backward("gemm_fp8_wgrad", "BN=256,BK=512,accumulate=1", 128, 260, 520), backward("gemm_fp8_wgrad", "", 128, 64, 128);
+  conform_backward("gemm_fp8_dgrad", "", 3, 0, 40), conform_backward("gemm_fp8_dgrad", "", 3, 40, 0),
+      conform_backward("gemm_fp8_dgrad", "", 1, 1, 1);
+  conform_backward("gemm_fp8_wgrad", "", 3, 0, 40), conform_backward("gemm_fp8_wgrad", "accumulate=1", 0, 5, 7),
+      conform_backward("gemm_fp8_wgrad", "", 1, 1, 1);
+  conform_backward("gemm_fp8_dgrad", "BM=1,BK=32", 5, 300, 130), conform_backward("gemm_fp8_dgrad", "BM=4,BK=512", 4, 257, 520);
+  conform_backward("gemm_fp8_dgrad", "BM=256,BK=256,dtype=f32", 270, 140, 300), conform_backward("gemm_fp8_dgrad", "BM=8", 8, 128, 128);
+  conform_backward("gemm_fp8_wgrad", "BN=16,BK=32", 260, 40, 70), conform_backward("gemm_fp8_wgrad", "BN=192,BK=192", 140, 200, 200);
+  conform_backward("gemm_fp8_wgrad", "BN=256,BK=512,accumulate=1", 128, 260, 520), conform_backward("gemm_fp8_wgrad", "", 128, 64, 128);
   if (strcmp(conform_device(), "cpu")) return;
-  for (int i = 1; i < 5; i++) backward("gemm_fp8_dgrad", "dot2=1", Ms[i], 144, 136), backward("gemm_fp8_wgrad", "dot2=1", Ms[i], 136, 80);
+  for (int i = 1; i < 5; i++)
+    conform_backward("gemm_fp8_dgrad", "dot2=1", Ms[i], 144, 136), conform_backward("gemm_fp8_wgrad", "dot2=1", Ms[i], 136, 80);
 }
 
 void conform_training(void) {

@@ -3,4 +3,6 @@
 #define TG_TRAINING_H
 void conform_training(void); // everything, in seconds
 void conform_losses(void);   // its losses and advantages
+// One shape of gemm_fp8_dgrad or gemm_fp8_wgrad.
+void conform_backward(const char *kernel, const char *settings, long long M, long long N, long long K);
 #endif

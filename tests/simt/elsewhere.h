@@ -7,6 +7,7 @@
 #include "simt/warp.h"
 #include "targets/target.h"
 
+static const char *elsewhere_target = "nvptx:sm_80";
 static int elsewhere_warps = 2, elsewhere_variant;
 static int64_t elsewhere_executed[TG_NOPCODES]; // by the last run
 
@@ -21,7 +22,7 @@ static inline void elsewhere_lower(void *arg) {
   snprintf(warps, sizeof warps, "%d", elsewhere_warps);
   tg_binding binding = {"warps", warps};
   tg_lower_options options = {
-      .machine = tg_target_find(ctx, "nvptx:sm_80", &family), .settings = {1, &binding}, .variant = elsewhere_variant};
+      .machine = tg_target_find(ctx, elsewhere_target, &family), .settings = {1, &binding}, .variant = elsewhere_variant};
   e->lane = tg_lowering_simt.lower(e->tile, &options);
   if (tg_verify(e->lane)) tg_rethrow(ctx);
 }

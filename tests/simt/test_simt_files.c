@@ -1,4 +1,4 @@
-// lower/*.tile: what the simt lowering makes of small kernels. RUN: warps=N variant=N.
+// lower/*.tile: what the simt lowering makes of small kernels. RUN: warps=N variant=N [target=TARGET].
 #include "codegen/codegen.h"
 #include "filecheck.h"
 #include "targets/target.h"
@@ -12,14 +12,14 @@ typedef struct job {
 
 static void lower_body(void *arg) {
   job *j = arg;
-  char warps[16] = "1";
+  char warps[16] = "1", target[32] = "nvptx:sm_80";
   int variant = 0;
-  CHECK(sscanf(j->run, "warps=%15s variant=%d", warps, &variant) == 2);
+  CHECK(sscanf(j->run, "warps=%15s variant=%d target=%31s", warps, &variant, target) >= 2);
   tg_kernel *tile = tg_parse(j->ctx, j->source, j->length, j->name);
   if (tg_verify(tile)) tg_rethrow(j->ctx);
   const tg_family *family;
   tg_binding binding = {"warps", warps};
-  tg_lower_options options = {.machine = tg_target_find(j->ctx, "nvptx:sm_80", &family), .settings = {1, &binding}, .variant = variant};
+  tg_lower_options options = {.machine = tg_target_find(j->ctx, target, &family), .settings = {1, &binding}, .variant = variant};
   tg_kernel *lane = tg_lowering_simt.lower(tile, &options);
   if (tg_verify(lane)) tg_rethrow(j->ctx);
   size_t size;
@@ -37,7 +37,7 @@ static char *produce(const char *run, const char *source, size_t length, const c
 int main(void) {
   tg_context *ctx;
   CHECK(tg_context_new(NULL, &ctx) == TG_OK);
-  CHECK(filecheck_directory(TESTS_DIR "/simt/lower", ".tile", produce, ctx) >= 6);
+  CHECK(filecheck_directory(TESTS_DIR "/simt/lower", ".tile", produce, ctx) >= 9);
   tg_context_free(ctx);
   return test_done();
 }

@@ -331,42 +331,52 @@ static void shuffle(block *b, const tg_op *op) {
   free(out);
 }
 
-// PTX ISA, mma.sync.aligned.m16n8k16.row.col.f32.{bf16,f16}: fragments as in "Matrix Fragments for mma.m16n8k16 with floating point type".
-static double half_of(block *b, const tg_op *op, int operand, int thread, int i, int dtype) {
+// PTX ISA, mma.sync.aligned.m16n8k16.row.col.f32.{bf16,f16} and m16n8k32 with 8-bit operands: "Matrix Fragments for mma.m16n8k16 with
+// floating point type", "Matrix Fragments for mma.m16n8k32".
+typedef struct matrix_form {
+  const char *row;
+  int a, b; // dtypes
+} matrix_form;
+
+static double operand_of(block *b, const tg_op *op, int operand, int thread, int i, int dtype) {
   if (op->in[operand]->type.dtype != TG_I32) return as_float(dtype, get(b, op->in[operand], thread, i));
-  return as_float(dtype, get(b, op->in[operand], thread, 0) >> 16 * i & 0xffff); // a pair as one word, the first one low
+  const int bits = tg_dtypes[dtype].bits; // 32 bits of them as one word, the first one lowest
+  return as_float(dtype, get(b, op->in[operand], thread, 0) >> bits * i & ((1u << bits) - 1));
 }
 
-static void mma(block *b, const tg_op *op, int warp, int dtype) {
-  double A[16][16], Bm[16][8], C[16][8];
+static void mma(block *b, const tg_op *op, int warp, const matrix_form *form) {
+  double A[16][32], Bm[32][8], C[16][8];
+  const int each = 32 / tg_dtypes[form->a].bits, depth = 8 * each; // operands of a register
   for (int lane = 0; lane < LANES; lane++) {
     int group = lane >> 2, inside = lane % 4, t = warp * LANES + lane;
-    for (int i = 0; i < 8; i++) {
-      int row = (i < 2 || (i >= 4 && i < 6)) ? group : group + 8, col = inside * 2 + (i & 1) + (i >= 4 ? 8 : 0);
-      A[row][col] = half_of(b, op, i / 2, t, i % 2, dtype);
-    }
-    for (int i = 0; i < 4; i++) {
-      Bm[inside * 2 + (i & 1) + (i >= 2 ? 8 : 0)][group] = half_of(b, op, 4 + i / 2, t, i % 2, dtype);
-      C[group + (i >= 2 ? 8 : 0)][inside * 2 + (i & 1)] = as_float(TG_F32, get(b, op->in[6 + i], t, 0));
-    }
+    for (int r = 0; r < 4; r++) // registers: row + 8, then column + depth / 2
+      for (int i = 0; i < each; i++) A[group + 8 * (r % 2)][inside * each + i + r / 2 * depth / 2] = operand_of(b, op, r, t, i, form->a);
+    for (int r = 0; r < 2; r++)
+      for (int i = 0; i < each; i++) Bm[inside * each + i + r * depth / 2][group] = operand_of(b, op, 4 + r, t, i, form->b);
+    for (int i = 0; i < 4; i++) C[group + (i >= 2 ? 8 : 0)][inside * 2 + (i & 1)] = as_float(TG_F32, get(b, op->in[6 + i], t, 0));
   }
   for (int lane = 0; lane < LANES; lane++)
     for (int i = 0; i < 4; i++) {
       int row = (lane >> 2) + (i >= 2 ? 8 : 0), col = lane % 4 * 2 + (i & 1);
       double sum = C[row][col];
-      for (int k = 0; k < 16; k++) sum += A[row][k] * Bm[k][col];
+      for (int k = 0; k < depth; k++) sum += A[row][k] * Bm[k][col];
       set(b, op->out[i], warp * LANES + lane, 0, from_float(TG_F32, sum));
     }
 }
 
 static void run_mma(block *b, const tg_op *op) {
+  static const matrix_form forms[] = {{"mma.m16n8k16.bf16", TG_BF16, TG_BF16},      {"mma.m16n8k16.f16", TG_F16, TG_F16},
+                                      {"mma.m16n8k32.e4m3", TG_E4M3, TG_E4M3},      {"mma.m16n8k32.e5m2", TG_E5M2, TG_E5M2},
+                                      {"mma.m16n8k32.e4m3.e5m2", TG_E4M3, TG_E5M2}, {"mma.m16n8k32.e5m2.e4m3", TG_E5M2, TG_E4M3}};
   const char *row = tg_attr_str(op, "row", "");
-  bool known = !strcmp(row, "mma.m16n8k16.bf16") || !strcmp(row, "mma.m16n8k16.f16");
-  if (!known || op->nin != 10 || op->nout != 4) stop(b, op, "unknown matrix instruction '%s' with %d operands", row, op->nin);
+  const matrix_form *form = NULL;
+  for (size_t i = 0; i < sizeof forms / sizeof forms[0]; i++)
+    if (!strcmp(row, forms[i].row)) form = &forms[i];
+  if (!form || op->nin != 10 || op->nout != 4) stop(b, op, "unknown matrix instruction '%s' with %d operands", row, op->nin);
   for (int i = 0; i < 10; i++)
-    if (elements(op->in[i]->type) != (i < 6 && op->in[i]->type.dtype != TG_I32 ? 2 : 1))
+    if (elements(op->in[i]->type) != (i < 6 && op->in[i]->type.dtype != TG_I32 ? 32 / tg_dtypes[form->a].bits : 1))
       stop(b, op, "operand %d has %d elements", i + 1, elements(op->in[i]->type));
-  for (int warp = 0; warp < b->threads / LANES; warp++) mma(b, op, warp, strstr(row, "bf16") ? TG_BF16 : TG_F16);
+  for (int warp = 0; warp < b->threads / LANES; warp++) mma(b, op, warp, form);
 }
 
 // PTX ISA, ldmatrix: lanes 8j .. 8j+7 give the rows' addresses of matrix j; lane l gets elements 2(l%4), 2(l%4)+1 of row l/4, or with
@@ -528,6 +538,13 @@ static void thread_op(block *b, const tg_op *op, int t) {
       set(b, out, t, i, low | tg_encode(TG_BF16, tg_decode(TG_E4M3, word >> 8 & 0xff), TG_ROUND_IEEE) << 16);
     }
     break;
+  case TG_OP_BYTES: {
+    const tg_attr *from = tg_find_attr(op, "at");
+    uint64_t both = get(b, op->in[0], t, 0) | get(b, op->in[1], t, 0) << 32, word = 0;
+    for (int i = 0; i < 4; i++) word |= (both >> 8 * from->ints[i] & 0xff) << 8 * i;
+    set(b, out, t, 0, word);
+    break;
+  }
   case TG_OP_SPLAT:
     for (int i = 0; i < n; i++) set(b, out, t, i, get(b, op->in[0], t, 0));
     break;
