@@ -61,6 +61,15 @@ tg_bindings tg_space_config(const tg_search_space *space, tg_arena *arena, int i
 void tg_space_digits(const tg_search_space *space, int index, int *digits); // value index on each axis
 int tg_space_find(const tg_search_space *space, tg_bindings config);        // -1 when not a config of this space
 
+// ---- a sample of a space (cover.c): configs that meet every value, then every pair of values of two axes, then others at random
+typedef struct tg_cover tg_cover;
+typedef struct tg_covered {
+  int values, of_values, pairs, of_pairs; // met so far, of those that allowed configs have
+} tg_covered;
+tg_cover *tg_cover_make(tg_arena *arena, const tg_search_space *space, uint64_t seed);
+int tg_cover_next(tg_cover *cover); // an index not given before; -1 when none is left
+tg_covered tg_cover_count(const tg_cover *cover);
+
 // ---- strategies (strategy.c, forest.c): ask for a config, tell its time
 typedef struct tg_strategy {
   const char *name, *doc;

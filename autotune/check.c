@@ -1,254 +1,185 @@
-// `tegula check`: conformance. A device runs every library kernel over awkward shapes and must agree with the interpreter; a target
-// compiles every library kernel under every value of every setting.
+// `tegula check`: conformance. A device runs library kernels over awkward shapes and must agree with the interpreter; a target compiles
+// them; both under every value of every setting, or under a sample of each search space.
+#include <math.h>
 #include <stdlib.h>
-#include <unistd.h>
+#include <time.h>
 
-#include "autotune/autotune.h"
+#include "autotune/check.h"
 #include "targets/run.h"
 
-typedef struct checking {
-  tg_context *ctx;
-  void (*report)(void *user, const char *line, tg_verdict verdict, int done, int total);
-  void *user;
-  const char *device, *target;
-  const tg_family *row; // what is compiled for; NULL where the device takes tile IR
-  const tg_machine *machine;
-  bool counting; // before the run, so that it knows how much there is to do
-  int done, failed, total;
-} checking;
-
-typedef struct one_case {
-  checking *c;
+// A kernel under one choice of its options.
+typedef struct walk {
+  tg_checking *c;
   tg_arena arena;
   tg_source *source;
   const char *kernel;
-  tg_bindings shape, settings;
-  tg_subject subject;
-  tg_device *device;
-  tg_inputs inputs;
-  tg_launchable *launchable;
-  tg_artifact *artifact;
-  tg_reference reference;
-  const char *verdict; // NULL = right
-} one_case;
-
-// ---- a device: shapes around the edges of tiles, scales and vectors, and empty ones
-
-// Extents by letter; the i-th shape takes the i-th of each, so that unlike lists meet in many ways. K is what fp8 weights are packed along:
-// a multiple of 16, as the kernel's row in the documentation says.
-static const struct {
-  const char *letter;
-  int n;
-  int values[9];
-} extents[] = {{"M", 9, {1, 3, 17, 0, 64, 65, 129, 2, 5}},
-               {"N", 8, {33, 24, 1, 129, 160, 32, 7, 0}},
-               {"K", 7, {144, 16, 128, 272, 0, 64, 400}},
-               {"H", 6, {300, 1, 128, 72, 513, 0}},
-               {"I", 5, {100, 128, 300, 1, 64}},
-               {"E", 4, {16, 72, 24, 256}}, // of experts: groups of 8 that keep 8
-               {"B", 5, {1, 3, 0, 4, 2}}, // sequences, queries each, pages of the cache and of one sequence: lengths grow as their products
-               {"S", 3, {1, 2, 3}},
-               {"P", 4, {1, 5, 2, 7}},
-               {"W", 3, {1, 3, 2}},
-               {"Dqk", 3, {48, 192, 33}},
-               {"Dv", 3, {24, 128, 33}}};
-static const int other_extents[] = {3, 17, 1, 64, 0, 33, 2};
-enum { SHAPES = 9, UNEVEN = 6 };
-
-static int extent_of(const char *letter, int i) {
-  for (size_t k = 0; k < sizeof extents / sizeof *extents; k++) {
-    if (strcmp(extents[k].letter, letter) == 0) return extents[k].values[i % extents[k].n];
-  }
-  return other_extents[i % (int)(sizeof other_extents / sizeof *other_extents)];
-}
-
-static tg_bindings shape_of(tg_arena *arena, const tg_kernel *signature, int i) {
-  tg_binding *at = TG_NEWN(arena, tg_binding, signature->nsymbols + 1);
-  int n = 0;
-  for (int s = 0; s < signature->nsymbols; s++) {
-    if (signature->symbols[s].value >= 0) continue;
-    int extent = extent_of(signature->symbols[s].name, i);
-    if (signature->symbols[s].kind == TG_SYM_STATIC && extent == 0) extent = 1; // often a tile's extent
-    at[n++] = (tg_binding){signature->symbols[s].name, tg_arena_printf(arena, "%d", extent)};
-  }
-  return (tg_bindings){n, at};
-}
-
-// A target compiles for the statics of that shape; dims stay open.
-static tg_bindings statics_of(tg_arena *arena, const tg_kernel *signature) {
-  tg_bindings shape = shape_of(arena, signature, UNEVEN);
-  tg_binding *at = TG_NEWN(arena, tg_binding, shape.n + 1);
-  int n = 0;
-  for (int i = 0; i < shape.n; i++) {
-    for (int s = 0; s < signature->nsymbols; s++) {
-      if (signature->symbols[s].kind == TG_SYM_STATIC && strcmp(signature->symbols[s].name, shape.at[i].name) == 0) at[n++] = shape.at[i];
-    }
-  }
-  return (tg_bindings){n, at};
-}
-
-// The launch writes into the arrays, which were made zero; what it should not write stays so.
-static void run_case(void *arg) {
-  one_case *k = arg;
-  tg_context *ctx = k->c->ctx;
-  tg_request request = {.device = k->c->device, .shape = k->shape, .settings = k->settings};
-  tg_subject_make(ctx, &k->arena, k->source, &request, &k->subject);
-  tg_check_status(ctx, tg_device_open(ctx, k->c->device, &k->device));
-  tg_inputs_make(ctx, &k->arena, &k->subject, k->device, 1, &k->inputs);
-  tg_run_options options = {.settings = k->settings, .shape = tg_bindings_join(&k->arena, k->subject.shape, k->subject.statics)};
-  tg_check_status(ctx, tg_prepare(k->device, k->source, &options, k->inputs.n, k->inputs.args, &k->launchable));
-  tg_check_status(ctx, tg_launchable_run(k->launchable, 1, NULL));
-  int fd = tg_reference_make(ctx, &k->arena, &k->subject, &k->inputs, 1);
-  tg_reference_map(ctx, &k->arena, fd, &k->inputs, &k->reference);
-  close(fd);
-  tg_check_status(ctx, tg_launchable_fetch(k->launchable));
-  k->verdict = tg_gate(&k->arena, &k->reference, &k->inputs);
-}
-
-// ---- a target
-
-static void compile_case(void *arg) {
-  one_case *k = arg;
-  tg_context *ctx = k->c->ctx;
-  tg_split split;
-  tg_split_settings(ctx, k->source, &k->settings, &k->arena, &split);
-  tg_compile_options options = {.target = k->c->target, .settings = k->settings, .statics = statics_of(&k->arena, split.signature)};
-  const void *data;
-  size_t size;
-  tg_check_status(ctx, tg_compile(ctx, k->source, &options, &k->artifact));
-  tg_check_status(ctx, tg_artifact_emit(k->artifact, "asm", NULL, &data, &size));
-  if (!size) k->verdict = "no code came out";
-}
-
-// ---- both
-
-static const char *listed(tg_arena *arena, tg_bindings list) {
-  tg_text text = {.arena = arena};
-  for (int i = 0; i < list.n; i++) tg_text_add(&text, "%s%s=%s", i ? "," : "", list.at[i].name, list.at[i].value);
-  return text.size ? text.data : "";
-}
-
-static void release(one_case *k) {
-  tg_context *ctx = k->c->ctx;
-  tg_reference_unmap(&k->reference);
-  tg_launchable_free(k->launchable);
-  tg_artifact_free(k->artifact);
-  tg_inputs_free(ctx, &k->inputs);
-  if (k->device) tg_device_close(k->device);
-  tg_arena_free(&k->arena);
-}
-
-// `may_refuse`: a meta-parameter's value that the machine has no room for, which the lowering says with TG_INVALID and the tuner prunes, is
-// skipped.
-static bool one(checking *c, tg_source *source, const char *kernel, tg_bindings shape, tg_bindings settings, bool may_refuse) {
-  if (c->counting) {
-    c->total++;
-    return true;
-  }
-  one_case k = {.c = c, .source = source, .kernel = kernel, .shape = shape, .settings = settings};
-  tg_arena_init(&k.arena, c->ctx);
-  tg_status status = tg_protect(c->ctx, c->device ? run_case : compile_case, &k);
-  const char *verdict = status != TG_OK ? tg_error_message(c->ctx) : k.verdict;
-  const char *what = listed(&k.arena, settings), *where = listed(&k.arena, shape);
-  const char *line = tg_arena_printf(&k.arena, "%s%s%s%s%s%s%s", kernel, *where ? " " : "", where, *what ? " --set " : "", what,
-                                     verdict ? ": " : "", verdict ? verdict : "");
-  tg_verdict result = !verdict ? TG_VERDICT_OK : may_refuse && status == TG_INVALID ? TG_VERDICT_SKIP : TG_VERDICT_FAIL;
-  c->done++;
-  c->failed += result == TG_VERDICT_FAIL;
-  if (c->report) c->report(c->user, line, result, c->done, c->total);
-  release(&k);
-  return result != TG_VERDICT_FAIL;
-}
-
-static void every_shape(checking *c, tg_arena *arena, tg_source *source, const char *kernel, const tg_kernel *signature,
-                        tg_bindings settings) {
-  for (int i = 0; i < SHAPES; i++) one(c, source, kernel, shape_of(arena, signature, i), settings, false);
-}
-
-// One value of one setting by itself. Options change what a kernel means: a device runs them over every shape; meta-parameters and knobs do
-// not: one shape that no tile divides.
-static void one_value(checking *c, tg_arena *arena, tg_source *source, const char *kernel, const char *name, const char *value,
-                      bool option) {
-  tg_binding *binding = TG_NEW(arena, tg_binding);
-  *binding = (tg_binding){name, value};
-  tg_bindings settings = {1, binding};
+  tg_bindings options;
   tg_kernel *signature;
-  tg_check_status(c->ctx, tg_source_signature(source, option ? &settings : NULL, &signature));
-  if (!c->device) {
-    one(c, source, kernel, (tg_bindings){0}, settings, !option);
-  } else if (option) {
-    every_shape(c, arena, source, kernel, signature, settings);
-  } else {
-    one(c, source, kernel, shape_of(arena, signature, UNEVEN), settings, true);
-  }
+} walk;
+
+static bool one(walk *w, tg_bindings shape, tg_bindings settings, bool may_refuse) {
+  return tg_check_case(w->c, &(tg_case){w->source, w->kernel, shape, settings, may_refuse});
 }
 
-static void every_knob(checking *c, tg_arena *arena, tg_source *source, const char *kernel, const tg_kernel *signature) {
-  if (!c->row) return; // the device takes tile IR: there is no lowering
+// Options change what a kernel means: a device runs them over every shape.
+static bool every_shape(walk *w) {
+  if (!w->c->options->device) return one(w, (tg_bindings){0}, w->options, false);
+  bool good = true;
+  for (int i = 0; i < TG_CHECK_SHAPES; i++) good &= one(w, tg_check_shape(&w->arena, w->signature, i), w->options, false);
+  return good;
+}
+
+// ---- every value by itself
+
+// Meta-parameters and knobs do not change what a kernel means: one shape that no tile divides.
+static void one_value(walk *w, const char *name, const char *value) {
+  tg_binding *binding = TG_NEW(&w->arena, tg_binding);
+  *binding = (tg_binding){name, value};
+  const tg_bindings shape = w->c->options->device ? tg_check_shape(&w->arena, w->signature, TG_CHECK_UNEVEN) : (tg_bindings){0};
+  one(w, shape, tg_bindings_join(&w->arena, (tg_bindings){1, binding}, w->options), true);
+}
+
+static void every_knob(walk *w) {
+  if (!w->c->row) return; // the device takes tile IR: there is no lowering
   tg_knob knobs[64];
   tg_kernel *tile;
-  tg_bindings statics = statics_of(arena, signature);
-  tg_check_status(c->ctx, tg_source_trace(source, NULL, &statics, &tile));
-  int n = c->row->lowering->knobs(tile, c->machine, knobs, 64);
+  tg_bindings statics = tg_check_statics(&w->arena, w->signature);
+  tg_check_status(w->c->ctx, tg_source_trace(w->source, &w->options, &statics, &tile));
+  int n = w->c->row->lowering->knobs(tile, w->c->machine, knobs, 64);
   tg_kernel_free(tile);
   for (int i = 0; i < n; i++) {
     for (int v = 1; v < knobs[i].nvalues; v++) { // values[0] is the default
-      one_value(c, arena, source, kernel, knobs[i].name, tg_arena_printf(arena, "%lld", (long long)knobs[i].values[v]), false);
+      one_value(w, knobs[i].name, tg_arena_printf(&w->arena, "%lld", (long long)knobs[i].values[v]));
     }
   }
 }
 
-// The default, and every other value of every setting by itself: what each is there for.
-static void every_setting(checking *c, tg_arena *arena, tg_source *source, const char *kernel) {
-  tg_kernel *signature;
-  tg_check_status(c->ctx, tg_source_signature(source, NULL, &signature));
-  if (c->device) {
-    every_shape(c, arena, source, kernel, signature, (tg_bindings){0});
-  } else if (!one(c, source, kernel, (tg_bindings){0}, (tg_bindings){0}, false)) {
-    return; // what the target cannot do at all need not be said for every setting
-  }
-  for (int i = 0; i < signature->nsettings; i++) {
-    const tg_setting *setting = &signature->settings[i];
-    for (int v = 0; v < setting->nallowed; v++) {
-      if (strcmp(setting->allowed[v], setting->fallback) == 0) continue;
-      one_value(c, arena, source, kernel, setting->name, setting->allowed[v], setting->kind == TG_OPTION);
+static void every_value(walk *w) {
+  for (int i = 0; i < w->signature->nsettings; i++) {
+    const tg_setting *setting = &w->signature->settings[i];
+    for (int v = 0; v < setting->nallowed && setting->kind == TG_TUNE; v++) {
+      if (strcmp(setting->allowed[v], setting->fallback) != 0) one_value(w, setting->name, setting->allowed[v]);
     }
   }
-  every_knob(c, arena, source, kernel, signature);
+  every_knob(w);
 }
 
-typedef struct kernel_call {
-  checking *c;
-  tg_arena arena;
-  tg_source *source;
-  const char *kernel;
-} kernel_call;
+// ---- a sample of the space
 
+static double now(void) {
+  struct timespec t;
+  clock_gettime(CLOCK_MONOTONIC, &t);
+  return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+// When the space at hand has had its share of what is left of the budget.
+static double deadline(tg_checking *c) {
+  const double t = now();
+  if (!c->began) c->began = t;
+  return t + (c->began + c->options->budget - t) / (c->spaces - c->spaces_done);
+}
+
+static void note(const walk *w, const tg_search_space *space, int tried, tg_covered met) {
+  const tg_check_options *o = w->c->options;
+  if (!o->report) return;
+  tg_text text = {.arena = (tg_arena *)(uintptr_t)&w->arena};
+  tg_text_add(&text, "%s", w->kernel);
+  for (int i = 0; i < w->options.n; i++) tg_text_add(&text, "%s%s=%s", i ? "," : " --set ", w->options.at[i].name, w->options.at[i].value);
+  tg_text_add(&text, ": %d of %d configs, %d of %d values, %d of %d pairs of values", tried, space->n, met.values, met.of_values, met.pairs,
+              met.of_pairs);
+  if (space->n < space->product)
+    tg_text_add(&text, "; %lld were pruned before, the first because %s", (long long)(space->product - space->n), space->pruned_reason);
+  o->report(o->user, text.data, TG_VERDICT_NOTE, w->c->done, w->c->total);
+}
+
+static void sample(walk *w) {
+  tg_checking *c = w->c;
+  const tg_check_options *o = c->options;
+  const tg_subject subject = {.source = w->source,
+                              .signature = w->signature,
+                              .device = o->device,
+                              .target = o->target ? o->target : o->device,
+                              .machine = c->machine,
+                              .row = c->row,
+                              .options = w->options,
+                              .statics = tg_check_statics(&w->arena, w->signature)};
+  const tg_search_space *space = tg_space_of(c->ctx, &w->arena, &subject);
+  const int most = o->configs < space->n ? o->configs : space->n;
+  if (c->counting) {
+    c->total += most;
+    c->spaces++;
+    return;
+  }
+  tg_cover *cover = tg_cover_make(&w->arena, space, o->seed);
+  const double end = o->budget > 0 ? deadline(c) : HUGE_VAL;
+  int tried = 0;
+  for (; tried < most && (!tried || now() < end); tried++) {
+    const tg_bindings config = tg_space_config(space, &w->arena, tg_cover_next(cover));
+    const tg_bindings shape = o->device ? tg_check_shape(&w->arena, w->signature, tried % TG_CHECK_SHAPES) : (tg_bindings){0};
+    one(w, shape, tg_bindings_join(&w->arena, config, w->options), true);
+  }
+  c->spaces_done++;
+  note(w, space, tried, tg_cover_count(cover));
+}
+
+// ---- the library
+
+static void under_options(walk *w, tg_bindings options) {
+  w->options = options;
+  tg_check_status(w->c->ctx, tg_source_signature(w->source, options.n ? &options : NULL, &w->signature));
+  if (!every_shape(w) && w->c->options->target && !options.n) return; // what the target cannot do at all need not be said for every setting
+  if (w->c->options->configs) sample(w);
+  else if (!options.n) every_value(w);
+}
+
+// The defaults, and every other value of every option by itself: what each is there for.
 static void kernel_body(void *arg) {
-  kernel_call *k = arg;
-  tg_check_status(k->c->ctx, tg_source_load(k->c->ctx, k->kernel, &k->source));
-  every_setting(k->c, &k->arena, k->source, k->kernel);
+  walk *w = arg;
+  tg_check_status(w->c->ctx, tg_source_load(w->c->ctx, w->kernel, &w->source));
+  under_options(w, (tg_bindings){0});
+  const tg_kernel *plain = w->signature;
+  for (int i = 0; i < plain->nsettings; i++) {
+    const tg_setting *setting = &plain->settings[i];
+    for (int v = 0; v < setting->nallowed && setting->kind == TG_OPTION; v++) {
+      if (strcmp(setting->allowed[v], setting->fallback) == 0) continue;
+      tg_binding *binding = TG_NEW(&w->arena, tg_binding);
+      *binding = (tg_binding){setting->name, setting->allowed[v]};
+      under_options(w, (tg_bindings){1, binding});
+    }
+  }
 }
 
 // Every case of every kernel; while counting, what cannot even be counted is left for the run to say.
-static void every_kernel(checking *c, int n, const char *const *names) {
+static void every_kernel(tg_checking *c, int n, const char *const *names) {
   for (int i = 0; i < n; i++) {
-    kernel_call k = {.c = c, .kernel = names[i]};
-    tg_arena_init(&k.arena, c->ctx);
-    tg_status status = tg_protect(c->ctx, kernel_body, &k);
-    tg_source_free(k.source);
-    tg_arena_free(&k.arena);
+    walk w = {.c = c, .kernel = names[i]};
+    tg_arena_init(&w.arena, c->ctx);
+    const tg_status status = tg_protect(c->ctx, kernel_body, &w);
+    tg_source_free(w.source);
+    tg_arena_free(&w.arena);
     if (!c->counting) tg_check_status(c->ctx, status);
   }
 }
 
+static void require_library(tg_context *ctx, const tg_check_options *o, int n, const char *const *names) {
+  for (int i = 0; i < o->nkernels; i++) {
+    bool known = false;
+    for (int k = 0; k < n; k++) known |= !strcmp(o->kernels[i], names[k]);
+    if (!known) tg_throw(ctx, TG_INVALID, "the library has no kernel '%s'; 'tegula kernels' lists them", o->kernels[i]);
+  }
+}
+
 static void check_body(void *arg) {
-  checking *c = arg;
-  if (!c->device == !c->target) tg_throw(c->ctx, TG_INVALID, "check wants a device or a target, one of the two");
-  const char *target = c->target;
-  if (c->device) {
+  tg_checking *c = arg;
+  const tg_check_options *o = c->options;
+  if (!o->device == !o->target) tg_throw(c->ctx, TG_INVALID, "check wants a device or a target, one of the two");
+  if (o->configs < 0 || o->nkernels < 0 || o->budget < 0) tg_throw(c->ctx, TG_INVALID, "check: configs, kernels and budget are 0 or more");
+  if (o->form && strcmp(o->form, "asm") != 0 && strcmp(o->form, "obj") != 0)
+    tg_throw(c->ctx, TG_INVALID, "check: a target's code comes to asm or obj, not to '%s'", o->form);
+  const char *target = o->target;
+  if (o->device) {
     tg_device *device; // a name that does not exist is the caller's mistake, not a failed check
-    tg_check_status(c->ctx, tg_device_open(c->ctx, c->device, &device));
+    tg_check_status(c->ctx, tg_device_open(c->ctx, o->device, &device));
     target = device->target;
     tg_device_close(device);
   }
@@ -256,15 +187,16 @@ static void check_body(void *arg) {
   int n;
   const char *const *names;
   tg_check_status(c->ctx, tg_library(c->ctx, &n, &names));
+  require_library(c->ctx, o, n, names);
+  if (o->nkernels) n = o->nkernels, names = o->kernels;
   c->counting = true;
   every_kernel(c, n, names);
   c->counting = false;
   every_kernel(c, n, names);
-  if (c->failed) tg_throw(c->ctx, TG_FAILED, "%d of %d checks failed on %s", c->failed, c->done, c->device ? c->device : c->target);
+  if (c->failed) tg_throw(c->ctx, TG_FAILED, "%d of %d checks failed on %s", c->failed, c->done, o->device ? o->device : o->target);
 }
 
-tg_status tg_check(tg_context *ctx, const char *device, const char *target,
-                   void (*report)(void *user, const char *line, tg_verdict verdict, int done, int total), void *user) {
-  checking c = {.ctx = ctx, .report = report, .user = user, .device = device, .target = target};
+tg_status tg_check(tg_context *ctx, const tg_check_options *options) {
+  tg_checking c = {.ctx = ctx, .options = options};
   return tg_protect(ctx, check_body, &c);
 }

@@ -23,7 +23,7 @@ typedef struct cli_kept cli_kept;
 typedef struct cli_command {
   const char *name, *arguments, *summary, *examples; // arguments: the positional words; the synopsis is these and the options
   const cli_option *options;                         // ends with name NULL; --help is common to all
-  const char *required;                              // the option that must be given; "" = one of the options; NULL = none
+  const char *required;                              // the option that must be given; "--a|--b": one of these; NULL = none
   int min_words, max_words;                          // positional words; max -1 = any
   const char *words;                                 // completion of the first word, as cli_option.values
   int (*run)(cli *c);
@@ -51,6 +51,8 @@ long cli_int(const cli *c, const char *name, long fallback, long low, long high)
 double cli_number(const cli *c, const char *name, double fallback);
 // Collects every NAME=VALUE of an option, split at commas. Lives as long as the command.
 tg_bindings cli_bindings(cli *c, const char *name);
+// The words of an option, split at commas; their number, 0 when it is not given. They live as long as the command.
+int cli_names(cli *c, const char *name, const char *const **out);
 // Splits NAME=VALUE; ends the command with exit status 2 naming `what` when there is no '='. Lives as long as the command.
 tg_binding cli_pair(cli *c, const char *text, const char *what);
 

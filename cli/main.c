@@ -30,14 +30,21 @@ static void print_overview(FILE *out) {
                "TEGULA_DUMP (directory for numbered files after each pass), TEGULA_ROOT (where kernels/ and lua/ are).\n");
 }
 
+// Whether an option must be given: 1, or 2 in place of the one before it; 0 it need not.
+static int is_required(const cli_command *command, const char *name) {
+  const size_t n = strlen(name);
+  for (const char *at = command->required; at && (at = strstr(at, name)); at += n)
+    if (!at[n] || at[n] == '|') return at == command->required ? 1 : at[-1] == '|' ? 2 : 0;
+  return 0;
+}
+
 // tegula NAME WORDS [OPTION]…, as docs/cli.md has it too (tests/cli/test_cli.c compares).
 static void print_synopsis(FILE *out, const cli_command *command) {
+  static const char *const before[] = {" [", " ", " | "};
   fprintf(out, "tegula %s%s%s", command->name, *command->arguments ? " " : "", command->arguments);
-  const bool choice = command->required && !*command->required;
   for (const cli_option *o = command->options; o->name; o++) {
-    const bool bare = choice || (command->required && !strcmp(command->required, o->name));
-    fprintf(out, "%s%s%s%s%s%s", choice && o != command->options ? " | " : " ", bare ? "" : "[", o->name, o->value ? " " : "",
-            o->value ? o->value : "", bare ? "" : "]");
+    const int required = is_required(command, o->name);
+    fprintf(out, "%s%s%s%s%s", before[required], o->name, o->value ? " " : "", o->value ? o->value : "", required ? "" : "]");
   }
 }
 
@@ -203,6 +210,16 @@ tg_bindings cli_bindings(cli *c, const char *name) {
     for (char *item = strtok_r(copy, ",", &save); item; item = strtok_r(NULL, ",", &save)) list[n++] = cli_pair(c, item, name);
   }
   return (tg_bindings){n, list};
+}
+
+int cli_names(cli *c, const char *name, const char *const **out) {
+  const char *value = cli_value(c, name, "");
+  char *copy = keep_text(c, value, strlen(value)), *save = NULL;
+  const char **list = keep(c, sizeof *list * (strlen(value) + 1));
+  int n = 0;
+  for (char *item = strtok_r(copy, ",", &save); item; item = strtok_r(NULL, ",", &save)) list[n++] = item;
+  *out = list;
+  return n;
 }
 
 int cli_fail(const cli *c, tg_status status) {

@@ -178,12 +178,17 @@ const cli_command cli_tune = {
 // ---- check
 
 static const cli_option check_options[] = {
-    {"--device", "D", "run every library kernel on it and compare with the interpreter", "@devices"},
-    {"--target", "T", "compile every library kernel for it: a target, a machine or a description's FILE.lua", "@targets"},
+    {"--device", "D", "run library kernels on it and compare with the interpreter", "@devices"},
+    {"--target", "T", "compile library kernels for it: a target, a machine or a description's FILE.lua", "@targets"},
+    {"--kernels", "K,…", "these alone", "@kernels"},
+    {"--configs", "N", "so many configs of each search space, in place of every value by itself", NULL},
+    {"--budget", "SECONDS", "what configs may take together (default no limit)", NULL},
+    {"--seed", "N", "which configs (default 0)", NULL},
+    {"--emit", "FORM", "what a target's code has to come to: asm or obj (default asm)", "asm obj"},
     {0}};
 
 typedef struct {
-  int count[TG_VERDICT_FAIL + 1];
+  int count[TG_VERDICT_NOTE + 1];
   double began;
 } tally;
 
@@ -195,25 +200,36 @@ static double now(void) {
 
 // A line for each case, and on a terminal how far it is below the last one.
 static void report_line(void *user, const char *line, tg_verdict verdict, int done, int total) {
-  static const char *const words[] = {"ok", "skip", "FAIL"};
+  static const char *const words[] = {"ok", "refused", "FAIL", "note"};
   const char *const wipe = isatty(2) ? "\r\033[K" : "";
   tally *t = user;
   t->count[verdict]++;
   fputs(wipe, stderr);
-  printf("%-4s %s\n", words[verdict], line);
+  printf("%-7s %s\n", words[verdict], line);
   cli_stop_unread();
   const double spent = now() - t->began;
   if (*wipe && done < total) fprintf(stderr, "%d of %d, %.0f s, %.0f s left", done, total, spent, spent / done * (total - done));
 }
 
 static int run_check(cli *c) {
-  const char *device = cli_value(c, "--device", NULL), *target = cli_value(c, "--target", NULL);
-  if (!device == !target) cli_usage("check: give either --device D or --target T");
   tally t = {.began = now()};
-  tg_status status = tg_check(c->ctx, device, target, report_line, &t);
-  const int passed = t.count[TG_VERDICT_OK], skipped = t.count[TG_VERDICT_SKIP], failed = t.count[TG_VERDICT_FAIL];
-  if (status == TG_OK || passed + skipped + failed)
-    printf("%d passed, %d skipped, %d failed in %.1f s\n", passed, skipped, failed, now() - t.began);
+  tg_check_options o = {.device = cli_value(c, "--device", NULL),
+                        .target = cli_value(c, "--target", NULL),
+                        .form = cli_value(c, "--emit", NULL),
+                        .configs = (int)cli_int(c, "--configs", 0, 0, 1 << 22),
+                        .budget = cli_number(c, "--budget", 0),
+                        .seed = (uint64_t)cli_int(c, "--seed", 0, 0, 1L << 62),
+                        .report = report_line,
+                        .user = &t};
+  if (!o.device == !o.target) cli_usage("check: give either --device D or --target T");
+  if (o.form && o.device) cli_usage("check: --emit is for a target; a device takes the form that it runs");
+  if (cli_has(c, "--budget") && !o.configs) cli_usage("check: --budget is for configs: give --configs N too");
+  o.nkernels = cli_names(c, "--kernels", &o.kernels);
+  if (!o.nkernels && cli_has(c, "--kernels")) cli_usage("check: --kernels names none; 'tegula kernels' lists them");
+  tg_status status = tg_check(c->ctx, &o);
+  const int passed = t.count[TG_VERDICT_OK], refused = t.count[TG_VERDICT_REFUSED], failed = t.count[TG_VERDICT_FAIL];
+  if (status == TG_OK || passed + refused + failed)
+    printf("%d passed, %d refused, %d failed in %.1f s\n", passed, refused, failed, now() - t.began);
   if (status) return cli_fail(c, status);
   return failed ? 1 : 0;
 }
@@ -221,9 +237,11 @@ static int run_check(cli *c) {
 const cli_command cli_check = {
     .name = "check",
     .arguments = "",
-    .required = "",
-    .summary = "Conformance: every library kernel, awkward shapes, against the interpreter",
-    .examples = "  tegula check --device cpu\n  tegula check --target nvptx:sm_80\n",
+    .required = "--device|--target",
+    .summary = "Conformance: library kernels, awkward shapes, against the interpreter",
+    .examples = "  tegula check --device cpu\n"
+                "  tegula check --device sim:sm_80 --kernels gemm_bf16,rmsnorm --configs 20\n"
+                "  tegula check --target nvptx:sm_80 --emit obj --configs 100000 --budget 600\n",
     .options = check_options,
     .run = run_check,
 };

@@ -499,17 +499,31 @@ tg_status tg_config_lookup(tg_context *ctx, tg_source *source, const char *devic
 tg_status tg_config_record(tg_context *ctx, tg_source *source, const char *device, const tg_bindings *shape, const tg_bindings *settings,
                            int threads, const tg_bindings *config, double seconds);
 
-/* Conformance: `device` runs every library kernel over awkward shapes and is compared with the interpreter, or every library kernel is
- * compiled for `target` (one of the two, the other NULL). `report` (may be NULL) gets a line for each case, borrowed during the call,
- * with how many cases are done and how many there are (fewer, should a kernel fail for the target as it stands).
- * TG_FAILED when any case failed; TG_INVALID when the device or target does not exist. */
+/* Conformance: a device runs library kernels over awkward shapes and is compared with the interpreter, or library kernels are compiled for a
+ * target, every variant of them. */
 typedef enum tg_verdict {
   TG_VERDICT_OK,
-  TG_VERDICT_SKIP, /* the target has no room for this value of a meta-parameter and says so: neither right nor wrong */
-  TG_VERDICT_FAIL
+  TG_VERDICT_REFUSED, /* the lowering has no room for this value of a meta-parameter and says so: neither right nor wrong */
+  TG_VERDICT_FAIL,
+  TG_VERDICT_NOTE /* not a case: how much of a search space was tried */
 } tg_verdict;
-tg_status tg_check(tg_context *ctx, const char *device, const char *target,
-                   void (*report)(void *user, const char *line, tg_verdict verdict, int done, int total), void *user);
+typedef struct tg_check_options {
+  const char *device, *target; /* one of the two, the other NULL */
+  int nkernels;                /* 0: the whole library */
+  const char *const *kernels;
+  const char *form; /* what a target's code has to come to: "asm" (NULL) or "obj" */
+  /* 0: every value of every meta-parameter by itself. Else so many configs of each kernel's search space under every value of its options:
+   * such that every value is met, then every pair of values of two parameters, then at random; all of a space that has no more. */
+  int configs;
+  uint64_t seed;
+  double budget; /* seconds that configs may take, shared evenly among the spaces; 0 = no limit */
+  /* May be NULL. Gets a line for each case, borrowed during the call, with how many cases are done and how many there are (fewer, should a
+   * kernel fail for the target as it stands or the budget end). */
+  void (*report)(void *user, const char *line, tg_verdict verdict, int done, int total);
+  void *user;
+} tg_check_options;
+/* TG_FAILED when any case failed; TG_INVALID when the device, the target or a kernel does not exist. */
+tg_status tg_check(tg_context *ctx, const tg_check_options *options);
 void tg_string_free(tg_context *ctx, char *string);
 
 #ifdef __cplusplus

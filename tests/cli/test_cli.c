@@ -67,6 +67,11 @@ static void test_wrong_calls(void) {
   check_refused("bench gemm_f32 --shape M", "--shape");
   check_refused("bench gemm_f32 --shape M=4,N=4", "K");
   check_refused("check", "--device");
+  check_refused("check --device interp --kernels gemm_f32,no_such", "no kernel 'no_such'");
+  check_refused("check --device interp --kernels ,", "--kernels names none");
+  check_refused("check --device interp --emit obj", "--emit is for a target");
+  check_refused("check --target cpu --emit wine", "'wine'");
+  check_refused("check --target cpu --budget 3", "--configs");
   check_refused("run missing.lua", "missing.lua");
 }
 
@@ -405,7 +410,7 @@ static void test_check(void) {
   setenv("TEGULA_ROOT", "root", 1);
   CHECK(call("check --device interp") == 0);
   unsetenv("TEGULA_ROOT");
-  CHECKF(!strncmp(out, "ok   swiglu ", 12) && strstr(out, " passed, 0 skipped, 0 failed in ") && !*err, "%s%s", out, err);
+  CHECKF(!strncmp(out, "ok      swiglu ", 15) && strstr(out, " passed, 0 refused, 0 failed in ") && !*err, "%s%s", out, err);
 }
 
 // The packed route of docs/cli.md, with the arrays that the example leaves.

@@ -77,7 +77,7 @@ typedef struct loaded {
   const char *kernel;
   tg_source *source;
 } loaded;
-static loaded sources[32];
+static loaded sources[64];
 
 static tg_source *source_of(const char *kernel) {
   int i = 0;

@@ -397,3 +397,9 @@ void conform_losses(void) {
   distillations();
   policies();
 }
+
+void conform_losses_few(void) {
+  cross_entropy("BV=256,smoothing=0.125,z=0.0078125", 13, 300, LOGITS_WILD, TARGETS_SOME);
+  kl("BV=256", 3, 300, 1, LOGITS_NORMAL, LOGITS_WILD);
+  advantages("", ORACLE_SAMPLE, 11, 17, 1e-4), grpo("", (oracle_grpo){0.2, 0.2, 0.04}, 129, false);
+}

@@ -337,3 +337,10 @@ void conform_model(void) {
   maxima();
   appends();
 }
+
+void conform_model_few(void) {
+  bmm("BT=16,BM=32", 17, 3, 40, 33), bmm("transpose_b=1,BT=16,BM=32", 3, 2, 16, 24);
+  embed("", 17, 9, 300, true), add("", 17, 300), cast("bf16", "f32", 3, 300), add_rmsnorm("", 17, 300), dequantize_blocks("", 130, 144);
+  argmax("BV=256", 17, 300, LOGITS_TIES);
+  append_cache("", (append){.T = 17, .D = 40, .R = 8, .B = 3, .W = 2, .P = 7}, true);
+}

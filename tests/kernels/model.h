@@ -2,6 +2,7 @@
 #ifndef TG_CONFORMANCE_MODEL_H
 #define TG_CONFORMANCE_MODEL_H
 
-void conform_model(void); // a few shapes of every awkward kind
+void conform_model(void);     // a few shapes of every awkward kind
+void conform_model_few(void); // a shape or two of each kernel
 
 #endif

@@ -484,3 +484,13 @@ void conform_moe(void) {
   dispatches();
   products();
 }
+
+void conform_moe_few(void) {
+  rope("", 17, 3, 64), rope("dtype=f32,scale=0.75,BN=4", 3, 3, 34), mtp("", 17, 72);
+  gate("topk=6,topk_groups=3", (oracle_gate){8, 3, 6, 2.5, false}, 17, 72, LOGITS_TIES, 0);
+  dispatch("BS=16", 17, 3, 7, 33, ROUTE_DROPS);
+  contiguous("grouped_gemm_fp8", "BM=16,BN=32", 40, 3, 33, 144, SHARE_GAPS);
+  contiguous("grouped_gemm_bf16", "BM=16,BN=32,BK=32", 40, 3, 33, 81, SHARE_RANDOM);
+  contiguous("grouped_gemm_f32", "BM=16,BN=32,BK=16", 17, 3, 33, 25, SHARE_RANDOM);
+  masked("BM=16,BN=32", 3, 17, 33, 144, SHARE_RANDOM);
+}

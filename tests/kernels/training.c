@@ -273,3 +273,10 @@ void conform_training(void) {
   groups();
   conform_losses();
 }
+
+void conform_training_few(void) {
+  quantize("BK=64", 129, 33);
+  conform_backward("gemm_fp8_dgrad", "BM=16,BK=32", 17, 144, 40), conform_backward("gemm_fp8_wgrad", "BN=16,BK=32", 130, 17, 33);
+  grouped("BN=16,BK=32", 129, 3, 24, 40, SHARE_GAPS);
+  conform_losses_few();
+}

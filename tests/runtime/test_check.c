@@ -33,6 +33,7 @@ static const char large[] = "local tg <const> = require 'tegula'\n"
                             "  end)\n"
                             "end)\n";
 
+static tg_context *ctx;
 static char root[] = "/tmp/tegula-test-XXXXXX";
 
 static void put(const char *name, const char *text) {
@@ -47,11 +48,11 @@ typedef struct tally {
   int right, fickle, bad_right, bad_fickle, options, done, total;
 } tally;
 
-static void count_skips(void *user, const char *line, tg_verdict verdict, int done, int total) {
+static void count_refused(void *user, const char *line, tg_verdict verdict, int done, int total) {
   (void)done, (void)total;
-  int *skips = user;
-  if (strncmp(line, "large", 5) != 0 || verdict != TG_VERDICT_SKIP) return;
-  ++*skips;
+  int *refused = user;
+  if (strncmp(line, "large", 5) != 0 || verdict != TG_VERDICT_REFUSED) return;
+  ++*refused;
   CHECKF(strstr(line, " --set BM=1024: "), "%s", line); // and the reason behind it
 }
 
@@ -67,6 +68,41 @@ static void count(void *user, const char *line, tg_verdict verdict, int done, in
   if (!ok && first) fprintf(stderr, "%s\n", line);
 }
 
+static tg_status check(const char *device, const char *target, void (*report)(void *, const char *, tg_verdict, int, int), void *user) {
+  return tg_check(ctx, &(tg_check_options){.device = device, .target = target, .report = report, .user = user});
+}
+
+// Configs of `large`, whose space is 2 x 4 x 4 = 32: each one once, and what the note says of it.
+typedef struct sampled {
+  int configs, wide, notes;
+  char text[256];
+} sampled;
+
+static void count_configs(void *user, const char *line, tg_verdict verdict, int done, int total) {
+  sampled *s = user;
+  CHECKF(done <= total, "%d of %d", done, total);
+  CHECKF(verdict != TG_VERDICT_FAIL, "%s", line);
+  if (verdict == TG_VERDICT_NOTE) s->notes++, snprintf(s->text, sizeof s->text, "%s", line);
+  else s->configs += strstr(line, "stages=") != NULL, s->wide += strstr(line, "BM=1024,") != NULL;
+}
+
+static void test_configs(void) {
+  const char *const names[] = {"large"};
+  tg_check_options o = {.target = "nvptx:sm_80", .nkernels = 1, .kernels = names, .configs = 100, .report = count_configs};
+  sampled s = {0};
+  o.user = &s;
+  CHECKF(tg_check(ctx, &o) == TG_OK, "%s", tg_error_message(ctx));
+  CHECKF(s.configs == 32 && s.wide == 16 && s.notes == 1 && strstr(s.text, "large: 32 of 32 configs, 10 of 10 values, 32 of 32 pairs"),
+         "%d configs, %d wide; %s", s.configs, s.wide, s.text);
+  s = (sampled){0};
+  o.configs = 4; // as many as the longest axis has values
+  CHECKF(tg_check(ctx, &o) == TG_OK, "%s", tg_error_message(ctx));
+  CHECKF(s.configs == 4 && strstr(s.text, "large: 4 of 32 configs, 10 of 10 values"), "%d configs; %s", s.configs, s.text);
+  const char *const missing[] = {"larger"};
+  o.kernels = missing;
+  CHECK(tg_check(ctx, &o) == TG_INVALID && strstr(tg_error_message(ctx), "no kernel 'larger'"));
+}
+
 int main(void) {
   char command[512], cache[64];
   if (!mkdtemp(root)) return 1;
@@ -75,36 +111,36 @@ int main(void) {
   snprintf(cache, sizeof cache, "%s/cache", root);
   put("right", right);
   put("fickle", fickle);
-  tg_context *ctx;
   const tg_config config = {.root = root, .cache_dir = cache, .worker = BUILD_DIR "/tegula-worker"};
   if (tg_context_new(&config, &ctx) != TG_OK) return 1;
 
   tally t = {0};
-  CHECK(tg_check(ctx, "cpu", NULL, count, &t) == TG_FAILED && strstr(tg_error_message(ctx), "on cpu"));
+  CHECK(check("cpu", NULL, count, &t) == TG_FAILED && strstr(tg_error_message(ctx), "on cpu"));
   CHECKF(t.right > 10 && t.options >= t.right / 3 && t.bad_right == 0, "%d, %d with the option, %d bad", t.right, t.options, t.bad_right);
   CHECKF(t.fickle > 5 && t.bad_fickle == t.fickle - 2, "%d of %d", t.bad_fickle, t.fickle); // right where M = 0, and under BM=4
 
   CHECKF(t.done == t.total, "%d of %d", t.done, t.total);
   t = (tally){0};
-  CHECKF(tg_check(ctx, NULL, "cpu:avx512", count, &t) == TG_OK, "%s", tg_error_message(ctx));
+  CHECKF(check(NULL, "cpu:avx512", count, &t) == TG_OK, "%s", tg_error_message(ctx));
   CHECKF(t.done == t.total, "%d of %d", t.done, t.total);
   CHECK(t.right == 5 && t.fickle == 4); // the default, BM=4, more=1, and two values of the lowering's own `stream`
   put("large", large);
   tg_context_free(ctx);
   if (tg_context_new(&config, &ctx) != TG_OK) return 1;
-  int skips = 0;
-  CHECKF(tg_check(ctx, NULL, "nvptx:sm_80", count_skips, &skips) == TG_OK, "%s", tg_error_message(ctx));
-  CHECKF(skips == 1, "%d", skips);
+  int refused = 0;
+  CHECKF(check(NULL, "nvptx:sm_80", count_refused, &refused) == TG_OK, "%s", tg_error_message(ctx));
+  CHECKF(refused == 1, "%d", refused);
+  test_configs();
   put("broken",
       "local tg <const> = require 'tegula'\nreturn tg.kernel('broken', function(k) k.blocks(1, function() error 'no' end) end)\n");
   tg_context_free(ctx);
   if (tg_context_new(&config, &ctx) != TG_OK) return 1;
-  CHECK(tg_check(ctx, NULL, "cpu:avx2", NULL, NULL) == TG_FAILED && strstr(tg_error_message(ctx), "1 of"));
+  CHECK(check(NULL, "cpu:avx2", NULL, NULL) == TG_FAILED && strstr(tg_error_message(ctx), "1 of"));
 
-  CHECK(tg_check(ctx, NULL, NULL, NULL, NULL) == TG_INVALID);
-  CHECK(tg_check(ctx, "cpu", "cpu", NULL, NULL) == TG_INVALID);
-  CHECK(tg_check(ctx, "abacus", NULL, NULL, NULL) == TG_INVALID && strstr(tg_error_message(ctx), "interp"));
-  CHECK(tg_check(ctx, NULL, "abacus", NULL, NULL) == TG_INVALID && strstr(tg_error_message(ctx), "cpu:avx2"));
+  CHECK(check(NULL, NULL, NULL, NULL) == TG_INVALID);
+  CHECK(check("cpu", "cpu", NULL, NULL) == TG_INVALID);
+  CHECK(check("abacus", NULL, NULL, NULL) == TG_INVALID && strstr(tg_error_message(ctx), "interp"));
+  CHECK(check(NULL, "abacus", NULL, NULL) == TG_INVALID && strstr(tg_error_message(ctx), "cpu:avx2"));
   tg_context_free(ctx);
   snprintf(command, sizeof command, "rm -r %s", root);
   CHECK(system(command) == 0);

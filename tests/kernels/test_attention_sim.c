@@ -1,0 +1,11 @@
+// label: long
+// The attention kernels on the simulated GPU: every access, race and barrier of their PTX is looked at as it runs. Argument: another
+// device.
+#include "kernels/attention.h"
+#include "kernels/conformance.h"
+
+int main(int argc, char **argv) {
+  conformance_open(argc > 1 ? argv[1] : "sim:sm_80");
+  attention_all();
+  return conformance_close();
+}
