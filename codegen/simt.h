@@ -24,6 +24,8 @@ typedef struct simt_stage { // a tile in shared memory (simt_stage.c)
   int64_t bytes;
   int chunk_axis, chunk_bits; // 2^chunk_bits chunks
   int64_t offset;             // in a slot of a ring
+  bool turned;                // pairs of a unit of 16 elements lie in another order (simt_widen.c)
+  struct simt_stage *wide;    // codes: what a dot makes of them for itself; NULL: nothing
   tg_value *base;             // ptr<shared> where code is being made
 } simt_stage;
 
@@ -34,6 +36,7 @@ typedef struct simt_note { // of a value of the tile kernel, by its id
   tg_value *scalar;  // rank 0
   int uses, fetch;   // fetch: the one for which its op was last lowered
   bool ahead;        // a dot's operand that is to go through shared memory
+  bool widened;      // codes that are to be widened there
   simt_stage *stage; // of a load: it goes to shared memory, and nowhere else
   bool in_ring;      // there, by the fold that it stands in
   bool hoisted;      // made before the block was split into a full and an edge path
@@ -70,6 +73,7 @@ typedef struct simt {
   int stages;                  // slots of a ring at most; 1 = operands come straight from memory
   simt_ring *rings;            // folds with one
   int fetches;
+  bool fresh;               // nobody has been given shared memory since the barrier that begins a trip of a ring
   int64_t multiplications;  // of a thread, written out in the launch
   const tg_value *full[64]; // ranges that are known to end inside where code is being made
   int nfull;
@@ -146,6 +150,13 @@ tg_value *simt_read_word(simt *s, simt_reader *reader, int reg);
 // Whether neighbours along an axis of a dot's operand are neighbours of a row in what is staged of it.
 bool simt_runs_along(const tg_value *operand, int axis);
 
+// ---- simt_widen.c: codes to bf16, once for all warps of a block
+bool simt_can_widen(simt *s, const tg_value *operand, const tg_layout *fragment, int k_axis);
+// Codes on their way to a second stage, `wide`, which a dot reads instead.
+simt_stage *simt_stage_to_widen(simt *s, const tg_op *load, const tg_value *operand, const tg_layout *fragment, const tg_layout *held,
+                                int k_axis);
+void simt_widen_stage(simt *s, const simt_stage *codes); // all of it, at codes->wide->base
+
 // ---- simt_ring.c: folds that fetch ahead
 void simt_plan_rings(simt *s, tg_launch *launch); // before the layouts
 bool simt_ring_for(simt *s, tg_op *loop);         // lowers it, where it has a ring
@@ -195,6 +206,7 @@ bool simt_dot_seeds(simt *s, const tg_op *op, int operand); // whether the opera
 // 32-bit registers of a lane for operands and accumulators
 int simt_dot_registers(const tg_machine *machine, const tg_op *op, int warp_bits);
 
+int simt_dot_sharers(simt *s, const tg_op *op, int operand);       // warps that use the same elements of an operand
 bool simt_dot_streams(const tg_machine *machine, const tg_op *op); // needs only part of its operands at a time
 
 // ---- simt_fma.c: dots that no matrix instruction does

@@ -44,7 +44,7 @@ static void place_k(simt *s, const tg_op *op, int own, int bits, int at[12]) {
 // that tells two neighbours apart is then a register's, the one beyond the fragment's lane bits.
 static bool comes_in_pairs(simt *s, const tg_op *op, int operand) {
   const tg_value *v = simt_staged(op->in[operand]);
-  return simt_note_of(s, v)->ahead && bits_of(v) == 8 && op->in[2]->type.dim[operand] % 16 == 0 &&
+  return simt_note_of(s, v)->ahead && !simt_note_of(s, v)->widened && bits_of(v) == 8 && op->in[2]->type.dim[operand] % 16 == 0 &&
          simt_runs_along(op->in[operand], operand);
 }
 
@@ -172,6 +172,15 @@ int simt_dot_registers(const tg_machine *machine, const tg_op *op, int warp_bits
   return (int)((m * n * (apart ? 2 : 1) + (m + n) * k * tg_dtypes[op->in[0]->type.dtype].bits / 32) / 32);
 }
 
+int simt_dot_sharers(simt *s, const tg_op *op, int operand) {
+  const tg_matrix_row *row = simt_dot_row(s->machine, op);
+  tg_layout c = tg_layout_empty(2, op->in[2]->type.dim);
+  warp_split w = split_warps(&c, (int[]){log2_of(row->m), log2_of(row->n)}, s->warp_bits);
+  int n = 1;
+  for (int i = 0; i < w.n; i++) n <<= w.axis[i] != operand;
+  return n;
+}
+
 bool simt_dot_streams(const tg_machine *machine, const tg_op *op) {
   return !simt_dot_row(machine, op) || depth_held(op->in[0]->type.dim[1]) < op->in[0]->type.dim[1];
 }
@@ -252,11 +261,27 @@ static void along_n(dot *d, int m, int k) {
     if (find(&d->c, m, n) >= 0 && starts_step(n, 1 << d->l.c.out[1], d->l.n_image[0])) one_mma(d, m, n, k);
 }
 
+static void take(simt *s, simt_stage *g) { // until the dot ends
+  g->base = simt_shared(s, g->bytes);
+  s->shared_top = (s->shared_top + 127) / 128 * 128 + g->bytes;
+}
+
+// What of an operand's stage fragments are read from: codes that several warps use are widened first, between two barriers.
+static const simt_stage *stage_to_read(simt *s, const simt_stage *stage) {
+  if (!stage || !stage->wide) return stage;
+  const bool fresh = s->fresh;
+  take(s, stage->wide);
+  if (!fresh) simt_barrier(s);
+  simt_widen_stage(s, stage);
+  s->fresh = fresh;
+  return stage->wide;
+}
+
 // In registers where it comes from memory or has its elements in the right lanes, else through shared memory.
 static operand open_operand(simt *s, const tg_value *v, const tg_layout *l, int k_axis, int other) {
   operand o = {.value = v, .k_axis = k_axis, .chunk = -1};
   const tg_value *held = simt_renamed(v);
-  const simt_stage *stage = simt_note_of(s, simt_staged(v))->stage;
+  const simt_stage *stage = stage_to_read(s, simt_note_of(s, simt_staged(v))->stage);
   tg_layout have;
   simt_tile *places = simt_new_tile(s, l);
   if (!stage && !load_of(v) && v->def && !simt_is_lazy(held)) {
@@ -267,10 +292,7 @@ static operand open_operand(simt *s, const tg_value *v, const tg_layout *l, int 
     if (!right) {
       o.from = simt_get(s, held, &have);
       simt_stage *mine = simt_stage_of_tile(s, v, l, o.from, k_axis);
-      if (mine) {
-        mine->base = simt_shared(s, mine->bytes);
-        s->shared_top = (s->shared_top + 127) / 128 * 128 + mine->bytes;
-      }
+      if (mine) take(s, mine);
       o.stage = stage = mine;
     }
   }
@@ -317,6 +339,11 @@ static simt_tile *copy_of(simt *s, const simt_tile *from) {
   return t;
 }
 
+static bool is_widened(simt *s, const tg_value *operand) {
+  const simt_stage *stage = simt_note_of(s, simt_staged(operand))->stage;
+  return stage && stage->wide;
+}
+
 void simt_dot(simt *s, tg_op *op) {
   dot d = {.s = s};
   simt_dot_plan(s, op, &d.l);
@@ -328,6 +355,8 @@ void simt_dot(simt *s, tg_op *op) {
   const int depth = d.l.row->depth;
   d.a = open_operand(s, op->in[0], &d.l.a, 1, beyond_k(&d.l));
   d.b = open_operand(s, op->in[1], &d.l.b, 0, beyond_k(&d.l));
+  if (is_widened(s, op->in[0]) || is_widened(s, op->in[1])) simt_barrier(s);
+  s->fresh = false;
   simt_tile *c = simt_get(s, op->in[2], &d.l.c);
   d.c = make_finder(s, c, op->in[2]->type);
   d.sum = copy_of(s, c);

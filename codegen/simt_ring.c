@@ -9,6 +9,7 @@
 typedef struct ring_plan {
   simt *s;
   int64_t resident, stored; // bytes
+  bool widen;               // codes that several warps use, in shared memory
   const tg_op *kept[16];    // loads that are to be resident
   int nkept;
 } ring_plan;
@@ -59,7 +60,8 @@ typedef enum way { STRAIGHT, RING, RESIDENT } way;
 static way way_of(simt *s, const tg_op *dot, int operand) {
   const tg_value *v = simt_staged(dot->in[operand]);
   const tg_op *load = v->def;
-  if (s->stages < 2 || !s->assume || !simt_dot_row(s->machine, dot) || !is_load(load) || !reads_input(s, load) || has_fill(load)) return STRAIGHT;
+  if (s->stages < 2 || !s->assume || !simt_dot_row(s->machine, dot) || !is_load(load) || !reads_input(s, load) || has_fill(load))
+    return STRAIGHT;
   if (!used_once_up_to(s, dot->in[operand], v)) return STRAIGHT;
   if (dot->parent != load->parent) return in_loop_below(dot, load->parent) ? RESIDENT : STRAIGHT;
   if (!load->parent->owner || load->parent->owner->code != TG_OP_FOR) return STRAIGHT;
@@ -99,15 +101,21 @@ static void plan_operand(ring_plan *p, tg_op *dot, int operand, const tg_layout 
   tg_layout held = simt_default_layout(s, load->out[0]->type);
   simt_open_access(&a, s, load, load->out[0]->type);
   if (simt_access_width(&a, &held) * tg_dtypes[load->out[0]->type.dtype].bits < 32) return; // too narrow for the copies
-  simt_stage *g = simt_stage_of_load(s, load, dot->in[operand], fragment, &held);
+  simt_stage *g = simt_note_of(s, load->out[0])->widened ? simt_stage_to_widen(s, load, dot->in[operand], fragment, &held, operand == 0)
+                                                         : simt_stage_of_load(s, load, dot->in[operand], fragment, &held);
   if (!g) return;
   if (w == RING) {
+    if (g->wide) p->stored += g->wide->bytes;
     add_to_ring(s, load, g);
   } else if (g->bytes <= 64 << 10 && p->nkept < (int)(sizeof p->kept / sizeof p->kept[0])) {
     simt_note_of(s, load->out[0])->stage = g;
     p->kept[p->nkept++] = load;
     p->resident += g->bytes;
   }
+}
+
+static bool is_wider(const tg_value *operand) {
+  return tg_dtypes[operand->type.dtype].bits > tg_dtypes[simt_staged(operand)->type.dtype].bits;
 }
 
 // Rings want all that a dot reads; operands that are computed are stored beside them.
@@ -119,9 +127,18 @@ static void plan_dot(tg_op *op, void *user) {
   for (int i = 0; i < 2; i++) {
     int64_t bytes = tg_type_elements(op->in[i]->type) * tg_dtypes[op->in[i]->type.dtype].bits / 8;
     if (!is_load(simt_staged(op->in[i])->def)) p->stored += i == 0 || bytes < 32 << 10 ? bytes : 32 << 10; // the right one in chunks
-    simt_note_of(s, simt_staged(op->in[i]))->ahead = way_of(s, op, i) != STRAIGHT;
+    simt_note *note = simt_note_of(s, simt_staged(op->in[i]));
+    const way w = way_of(s, op, i);
+    note->ahead = w != STRAIGHT;
+    note->widened = p->widen && w == RING && is_wider(op->in[i]) && simt_dot_sharers(s, op, i) > 1;
   }
   simt_dot_plan(s, op, &l);
+  for (int i = 0; i < 2; i++) { // what cannot be widened there has other fragments
+    simt_note *note = simt_note_of(s, simt_staged(op->in[i]));
+    if (!note->widened || simt_can_widen(s, op->in[i], i ? &l.b : &l.a, i == 0)) continue;
+    note->widened = false;
+    simt_dot_plan(s, op, &l);
+  }
   plan_operand(p, op, 0, &l.a);
   plan_operand(p, op, 1, &l.b);
 }
@@ -135,22 +152,42 @@ static void drop(simt *s, simt_ring *r) {
   r->nloads = 0;
 }
 
-void simt_plan_rings(simt *s, tg_launch *launch) {
-  enum { SPARE = 3 << 10 }; // for conversions and sums across warps; three slots of 32 KiB fit beside it into 99 KiB
-  ring_plan p = {.s = s};
-  s->rings = NULL;
-  tg_walk(launch->body, plan_dot, &p);
-  int64_t room = (s->machine->shared_bytes > 0 ? (int64_t)s->machine->shared_bytes : TG_STATIC_SHARED) - p.stored - SPARE;
-  if (p.resident > room) { // what is computed has to lie there; what is loaded may stay in registers
-    for (int i = 0; i < p.nkept; i++) simt_note_of(s, p.kept[i]->out[0])->stage = NULL;
-    p.resident = 0;
+static void forget(tg_op *op, void *user) {
+  simt *s = user;
+  for (int i = 0; i < op->nout; i++) {
+    simt_note *note = simt_note_of(s, op->out[i]);
+    note->stage = NULL;
+    note->in_ring = note->ahead = note->widened = false;
   }
-  room -= p.resident;
+}
+
+// False where what is to be widened leaves too little for the rings.
+static bool plan_rings(ring_plan *p, tg_launch *launch) {
+  enum { SPARE = 3 << 10 }; // for conversions and sums across warps; three slots of 32 KiB fit beside it into 99 KiB
+  simt *s = p->s;
+  s->rings = NULL;
+  tg_walk(launch->body, plan_dot, p);
+  int64_t room = (s->machine->shared_bytes > 0 ? (int64_t)s->machine->shared_bytes : TG_STATIC_SHARED) - p->stored - SPARE;
+  if (p->resident > room) { // what is computed has to lie there; what is loaded may stay in registers
+    if (p->widen) return false;
+    for (int i = 0; i < p->nkept; i++) simt_note_of(s, p->kept[i]->out[0])->stage = NULL;
+    p->resident = 0;
+  }
+  room -= p->resident;
   for (simt_ring *r = s->rings; r; r = r->next) {
     r->slots = s->stages;
     while (r->slots > 1 && r->slots * r->slot_bytes > room) r->slots--;
-    if (r->slots < 2) drop(s, r);
+    if (r->slots > 1) continue;
+    if (p->widen) return false;
+    drop(s, r);
   }
+  return true;
+}
+
+void simt_plan_rings(simt *s, tg_launch *launch) {
+  if (plan_rings(&(ring_plan){.s = s, .widen = true}, launch)) return;
+  tg_walk(launch->body, forget, s);
+  plan_rings(&(ring_plan){.s = s}, launch);
 }
 
 // ---- operands for several trips --------------------------------------------------------------------------------------------
@@ -248,6 +285,7 @@ static simt_flat *turn(turning *t, tg_value *from, tg_value *to, const simt_flat
   }
   wait_for(s, slots - 2);
   simt_barrier(s); // the trip's operands are there for all, and all are done with those of the trip before
+  s->fresh = true;
   (full ? fetch : fetch_if_any)(t, ahead_of(t, i, slots - 1), free_);
   commit(s);
   simt_note_of(s, body->args[0])->scalar = i;

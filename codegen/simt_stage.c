@@ -1,10 +1,11 @@
 // Tiles in shared memory: operands of dots on their way from memory, or from the lanes that computed them, to the fragments of matrix
 // instructions. A tile lies there in row-major order, units of 16 bytes moved so that neither those who write nor those who read meet in a
 // bank (tg_map_swizzle).
+#include "codegen/simt_stage.h"
 #include "codegen/matrix.h"
 #include "codegen/simt_access.h"
 
-enum { BANK_BITS = 3, UNIT = 16 }; // units side by side in all banks, 2^BANK_BITS; bytes of a unit
+enum { BANK_BITS = SIMT_BANK_BITS, UNIT = SIMT_UNIT };
 
 static int size_of(const simt_stage *g) { return tg_dtypes[g->type.dtype].bits / 8; }
 static int unit_bits(const simt_stage *g) { return __builtin_ctz((unsigned)(UNIT / size_of(g))); }
@@ -18,23 +19,21 @@ static uint32_t image_of(const tg_layout *l, int reg) {
   return image;
 }
 
-static uint32_t byte_of(const simt_stage *g, uint32_t packed) { return tg_map_apply(&g->at, packed) * (uint32_t)size_of(g); }
+uint32_t simt_stage_byte(const simt_stage *g, uint32_t packed) { return tg_map_apply(&g->at, packed) * (uint32_t)size_of(g); }
 
-static int64_t block_bytes(const simt_stage *g) { return (int64_t)size_of(g) << g->tile.map.nout; } // of one repetition
+int64_t simt_stage_block(const simt_stage *g) { return (int64_t)size_of(g) << g->tile.map.nout; }
 
-// Bytes that lanes (by `lanes`, five images) and warps of a layout contribute; *bits: those that it may set.
-static tg_value *thread_part(simt *s, const simt_stage *g, const uint32_t *lanes, const tg_layout *l, uint32_t *bits) {
+tg_value *simt_stage_part(simt *s, const simt_stage *g, const uint32_t *lanes, const tg_layout *l, uint32_t *bits) {
   uint32_t lane[TG_MAP_BITS], warp[TG_MAP_BITS];
   *bits = 0;
-  for (int b = 0; b < s->lane_bits; b++) *bits |= lane[b] = byte_of(g, lanes[b]);
-  for (int b = 0; b < s->warp_bits; b++) *bits |= warp[b] = byte_of(g, tg_layout_image(l, TG_WARP, b));
+  for (int b = 0; b < s->lane_bits; b++) *bits |= lane[b] = simt_stage_byte(g, lanes[b]);
+  for (int b = 0; b < s->warp_bits; b++) *bits |= warp[b] = simt_stage_byte(g, tg_layout_image(l, TG_WARP, b));
   tg_value *x = simt_linear(s, s->lane_id, s->lane_bits, lane), *y = simt_linear(s, s->warp_id, s->warp_bits, warp);
   x = x && y ? tg_build2(&s->prologue, TG_OP_XOR, x, y) : x ? x : y;
   return x ? x : simt_int(s, TG_I32, 0);
 }
 
-// base + (part ^ bytes) + more, what can be added apart from what has to be flipped.
-static tg_value *address(simt *s, tg_value *base, tg_value *part, uint32_t bits, uint32_t bytes, int64_t more) {
+tg_value *simt_stage_address(simt *s, tg_value *base, tg_value *part, uint32_t bits, uint32_t bytes, int64_t more) {
   if (bytes & bits) part = tg_build2(&s->prologue, TG_OP_XOR, part, simt_int(s, TG_I32, bytes & bits));
   return simt_offset(s, simt_offset(s, base, part), simt_int(s, TG_I32, (bytes & ~bits) + more));
 }
@@ -134,6 +133,16 @@ static bool follow(const tg_value *operand, const tg_value *staged, const tg_lay
   return true;
 }
 
+// The fragment as a layout of what lies there: where pairs of a unit are turned, bits 2, 3 and 1 of the last axis are bits 1, 2 and 3.
+static bool lies(const simt_stage *g, const tg_value *operand, const tg_layout *fragment, tg_layout *out, int *repetition) {
+  if (!follow(operand, g->value, fragment, out, repetition)) return false;
+  if (!g->turned) return true;
+  tg_map f = tg_map_identity(out->map.nout);
+  f.col[2] = 1u << 1, f.col[3] = 1u << 2, f.col[1] = 1u << 3;
+  *out = tg_layout_rename(out, &f, g->type.rank, g->type.dim);
+  return true;
+}
+
 const tg_value *simt_renamed(const tg_value *v) {
   while (v->def && (v->def->code == TG_OP_TRANSPOSE || v->def->code == TG_OP_RESHAPE) && v->def->in[0]->type.rank) v = v->def->in[0];
   return v;
@@ -207,8 +216,7 @@ simt_reader *simt_open_reader(simt *s, const simt_stage *stage, const tg_value *
   simt_reader *r = TG_NEW(s->arena, simt_reader);
   r->stage = stage;
   r->repetition = TG_NEWN(s->arena, int, tg_layout_repetitions(fragment));
-  if (!follow(operand, stage->value, fragment, &r->layout, r->repetition))
-    tg_throw(s->ctx, TG_FAILED, "simt: an operand cannot be followed");
+  if (!lies(stage, operand, fragment, &r->layout, r->repetition)) tg_throw(s->ctx, TG_FAILED, "simt: an operand cannot be followed");
   if (stage->chunk_bits) r->layout = without_top(&r->layout, stage->chunk_axis, stage->tile.out[stage->chunk_axis], &stage->type);
   const tg_layout *l = &r->layout;
   uint32_t lanes[5] = {0};
@@ -224,14 +232,14 @@ simt_reader *simt_open_reader(simt *s, const simt_stage *stage, const tg_value *
     rows_of(r->how, l, lanes);
     for (int i = 0; i < r->nmatrices; i++) lanes[3 + i] = tg_layout_image(l, TG_REGISTER, r->select[i]);
   }
-  r->part = thread_part(s, stage, lanes, l, &r->bits);
+  r->part = simt_stage_part(s, stage, lanes, l, &r->bits);
   return r;
 }
 
 static tg_value *place(simt *s, const simt_reader *r, int reg) {
   int bits = r->layout.in[TG_REGISTER], low = reg & ((1 << bits) - 1);
-  return address(s, r->stage->base, r->part, r->bits, byte_of(r->stage, image_of(&r->layout, low)),
-                 r->repetition[reg >> bits] * block_bytes(r->stage));
+  return simt_stage_address(s, r->stage->base, r->part, r->bits, simt_stage_byte(r->stage, image_of(&r->layout, low)),
+                            r->repetition[reg >> bits] * simt_stage_block(r->stage));
 }
 
 // Four registers' word of codes; widened to bf16, two words, of the pairs that begin at the first and the third.
@@ -310,12 +318,13 @@ void simt_store_stage(simt *s, const simt_stage *g, const simt_tile *from, int c
   if (g->chunk_bits) l = without_top(&l, g->chunk_axis, g->tile.out[g->chunk_axis], &g->type);
   uint32_t lanes[5], may = 0;
   for (int b = 0; b < 5; b++) lanes[b] = tg_layout_image(&l, TG_LANE, b);
-  tg_value *part = thread_part(s, g, lanes, &l, &may), *owner = simt_owner(s, &whole);
+  tg_value *part = simt_stage_part(s, g, lanes, &l, &may), *owner = simt_owner(s, &whole);
   for (int i = 0, n = tg_layout_registers(&whole); i < n; i += width) {
     if (simt_is_replica(&whole, i)) continue;
     if (g->chunk_bits && (simt_register_offset(&whole, i, g->chunk_axis) >> g->tile.out[g->chunk_axis]) % (1 << g->chunk_bits) != chunk)
       continue;
-    tg_value *ptr = address(s, g->base, part, may, byte_of(g, image_of(&l, i & ((1 << bits) - 1))), (i >> bits) * block_bytes(g));
+    tg_value *ptr = simt_stage_address(s, g->base, part, may, simt_stage_byte(g, image_of(&l, i & ((1 << bits) - 1))),
+                                       (i >> bits) * simt_stage_block(g));
     tg_value *in[] = {ptr, simt_pack(s, &from->reg[i], width), owner};
     if (owner && width > 1) in[2] = tg_build(&s->b, TG_OP_SPLAT, 1, &owner, 1, &TG_AINT("n", width))->out[0];
     tg_build(&s->b, owner ? TG_OP_STOREM : TG_OP_LSTORE, owner ? 3 : 2, in, 1, &TG_AINT("align", width * size));
@@ -332,7 +341,7 @@ void simt_copy_stage(simt *s, const tg_op *op, const simt_stage *g) {
   if (bytes < 4) tg_throw(s->ctx, TG_FAILED, "simt: a copy of %d bytes was planned", bytes);
   uint32_t lanes[5], may = 0;
   for (int b = 0; b < 5; b++) lanes[b] = tg_layout_image(l, TG_LANE, b);
-  tg_value *part = thread_part(s, g, lanes, l, &may), *owner = simt_owner(s, l);
+  tg_value *part = simt_stage_part(s, g, lanes, l, &may), *owner = simt_owner(s, l);
   tg_builder outer = s->b;
   if (owner) {
     tg_op *branch = tg_build_typed(&s->b, TG_OP_IF, 1, &owner, 0, NULL, 0, NULL);
@@ -344,7 +353,8 @@ void simt_copy_stage(simt *s, const tg_op *op, const simt_stage *g) {
   for (int i = 0, n = tg_layout_registers(l); i < n; i += a.width) {
     if (simt_is_replica(l, i)) continue;
     tg_value *inside, *from = simt_element(&a, i, &inside), *all = simt_int(s, TG_I32, bytes);
-    tg_value *to = address(s, g->base, part, may, byte_of(g, image_of(l, i & ((1 << bits) - 1))), (i >> bits) * block_bytes(g));
+    tg_value *to = simt_stage_address(s, g->base, part, may, simt_stage_byte(g, image_of(l, i & ((1 << bits) - 1))),
+                                      (i >> bits) * simt_stage_block(g));
     tg_value *in[] = {to, from, inside ? tg_build3(&s->b, TG_OP_SELECT, inside, all, simt_int(s, TG_I32, 0)) : all};
     tg_build(&s->b, TG_OP_CP_ASYNC, 3, in, 1, &TG_AINT("bytes", bytes));
   }
@@ -355,10 +365,11 @@ void simt_copy_stage(simt *s, const tg_op *op, const simt_stage *g) {
 
 // ---- making stages ---------------------------------------------------------------------------------------------------------
 
-static simt_stage *make_stage(simt *s, const tg_value *value, const tg_layout *held) {
+simt_stage *simt_make_stage(simt *s, const tg_value *value, uint8_t dtype, const tg_layout *held) {
   simt_stage *g = TG_NEW(s->arena, simt_stage);
   g->value = value;
   g->type = value->type;
+  g->type.dtype = dtype;
   g->tile = tg_layout_empty(g->type.rank, g->type.dim);
   g->held = *held;
   g->bytes = tg_type_elements(g->type) * size_of(g);
@@ -370,7 +381,7 @@ static tg_map writes_of(const simt_stage *g, const tg_layout *l) {
 }
 
 simt_stage *simt_stage_of_load(simt *s, const tg_op *load, const tg_value *operand, const tg_layout *fragment, const tg_layout *held) {
-  simt_stage *g = make_stage(s, load->out[0], held);
+  simt_stage *g = simt_make_stage(s, load->out[0], load->out[0]->type.dtype, held);
   tg_layout l;
   if (g->tile.map.nout < unit_bits(g) || !follow(operand, g->value, fragment, &l, NULL)) return NULL;
   how h = how_to_read(g, &l);
@@ -380,11 +391,23 @@ simt_stage *simt_stage_of_load(simt *s, const tg_op *load, const tg_value *opera
   return g;
 }
 
+bool simt_stage_has_matrices(const simt_stage *g, const tg_value *operand, const tg_layout *fragment) {
+  tg_layout l;
+  return lies(g, operand, fragment, &l, NULL) && how_to_read(g, &l) != PLAIN;
+}
+
+void simt_choose_places(simt_stage *g, const tg_value *operand, const tg_layout *fragment, const uint32_t writes[3]) {
+  tg_layout l;
+  if (!lies(g, operand, fragment, &l, NULL)) return;
+  tg_map accesses[] = {reads_of(g, &l), eight(g, writes[0], writes[1], writes[2])};
+  choose_places(g, 2, accesses);
+}
+
 // Of a computed operand, in chunks along k where all of it would take much.
 simt_stage *simt_stage_of_tile(simt *s, const tg_value *operand, const tg_layout *fragment, const simt_tile *tile, int k_axis) {
   enum { MUCH = 32 << 10 };
   const tg_value *value = simt_renamed(operand);
-  simt_stage *g = make_stage(s, value, &tile->layout);
+  simt_stage *g = simt_make_stage(s, value, value->type.dtype, &tile->layout);
   tg_layout l;
   if (!follow(operand, value, fragment, &l, NULL)) return NULL;
   if (value == operand) { // k's highest bits may be left out one by one, where registers alone hold them

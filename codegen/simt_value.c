@@ -32,6 +32,7 @@ tg_value *simt_offset(simt *s, tg_value *ptr, tg_value *bytes) {
 
 tg_value *simt_shared(simt *s, int64_t bytes) {
   enum { ALIGN = 128 };
+  s->fresh = false;
   int64_t from = (s->shared_top + ALIGN - 1) / ALIGN * ALIGN,
           most = s->machine->shared_bytes > 0 ? (int64_t)s->machine->shared_bytes : TG_STATIC_SHARED;
   if (from + bytes > most)
