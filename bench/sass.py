@@ -1,0 +1,83 @@
+"""sass.py FILE.cubin…: instructions of each kernel's main loop, from nvdisasm (the one of pip's nvidia-cuda-nvdisasm, else of CUDA).
+
+The main loop is, of the innermost loops with matrix instructions, the one with the most of them, and of equals the shortest: kernels have several
+copies of it, with masks and without. A loop is what lies between a branch and an earlier label that it goes to; loops that wait for a barrier, which
+have no matrix instructions, count as part of the one around them.
+"""
+import collections
+import glob
+import os
+import re
+import shutil
+import subprocess
+import sys
+
+INSTRUCTION = re.compile(r"^\s+/\*([0-9a-f]{4,})\*/\s+(.*?);")
+LABEL = re.compile(r"^(\.L_x_\w+|\.L_\w+):")
+BRANCH = re.compile(r"^U?(?:BRA|BRX)\b.*`\((\.L\w+)\)")
+MATRIX = re.compile(r"^(H|Q|I|B|D|OM|UTC\w)?G?MMA$|^UTC\w*MMA$")
+
+
+def disassembler():
+    packages = glob.glob(os.path.join(sys.prefix, "lib", "python*", "site-packages", "nvidia", "*", "bin", "nvdisasm"))
+    found = packages[0] if packages else shutil.which("nvdisasm") or "/usr/local/cuda/bin/nvdisasm"
+    if not os.path.exists(found):
+        sys.exit("bench: nvdisasm is missing: pip install 'nvidia-cuda-nvdisasm==13.*'")
+    return found
+
+
+class Kernel:
+    """Of one entry: body = [(opcode without modifiers, text)], labels = {name: index in body}, registers of a thread."""
+
+    def __init__(self, registers):
+        self.body, self.labels, self.registers = [], {}, registers
+
+    def local_accesses(self):
+        """Loads and stores of local memory: what spills come to, at best 0."""
+        return sum(op in ("LDL", "STL") for op, _ in self.body)
+
+
+def kernels(cubin):
+    """{entry: Kernel} of a file."""
+    text = subprocess.run([disassembler(), "-c", cubin], capture_output=True, text=True, check=True).stdout
+    found, at, registers = {}, None, None
+    for line in text.splitlines():
+        told = re.search(r"SHI_REGISTERS=(\d+)", line)
+        label, instruction = LABEL.match(line.strip()), INSTRUCTION.match(line)
+        if told:
+            registers = int(told.group(1))
+        elif line.startswith(".text."):
+            at = found[line[6:].rstrip(":")] = Kernel(registers)
+        elif at and label:
+            at.labels[label.group(1)] = len(at.body)
+        elif at and instruction:
+            words = re.sub(r"^[{\s]*(@!?U?P\w+\s+)?", "", instruction.group(2))
+            at.body.append((words.split()[0].split(".")[0], words))
+    return found
+
+
+def main_loop(kernel):
+    """(instructions, matrix instructions, {opcode: count}) of the main loop; (0, 0, {}) when no loop has a matrix instruction."""
+    loops = []
+    body = kernel.body
+    for at, (_, text) in enumerate(body):
+        branch = BRANCH.match(text)
+        start = kernel.labels.get(branch.group(1), at + 1) if branch else at + 1
+        if start <= at:
+            ops = collections.Counter(op for op, _ in body[start : at + 1])
+            matrix = sum(n for op, n in ops.items() if MATRIX.match(op))
+            if matrix and "EXIT" not in ops:
+                loops.append((start, at, matrix, ops))
+    inner = [l for l in loops if not any(o is not l and o[0] >= l[0] and o[1] <= l[1] for o in loops)]
+    if not inner:
+        return 0, 0, {}
+    start, end, matrix, ops = min(inner, key=lambda l: (-l[2], l[1] - l[0]))
+    return end - start + 1, matrix, dict(ops.most_common())
+
+
+if __name__ == "__main__":
+    for file in sys.argv[1:]:
+        for name, kernel in kernels(file).items():
+            n, matrix, ops = main_loop(kernel)
+            print("%s %s: %d registers, %d local accesses, %d instructions, main loop %d with %d matrix instructions %s"
+                  % (file, name, kernel.registers, kernel.local_accesses(), len(kernel.body), n, matrix, ops))
