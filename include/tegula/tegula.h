@@ -419,10 +419,23 @@ tg_status tg_plan_memory(tg_context *ctx, int n, const tg_lifetime *lifetimes, s
 
 /* ---- PTX of any origin, simulated ------------------------------------------------------------------------------------------ */
 
+/* What a kernel knows as a CUtensorMap: a box that cp.async.bulk.tensor copies. Innermost dimension first, as cuTensorMapEncodeTiled has
+ * it, whose limits hold. */
+typedef struct tg_ptx_tensor_map {
+  void *address;                       /* inside of the argument's array; NULL: its first element */
+  tg_dtype dtype;                      /* of an element: 8 to 64 bits */
+  int rank;                            /* 1 to 5 */
+  uint64_t dims[5], strides[5];        /* elements; bytes between neighbours, strides[0] is not used */
+  uint32_t box[5], element_strides[5]; /* elements; an element stride of 0 is taken as 1 */
+  int swizzle;                         /* bytes: 0, 32, 64, 128 */
+  bool nan_fill;                       /* what lies outside reads as NaN instead of 0 */
+} tg_ptx_tensor_map;
 typedef struct tg_ptx_argument {
   tg_array *array;    /* a pointer to its elements, which the kernel reads and writes in place; NULL: a number */
   bool empty;         /* of an array that holds nothing yet: reading an element before it was written is a fault */
   const char *number; /* read by the parameter's type; with a point or an exponent the bits of a float of its size */
+  const tg_ptx_tensor_map
+      *map; /* of the array: passed by value in place of the pointer, or behind it where the parameter is a pointer; or NULL */
 } tg_ptx_argument;
 typedef struct tg_ptx_launch {
   const char *entry;
@@ -431,6 +444,7 @@ typedef struct tg_ptx_launch {
   int threads;           /* of the host; 0 = all */
   int nargs;             /* in the order of the entry's parameters */
   const tg_ptx_argument *args;
+  int cluster[3]; /* blocks; 0: what the text says, else single blocks */
 } tg_ptx_launch;
 /* Executes an entry of a PTX text on the host, checking every access; `file` names the text in messages. TG_INVALID: the text cannot be
  * executed, or not launched so; TG_FAILED: it ran with faults, which the message lists. json, when not NULL: what was counted and found

@@ -51,6 +51,42 @@ static uint64_t number_of(simulate_call *call, const ptx_var *p, int index, cons
   return bits;
 }
 
+static void encode_map(simulate_call *call, int index, const tg_ptx_argument *a, char *out) {
+  const tg_ptx_tensor_map *m = a->map;
+  sim_tensor t = {.base = m->address ? m->address : a->array->data, .swizzle = (uint8_t)m->swizzle, .nan_fill = m->nan_fill};
+  const char *why = sim_tensor_type(m->dtype, &t) ? NULL : "its elements have no 8 to 64 bits";
+  if (m->swizzle < 0 || m->swizzle > 128) why = "its swizzle is not 0, 32, 64 or 128 bytes";
+  if (m->rank < 1 || m->rank > 5) why = "its rank is not 1 to 5";
+  t.rank = (uint8_t)m->rank;
+  for (int i = 0; i < m->rank && !why; i++) {
+    t.dims[i] = m->dims[i], t.strides[i] = m->strides[i], t.box[i] = m->box[i];
+    t.step[i] = m->element_strides[i] ? m->element_strides[i] : 1;
+  }
+  if (!why) why = sim_tensor_encode(&t, out);
+  if (why) tg_throw(call->ctx, TG_INVALID, "argument %d, a tensor map: %s", index + 1, why);
+}
+
+// The map itself where the parameter has its size, else a pointer to it.
+static void bind_map(simulate_call *call, const ptx_var *p, int index, sim_launch *out, char *params) {
+  const tg_ptx_argument *a = &call->launch->args[index];
+  if (p->bytes == SIM_MAP_BYTES) {
+    encode_map(call, index, a, params + p->offset);
+    return;
+  }
+  if (p->bytes != 8)
+    tg_throw(call->ctx, TG_INVALID, "argument %d is a tensor map, but parameter '%s' has neither 128 bytes nor is it a pointer", index + 1,
+             p->name);
+  char *memory = tg_arena_alloc(&call->arena, 2 * SIM_MAP_BYTES);
+  memory += (64 - (uintptr_t)memory % 64) % 64;
+  encode_map(call, index, a, memory);
+  const uint64_t value = (uint64_t)(uintptr_t)memory;
+  memcpy(params + p->offset, &value, sizeof value);
+  out->buffers[out->nbuffers++] = (sim_buffer){.name = tg_arena_printf(&call->arena, "the tensor map of argument %d", index + 1),
+                                               .base = memory,
+                                               .bytes = SIM_MAP_BYTES,
+                                               .read_only = true};
+}
+
 static void bind(simulate_call *call, const ptx_entry *e, sim_launch *out, char *params) {
   const tg_ptx_launch *launch = call->launch;
   if (launch->nargs != e->nparams)
@@ -60,8 +96,9 @@ static void bind(simulate_call *call, const ptx_entry *e, sim_launch *out, char 
     const ptx_var *p = e->params[i];
     uint64_t value = (uint64_t)(uintptr_t)(a->array ? a->array->data : NULL);
     if (!a->array) value = number_of(call, p, i, a->number);
+    else if (a->map) bind_map(call, p, i, out, params);
     else if (p->bytes != 8) tg_throw(call->ctx, TG_INVALID, "argument %d is an array, but parameter '%s' is no pointer", i + 1, p->name);
-    memcpy(params + p->offset, &value, p->bytes < 8 ? p->bytes : 8);
+    if (!a->map) memcpy(params + p->offset, &value, p->bytes < 8 ? p->bytes : 8);
     bool again = false; // one array for several parameters
     for (int k = 0; k < i; k++) again |= a->array && launch->args[k].array == a->array;
     if (!a->array || again) continue;
@@ -115,12 +152,14 @@ static void simulate_body(void *arg) {
   const ptx_entry *e = ptx_entry_find(call->ctx, m, asked->entry);
   sim_launch launch = {.threads = asked->threads, .max_steps = (uint64_t)1 << 32, .max_shared = most_shared(m->target)};
   for (int i = 0; i < 3; i++) {
-    if (asked->grid[i] < 0 || asked->block[i] < 0) tg_throw(call->ctx, TG_INVALID, "a grid or block of less than nothing");
+    if (asked->grid[i] < 0 || asked->block[i] < 0 || asked->cluster[i] < 0)
+      tg_throw(call->ctx, TG_INVALID, "a grid, block or cluster of less than nothing");
     launch.grid[i] = (uint32_t)asked->grid[i], launch.block[i] = (uint32_t)asked->block[i];
+    launch.cluster[i] = (uint32_t)(asked->cluster[0] && !asked->cluster[i] ? 1 : asked->cluster[i]);
   }
   if (asked->shared_bytes < 0) tg_throw(call->ctx, TG_INVALID, "less than no shared memory");
   launch.dynamic_shared = (uint64_t)asked->shared_bytes;
-  launch.buffers = TG_NEWN(&call->arena, sim_buffer, asked->nargs + m->nvars + 1);
+  launch.buffers = TG_NEWN(&call->arena, sim_buffer, 2 * asked->nargs + m->nvars + 1);
   char *params = tg_arena_alloc(&call->arena, e->param_bytes + 8);
   bind(call, e, &launch, params);
   sim_add_variables(m, &launch);

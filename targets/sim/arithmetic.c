@@ -402,7 +402,7 @@ static void is_space(char *regs, uint32_t *preds, const sim_instr *in, uint32_t 
     uint64_t address = 0;
     memcpy(&address, regs + in->args[1].at + (size_t)l * in->args[1].bytes, in->args[1].bytes);
     const uint64_t window = address >> 56;
-    m |= (uint32_t)(in->space == PTX_GLOBAL ? window == 0 : window == in->space) << l;
+    m |= (uint32_t)(in->space == PTX_GLOBAL ? window == 0 : window == SIM_WINDOW(in->space) >> 56) << l;
   }
   preds[in->args[0].at] = (preds[in->args[0].at] & ~active) | (m & active);
 }

@@ -42,7 +42,7 @@ static void copy(sim_warp *w, const sim_instr *in, uint32_t active) {
       sim_global_touch(w, l, source.buffer, source.offset, (uint32_t)take, SIM_READ, true);
       c->from[l] = source.memory;
     }
-    sim_shared_touch(w, l, place.offset, in->bytes, SIM_WRITE, false, false);
+    sim_shared_touch(w, l, b, place.offset, in->bytes, SIM_WRITE, false, false);
     set_pending(b, place.offset, in->bytes, true);
     memset(place.memory, 0xff, in->bytes);
     c->lanes |= 1u << l, c->to[l] = (uint32_t)place.offset, c->take[l] = (uint8_t)take, c->group[l] = w->copy_group[l];
@@ -62,8 +62,8 @@ static void land(sim_warp *w, sim_copy *c, int l) {
   for (uint64_t g = c->to[l] >> b->grain_shift; g <= (c->to[l] + c->bytes - 1u) >> b->grain_shift; g++) {
     sim_grain *s = &b->grains[g];
     s->flags = GRAIN_VALUE;
-    s->writer = (uint8_t)w->index;
-    s->write = (sim_stamp){.clock = w->clocks[w->index], .sync = w->sync & 0xffffff, .lane = (uint32_t)l & 0xff};
+    s->writer = (uint16_t)w->agent;
+    s->write = (sim_stamp){.clock = w->clocks.seen[w->agent], .sync = w->sync & 0xffffff, .lane = (uint32_t)l & 0xff};
     s->write_pc = (uint32_t)c->pc;
   }
   c->lanes &= ~(1u << l);
@@ -91,6 +91,50 @@ static void wait_group(sim_warp *w, const sim_instr *in, uint32_t active) { sim_
 static void wait_all(sim_warp *w, const sim_instr *in, uint32_t active) {
   (void)in;
   sim_copies_land(w, active, 0, true);
+}
+
+// cp.async.mbarrier.arrive: the copies that a thread made so far complete on the mbarrier instead.
+static void hand_over(sim_warp *w, int l, sim_mbarrier *m) {
+  int kept = 0;
+  for (int i = 0; i < w->ncopies; i++) {
+    sim_copy *c = &w->copies[i];
+    sim_landing *to = c->lanes >> l & 1 ? sim_mbarrier_landing(w, m) : NULL;
+    if (to) {
+      to->block = w->block, to->to = c->to[l], to->bytes = c->bytes, to->take = c->take[l], to->from = c->from[l], to->pc = c->pc;
+      to->generic = true;
+      c->lanes &= ~(1u << l);
+    }
+    if (c->lanes) w->copies[kept++] = *c;
+  }
+  w->ncopies = kept;
+}
+
+static void arrive(sim_warp *w, const sim_instr *in, uint32_t active) {
+  sim_want(w, in, &in->args[0], active, "the address");
+  for (uint32_t rest = active; rest; rest &= rest - 1) {
+    const int l = __builtin_ctz(rest);
+    sim_place place;
+    if (!sim_resolve(w, l, (ptx_space)in->space, sim_address(w, in, &in->args[0], l), 8, true, &place) || place.space != PTX_SHARED)
+      continue;
+    sim_mbarrier *m = sim_mbarrier_find(w, l, place.block, place.offset);
+    if (!m) continue;
+    hand_over(w, l, m);
+    m->pending += !in->negated; // without .noinc it makes the arrival that it takes
+    sim_mbarrier_arrive(w, l, m, 1, true);
+  }
+}
+
+// cp.async.mbarrier.arrive[.noinc][.shared].b64 [addr]
+static void decode_arrive(sim_decoder *d) {
+  sim_instr *out = d->out;
+  if (!sim_take(d, "arrive")) sim_bad(d, "only cp.async.mbarrier.arrive is known");
+  out->negated = sim_take(d, "noinc");
+  out->space = (uint8_t)sim_take_space(d);
+  sim_take(d, "b64");
+  sim_operands(d, 1, 1);
+  sim_add_address(d, sim_operand(d, 0));
+  out->bytes = 8, out->items = 1, out->memory = true;
+  sim_set_op(d, arrive, SIM_OP);
 }
 
 static void decode_async(sim_decoder *d) {
@@ -122,8 +166,15 @@ static void decode_async(sim_decoder *d) {
 }
 
 void sim_decode_copy(sim_decoder *d) {
+  const bool reduces = sim_take(d, "reduce");
   if (!sim_take(d, "async")) sim_bad(d, "the simulator does not know this copy");
-  if (sim_take(d, "commit_group")) {
+  if (sim_take(d, "bulk")) {
+    sim_decode_bulk(d, reduces);
+  } else if (reduces) {
+    sim_bad(d, "the simulator does not know this copy");
+  } else if (sim_take(d, "mbarrier")) {
+    decode_arrive(d);
+  } else if (sim_take(d, "commit_group")) {
     sim_operands(d, 0, 0);
     sim_set_op(d, commit, SIM_OP);
   } else if (sim_take(d, "wait_group")) {

@@ -1,5 +1,5 @@
-// Warps of a block in turn; within a warp the group of lanes with the lowest place in the code first, so that groups meet again where
-// their ways join.
+// Warps: the group of lanes with the lowest place in the code first, so that groups meet again where their ways join; what a block and its
+// warps start with.
 #include <stdlib.h>
 
 #include "targets/sim/block.h"
@@ -11,7 +11,7 @@ bool sim_grow(sim_block *block, void *memory, size_t bytes) {
   memcpy(&old, memory, sizeof old);
   p = realloc(old, bytes);
   if (!p) {
-    block->worker->no_memory = block->stopped = true;
+    block->worker->no_memory = block->cluster->stopped = true;
     return false;
   }
   memcpy(memory, &p, sizeof p);
@@ -40,7 +40,13 @@ static void merge_groups(sim_warp *w) {
 }
 
 static bool can_run(const sim_warp *w, const sim_group *g) {
-  return g->state == GROUP_RUNS || (g->state == GROUP_BARRIER && w->block->barriers[g->barrier].generation != g->generation);
+  switch ((sim_state)g->state) {
+  case GROUP_RUNS: return true;
+  case GROUP_BARRIER: return w->block->barriers[g->barrier].generation != g->generation;
+  case GROUP_PHASE: return g->expired || w->block->mbarriers[g->generation].phase != g->phase || !w->block->mbarriers[g->generation].live;
+  case GROUP_CLUSTER: return w->block->cluster->generation != g->generation;
+  default: return false;
+  }
 }
 
 bool sim_warp_ready(const sim_warp *w) {
@@ -67,7 +73,10 @@ static void leave(sim_warp *w, sim_group *g, uint32_t lanes) {
   g->mask &= ~lanes;
   g->pc++;
   if (!g->mask) drop_group(w, (int)(g - w->groups));
+  w->block->cluster->events++;
+  if (!w->alive) sim_readings_end(w);
   sim_barrier_check(w->block);
+  sim_cluster_check(w->block->cluster);
 }
 
 // ---- instructions
@@ -169,11 +178,13 @@ static int run_group(sim_warp *w, int index, int turn) {
   for (int i = 0; i < w->ngroups; i++)
     if (i != index && w->groups[i].pc > g->pc && w->groups[i].pc < stop) stop = w->groups[i].pc;
   const int from = g->pc;
-  while (turn-- > 0 && !w->block->stopped) {
+  while (turn-- > 0 && !w->block->cluster->stopped) {
     const sim_instr *in = &code[g->pc];
     w->pc = g->pc;
     const uint32_t active = guarded(w, in, g->mask);
     issued[g->pc]++;
+    if (w->products.n && active) sim_held_check(w, in);
+    if (in->product && active) sim_wrote(w, in);
     switch (in->flow) {
     case SIM_LANE:
       if (active) run_lane(w, in, active);
@@ -207,6 +218,21 @@ static int run_group(sim_warp *w, int index, int turn) {
       sim_barrier_arrive(w, in, g, active);
       if (g->state != GROUP_RUNS) return turn;
       break;
+    case SIM_PHASE_WAIT:
+      if (active && !sim_mbarrier_wait(w, in, g, active)) {
+        issued[g->pc]--;
+        return turn;
+      }
+      g->pc++;
+      if (w->spun) return turn;
+      break;
+    case SIM_CLUSTER_WAIT:
+      if (active && !sim_cluster_wait(w, in, g, active)) {
+        issued[g->pc]--;
+        return turn;
+      }
+      g->pc++;
+      break;
     default: // SIM_EXIT
       leave(w, g, active);
       return turn;
@@ -219,7 +245,8 @@ static int run_group(sim_warp *w, int index, int turn) {
 void sim_warp_run(sim_warp *w) {
   int turn = TURN;
   bool highest = w->ngroups > 1 && w->steps / TURN % 4 == 3;
-  while (turn > 0 && !w->block->stopped) {
+  w->spun = false;
+  while (turn > 0 && !w->spun && !w->block->cluster->stopped) {
     if (w->ngroups > 1) merge_groups(w);
     const int g = pick_group(w, highest);
     if (g < 0) break;
@@ -230,13 +257,14 @@ void sim_warp_run(sim_warp *w) {
       group->state = GROUP_RUNS;
       group->pc++;
     }
+    group->state = GROUP_RUNS;
     turn = run_group(w, g, turn);
     highest = false;
   }
   w->steps += (uint64_t)(TURN - (turn > 0 ? turn : 0));
-  if (w->steps > w->block->launch->max_steps && w->ngroups && !w->block->stopped) {
+  if (w->steps > w->block->launch->max_steps && w->ngroups && !w->block->cluster->stopped) {
     sim_report(w, -1, SIM_FAULT_STEPS, "a warp executed more than %llu instructions", (unsigned long long)w->block->launch->max_steps);
-    w->block->stopped = true;
+    w->block->cluster->stopped = true;
   }
 }
 
@@ -275,8 +303,20 @@ static void fill_specials(sim_warp *w) {
                   {PTX_SPECIAL_NSMID, 1},
                   {PTX_SPECIAL_DYNAMIC_SMEM, dynamic},
                   {PTX_SPECIAL_TOTAL_SMEM, b->shared_bytes},
-                  {PTX_SPECIAL_CLUSTERID_X, b->id[0]},
-                  {PTX_SPECIAL_CLUSTER_NCTARANK, 1}};
+                  {PTX_SPECIAL_CLUSTERID_X, b->cluster->id[0]},
+                  {PTX_SPECIAL_CLUSTERID_Y, b->cluster->id[1]},
+                  {PTX_SPECIAL_CLUSTERID_Z, b->cluster->id[2]},
+                  {PTX_SPECIAL_NCLUSTERID_X, launch->grid[0] / launch->cluster[0]},
+                  {PTX_SPECIAL_NCLUSTERID_Y, launch->grid[1] / launch->cluster[1]},
+                  {PTX_SPECIAL_NCLUSTERID_Z, launch->grid[2] / launch->cluster[2]},
+                  {PTX_SPECIAL_CLUSTER_CTAID_X, b->id[0] % launch->cluster[0]},
+                  {PTX_SPECIAL_CLUSTER_CTAID_Y, b->id[1] % launch->cluster[1]},
+                  {PTX_SPECIAL_CLUSTER_CTAID_Z, b->id[2] % launch->cluster[2]},
+                  {PTX_SPECIAL_CLUSTER_NCTAID_X, launch->cluster[0]},
+                  {PTX_SPECIAL_CLUSTER_NCTAID_Y, launch->cluster[1]},
+                  {PTX_SPECIAL_CLUSTER_NCTAID_Z, launch->cluster[2]},
+                  {PTX_SPECIAL_CLUSTER_CTARANK, b->rank},
+                  {PTX_SPECIAL_CLUSTER_NCTARANK, (uint64_t)b->cluster->nblocks}};
     static const uint8_t bytes[PTX_NSPECIALS] = {
 #define SPECIAL(id, name, bytes) bytes,
 #include "targets/sim/special.def"
@@ -293,43 +333,44 @@ static void start_warp(sim_block *b, int index) {
   sim_warp *w = &b->warps[index];
   const sim_code *code = b->code;
   const int threads = b->nthreads - index * LANES;
-  w->block = b, w->index = index;
+  w->block = b, w->index = index, w->agent = b->rank * (uint32_t)b->nwarps + (uint32_t)index;
   w->present = w->alive = threads >= LANES ? UINT32_MAX : (1u << threads) - 1;
   w->ngroups = 1;
   w->groups[0] = (sim_group){.mask = w->alive};
-  memset(w->clocks, 0, sizeof w->clocks);
-  w->clocks[index] = 1;
-  w->sync = 1, w->steps = 0, w->ncopies = 0;
+  sim_clocks_clear(b->cluster, &w->clocks);
+  sim_clocks_clear(b->cluster, &w->offered);
+  w->clocks.seen[w->agent] = 1;
+  w->sync = 1, w->fenced = 0, w->steps = 0, w->ncopies = 0;
+  w->committed = w->retired = w->fences = w->issued = w->trail = w->cluster_arrived = 0;
+  w->stores.n = w->products.n = 0;
   memset(w->copy_group, 0, sizeof w->copy_group);
+  memset(w->bulk_group, 0, sizeof w->bulk_group);
   memset(w->regs, 0xff, code->constants_at);
   memcpy(w->regs + code->constants_at, code->constants, code->constants_bytes);
   memset(w->preds, 0, code->npreds * sizeof *w->preds);
   w->preds[1] = UINT32_MAX;
   memset(w->valid, 0, code->nvalid * sizeof *w->valid);
+  if (code->products) {
+    memset(w->held, 0, code->nvalid * sizeof *w->held);
+    memset(w->wrote, 0, code->nvalid * sizeof *w->wrote);
+  }
   fill_specials(w);
 }
 
-// Every group waits and nobody will come: says for what, once for each place.
-static void report_deadlock(sim_block *b) {
-  for (int i = 0; i < b->nwarps; i++) {
-    sim_warp *w = &b->warps[i];
-    for (int g = 0; g < w->ngroups; g++) {
-      const sim_group *group = &w->groups[g];
-      w->pc = group->pc;
-      if (group->state == GROUP_MEETS)
-        sim_report(w, __builtin_ctz(group->mask), SIM_FAULT_BARRIER,
-                   "lanes 0x%08x wait at '%s' for lanes 0x%08x of their warp, which never come", group->mask,
-                   b->code->instrs[group->pc].source->mnemonic, w->alive & ~group->mask);
-      else
-        sim_report(w, __builtin_ctz(group->mask), SIM_FAULT_BARRIER, "barrier %d waits for %u threads and %u have come", group->barrier,
-                   b->barriers[group->barrier].expected, b->barriers[group->barrier].arrived);
-    }
+static void start_barriers(sim_block *b) {
+  for (int i = 0; i < MAX_BARRIERS; i++) {
+    sim_barrier *bar = &b->barriers[i];
+    *bar = (sim_barrier){.clocks = bar->clocks, .released = bar->released};
+    sim_clocks_clear(b->cluster, &bar->clocks);
+    sim_clocks_clear(b->cluster, &bar->released);
   }
-  b->stopped = true;
+  for (int i = 0; i < b->nmbarriers; i++) b->mbarrier_at[b->mbarriers[i].offset / 8] = 0;
+  b->nmbarriers = 0;
+  b->nsyncs = b->next_sync = 0;
 }
 
-void sim_block_run(sim_block *b) {
-  memset(b->barriers, 0, sizeof b->barriers);
+void sim_block_start(sim_block *b) {
+  start_barriers(b);
   if (b->shared_bytes) {
     memset(b->shared, 0xff, b->shared_bytes);
     const size_t grains = (b->shared_bytes >> b->grain_shift) + 1;
@@ -337,17 +378,6 @@ void sim_block_run(sim_block *b) {
   }
   if (b->code->local_bytes) memset(b->local, 0xff, b->code->local_bytes * (size_t)b->nthreads);
   b->nreaders = b->free_readers = 0;
-  b->stopped = b->atomics = b->fences = b->ordered = false;
+  b->atomics = b->fences = b->ordered = false;
   for (int i = 0; i < b->nwarps; i++) start_warp(b, i);
-  for (bool going = true; going && !b->stopped;) {
-    going = false;
-    bool ran = false;
-    for (int i = 0; i < b->nwarps && !b->stopped; i++) {
-      going |= b->warps[i].ngroups > 0;
-      if (!sim_warp_ready(&b->warps[i])) continue;
-      sim_warp_run(&b->warps[i]);
-      ran = true;
-    }
-    if (going && !ran && !b->stopped) report_deadlock(b);
-  }
 }

@@ -1,21 +1,33 @@
-// A block while it runs: warps, their groups of lanes that are at the same place, barriers, shared memory and what is known of it.
+// Blocks while they run, those of a cluster together: warps, their groups of lanes that are at the same place, barriers, shared memory and
+// what is known of it.
 #ifndef TG_SIM_BLOCK_H
 #define TG_SIM_BLOCK_H
 
 #include "targets/sim/sim.h"
 
-// Generic addresses: each space is a window; global memory is the host's own addresses.
-#define SIM_WINDOW(space) ((uint64_t)(space) << 56)
+// Generic addresses: each space is a window; global memory is the host's own addresses. In the window of shared memory 0 is the block's
+// own first byte; from bit 24 on stands the rank in the cluster of the block that is meant, + 1.
+#define SIM_WINDOW(space) ((uint64_t)((space) == PTX_CLUSTER ? PTX_SHARED : (space)) << 56)
+enum { SIM_RANK_SHIFT = 24 };
 
-typedef enum sim_state { GROUP_RUNS, GROUP_MEETS /* others of its warp */, GROUP_BARRIER } sim_state;
+// What a warp waits for: others of its warp; a barrier; the phase of an mbarrier; the barrier of its cluster.
+typedef enum sim_state { GROUP_RUNS, GROUP_MEETS, GROUP_BARRIER, GROUP_PHASE, GROUP_CLUSTER } sim_state;
 
 typedef struct sim_group { // lanes at one instruction
   uint32_t mask;
   int pc;
   uint8_t state;
   uint8_t barrier;
-  uint32_t generation; // of the barrier it waits for
+  bool expired;        // of GROUP_PHASE: it has waited long enough
+  uint32_t generation; // of the barrier it waits for; of an mbarrier which one it is
+  uint64_t phase;      // of an mbarrier
 } sim_group;
+
+// Vector clocks of agents: the warps of a cluster, then its mbarriers, which stand for the asynchronous copies that complete on them.
+// proxied: up to where an agent's writes through the generic proxy are known to the asynchronous one (fence.proxy.async).
+typedef struct sim_clocks {
+  uint32_t *seen, *proxied;
+} sim_clocks;
 
 typedef struct sim_copy { // one executed cp.async that has lanes still under way
   uint32_t lanes;
@@ -31,21 +43,75 @@ typedef struct sim_stamp { // of an access: the warp's clock, its warp-wide sync
   uint32_t sync : 24, lane : 8;
 } sim_stamp;
 
-enum { GRAIN_NOBODY = 0xff, GRAIN_SEVERAL = 0xfe };
-enum { GRAIN_VALUE = 1, GRAIN_PENDING = 2, GRAIN_ATOMIC = 4 };
+enum { GRAIN_NOBODY = 0xffff, GRAIN_SEVERAL = 0xfffe };
+enum { GRAIN_VALUE = 1, GRAIN_PENDING = 2, GRAIN_ATOMIC = 4, GRAIN_ASYNC = 8 /* written by the asynchronous proxy */, GRAIN_MBARRIER = 16 };
 typedef struct sim_grain { // what is known of a piece of shared memory
-  sim_stamp write, read;   // read: of the one warp that read it since it was written
+  sim_stamp write, read;   // read: of the one agent that read it since it was written; GRAIN_SEVERAL: clock is the first of all warps'
+                           // stamps in block->readers
   uint32_t write_pc, read_pc;
-  uint32_t readers;       // GRAIN_SEVERAL: first of nwarps stamps in block->readers
-  uint8_t writer, reader; // warps
+  uint16_t writer, reader; // agents
+  uint16_t in_use;         // asynchronous operations that still read it
   uint8_t flags;
 } sim_grain;
 
 typedef struct sim_barrier {
   uint32_t arrived, expected, generation; // threads; expected 0: all that live
-  uint32_t clocks[MAX_WARPS], released[MAX_WARPS];
+  sim_clocks clocks, released;
   uint32_t count, all, any, red_count, red_all, red_any; // of bar.red: being collected, and of the last generation
 } sim_barrier;
+
+enum { SIM_SYNCS = 256 }; // of a block; with more the oldest are forgotten, and an order that there is may be missed
+typedef struct sim_sync { // a place in shared memory that warps synchronise by with strong accesses
+  uint64_t offset;
+  sim_clocks clocks;
+} sim_sync;
+
+// ---- asynchronous operations
+
+typedef struct sim_tile { // a box of a tensor that is copied to or from shared memory
+  sim_tensor map;
+  int32_t at[5]; // coordinates of its first element
+} sim_tile;
+
+typedef struct sim_landing { // a copy under way into shared memory, which lands when somebody sees the phase that it completes
+  uint64_t phase;
+  sim_block *block;         // whose memory it is
+  uint32_t to, bytes, take; // take: bytes that are read; the rest is zero
+  const char *from;         // NULL: a tile, or nothing
+  sim_block *source;        // whose shared memory `from` is in; NULL: global memory
+  int pc;
+  bool is_tile, generic; // generic: it came through the proxy of ordinary stores (cp.async)
+  sim_tile tile;
+} sim_landing;
+
+typedef struct sim_mbarrier { // ISA 9.7.13.15: pending and expected arrivals, transactions, the phase
+  bool live;
+  uint32_t offset, expected, pending;
+  int64_t tx;
+  uint64_t phase, landed; // phases that are complete; of these the copies of so many have landed
+  uint32_t agent;
+  uint32_t owner, init_pc; // who initialised it
+  sim_stamp init;
+  sim_clocks arriving, released; // of the current phase; of the one before
+  int nlandings, room;
+  sim_landing *landings;
+} sim_mbarrier;
+
+enum { SIM_TRAILS = 1024 };
+typedef struct sim_reading { // shared memory that an asynchronous operation of a warp reads until it is waited for
+  sim_block *block;
+  uint32_t at, bytes;
+} sim_reading;
+
+typedef struct sim_readings { // of one kind, a warp's own, oldest first
+  int n, room;
+  struct sim_reading_group {
+    uint32_t group; // the number of its group
+    uint32_t lanes; // of bulk copies: the lane; of wgmma: all
+    int pc, nparts, room;
+    sim_reading *parts;
+  } *at;
+} sim_readings;
 
 struct sim_warp {
   sim_block *block;
@@ -55,18 +121,31 @@ struct sim_warp {
   uint32_t alive, present;
   int ngroups;
   sim_group groups[LANES];
-  uint32_t clocks[MAX_WARPS]; // what it has synchronised with, by warp
-  uint32_t sync;
+  uint32_t agent;             // its number in the cluster
+  sim_clocks clocks, offered; // what it has synchronised with; what a fence would let it
+  uint32_t sync, fenced;      // fenced: its own clock at its last fence
   uint32_t copy_group[LANES]; // groups that each lane has committed
   int ncopies, room_copies;
   sim_copy *copies;
+  uint32_t bulk_group[LANES];    // groups of bulk copies that each lane has committed
+  sim_readings stores, products; // bulk copies out of shared memory; wgmma
+  // wgmma: groups committed and retired; of each 16 bits of a register the group that holds it (2 × (group + 1), + 1 for an operand A), and
+  // the fence after which something else wrote it.
+  uint32_t committed, retired, fences, issued, trail; // issued, trail: how many products, and what they were
+  uint32_t trails[SIM_TRAILS];                        // of the first warp of a warpgroup: after each
+  uint32_t *held, *wrote;
+  uint32_t cluster_arrived, cluster_generation; // lanes that have arrived at the cluster's barrier and not waited
+  bool spun;                                    // its turn ended by a test that failed
   uint64_t steps;
   int pc; // of the instruction being executed
 };
 
 typedef struct sim_worker sim_worker;
+typedef struct sim_cluster sim_cluster;
 struct sim_block {
   sim_worker *worker;
+  sim_cluster *cluster;
+  uint32_t rank;
   const sim_launch *launch;
   const sim_code *code;
   uint32_t id[3], number; // number: linear, + 1
@@ -79,15 +158,31 @@ struct sim_block {
   uint32_t grain_shift;
   sim_stamp *readers;
   uint32_t nreaders, room_readers, free_readers; // free_readers: first of a chain, + 1
-  bool stopped;
+  uint32_t *mbarrier_at;                         // of each 8 bytes of shared memory: number of its mbarrier, + 1
+  int nmbarriers, room_mbarriers;
+  sim_mbarrier *mbarriers;
+  sim_sync *syncs;
+  int nsyncs, next_sync;
   bool atomics, fences, ordered; // it made an atomic access, then a fence: what others published before can be read (sim_global_touch)
+};
+
+struct sim_cluster { // blocks that run together; of most launches one
+  sim_worker *worker;
+  int nblocks;
+  uint32_t id[3];
+  sim_block *blocks;
+  uint32_t nwarps, nagents, room_agents; // of all blocks; agents: see sim_clocks
+  uint32_t arrived, generation;          // at barrier.cluster
+  sim_clocks clocks, released;
+  uint64_t events; // what others may wait for: arrivals, stores, exits
+  bool stopped;
 };
 
 struct sim_worker { // a thread of the host
   const struct sim_lanes *lanes;
   tg_context *ctx;
   struct sim_run *run;
-  sim_block block;
+  sim_cluster cluster;
   uint64_t *issued; // by instruction
   sim_counts counts;
   int *last_buffer; // by instruction: the buffer it touched last
@@ -98,20 +193,27 @@ struct sim_worker { // a thread of the host
 
 // Notes a fault of a lane (-1: of the whole warp) at the instruction that the warp executes.
 void sim_report(sim_warp *w, int lane, sim_fault fault, const char *format, ...) __attribute__((format(printf, 4, 5)));
-// More room, in a thread where nothing may be thrown: without memory the old one stays and the block is stopped.
+// More room, in a thread where nothing may be thrown: without memory the old one stays and the blocks are stopped.
 bool sim_grow(sim_block *block, void *memory, size_t bytes); // memory: address of the pointer
 
-void sim_block_run(sim_block *block);   // its fields are set; runs to the end
+void sim_cluster_run(sim_cluster *cluster); // its fields are set; runs to the end
+void sim_block_start(sim_block *block);
 void sim_warp_run(sim_warp *w);         // until every group of it waits, is gone, or it has had its turn
 bool sim_warp_ready(const sim_warp *w); // has it a group that can go on?
 void sim_barrier_arrive(sim_warp *w, const sim_instr *in, sim_group *g, uint32_t active);
+uint32_t sim_block_alive(const sim_block *block);                            // threads
 void sim_barrier_check(sim_block *block);                                    // after lanes have left
 void sim_barrier_left(sim_warp *w, const sim_instr *in, const sim_group *g); // what its lanes get from it
 
-// The grains that a lane touches in shared memory.
-typedef enum sim_access { SIM_READ, SIM_WRITE, SIM_ATOMIC_ACCESS } sim_access;
-// same: the store leaves the memory as it is.
-void sim_shared_touch(sim_warp *w, int lane, uint64_t offset, uint32_t bytes, sim_access access, bool has_value, bool same);
+// The grains that a lane touches in shared memory. Strong: volatile, relaxed and the like, which do not race with atomics. The asynchronous
+// kinds come through the other proxy: reads of products and of bulk copies, writes of bulk copies.
+typedef enum sim_access { SIM_READ, SIM_WRITE, SIM_STRONG_READ, SIM_STRONG_WRITE, SIM_ATOMIC, SIM_ASYNC_READ, SIM_ASYNC_WRITE } sim_access;
+// block: whose memory it is; same: the store leaves the memory as it is.
+void sim_shared_touch(sim_warp *w, int lane, sim_block *block, uint64_t offset, uint32_t bytes, sim_access access, bool has_value,
+                      bool same);
+// After SIM_ASYNC_READ: it goes on until it is let go of, at the warp's clock of then.
+void sim_shared_hold(sim_block *block, uint64_t offset, uint32_t bytes);
+void sim_shared_let_go(sim_warp *w, int lane, sim_block *block, uint64_t offset, uint32_t bytes, int pc);
 void sim_global_touch(sim_warp *w, int lane, const sim_buffer *buffer, uint64_t offset, uint32_t bytes, sim_access access, bool has_value);
 // Host memory behind a lane's address, checked for bounds and alignment; NULL when there is none, which was reported.
 typedef struct sim_place {
@@ -119,6 +221,7 @@ typedef struct sim_place {
   ptx_space space;
   uint64_t offset;          // in its space
   const sim_buffer *buffer; // of global memory
+  sim_block *block;         // of shared memory
 } sim_place;
 bool sim_resolve(sim_warp *w, int lane, ptx_space space, uint64_t address, uint32_t bytes, bool write, sim_place *place);
 bool sim_resolve_global(sim_warp *w, int lane, uint64_t address, uint32_t bytes, bool write, sim_place *place); // any alignment
@@ -127,13 +230,43 @@ void sim_touch_place(sim_warp *w, int lane, const sim_place *place, uint32_t byt
 // Shared-memory wavefronts of one instruction, by the addresses of its active lanes.
 void sim_count_banks(sim_warp *w, const uint64_t *offsets, uint32_t active, uint32_t bytes);
 
+// The instruction's operation on a place, atomic on the host too; returns what was there.
+uint64_t sim_exchange(const sim_instr *in, char *memory, uint64_t v, uint64_t swap);
+
 // Asynchronous copies that are let land.
 // Those of `lanes` in all but the newest groups that were committed, or in all, committed or not.
 void sim_copies_land(sim_warp *w, uint32_t lanes, uint32_t newest_left, bool uncommitted);
 
 // Clocks: a warp lets go of what it did; it takes over what others let go of.
-void sim_release(sim_warp *w, uint32_t *clocks);
-void sim_acquire(sim_warp *w, const uint32_t *clocks);
+void sim_release(sim_warp *w, const sim_clocks *clocks);
+void sim_release_fenced(sim_warp *w, const sim_clocks *clocks); // only what it did before its last fence
+void sim_acquire(sim_warp *w, const sim_clocks *clocks);
+void sim_clocks_clear(const sim_cluster *cluster, const sim_clocks *clocks);
+void sim_fence(sim_warp *w);       // fence, membar: between memory and what comes after
+void sim_fence_proxy(sim_warp *w); // fence.proxy.async
+// Of one place in shared memory, by the instruction's acquire and release.
+void sim_strong_read(sim_warp *w, const sim_instr *in, sim_block *block, uint64_t offset);
+void sim_strong_write(sim_warp *w, const sim_instr *in, sim_block *block, uint64_t offset);
+
+// mbarriers (mbarrier.c)
+sim_mbarrier *sim_mbarrier_find(sim_warp *w, int lane, sim_block *block, uint64_t offset); // NULL: none there, which was reported
+void sim_mbarrier_arrive(sim_warp *w, int lane, sim_mbarrier *m, uint32_t count, bool may_complete);
+void sim_mbarrier_expect(sim_warp *w, int lane, sim_mbarrier *m, int64_t bytes);         // less than 0: completed
+sim_landing *sim_mbarrier_landing(sim_warp *w, sim_mbarrier *m);                         // a new one; NULL: no memory
+bool sim_mbarrier_wait(sim_warp *w, const sim_instr *in, sim_group *g, uint32_t active); // false: the group waits
+void sim_mbarrier_describe(const sim_block *b, uint32_t index, char *room, size_t size);
+
+// Bulk copies and products (bulk.c, wgmma.c)
+void sim_land(sim_warp *w, const sim_mbarrier *m, const sim_landing *l);
+void sim_readings_end(sim_warp *w); // when a warp ends: nothing of it may still be read
+sim_reading *sim_reading_add(sim_warp *w, sim_readings *r, uint32_t group, uint32_t lanes, int nparts);
+void sim_readings_retire(sim_warp *w, sim_readings *r, uint32_t lanes, const uint32_t *before); // groups below before[lane]
+void sim_held_check(sim_warp *w, const sim_instr *in); // registers of products that nobody waited for
+void sim_wrote(sim_warp *w, const sim_instr *in);      // to registers that a product takes: it needs a fence
+
+// Barriers of the cluster (cluster.c)
+bool sim_cluster_wait(sim_warp *w, const sim_instr *in, sim_group *g, uint32_t active);
+void sim_cluster_check(sim_cluster *cluster); // after lanes have left
 
 // ---- operands
 

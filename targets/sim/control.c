@@ -1,4 +1,4 @@
-// Branches, exits, barriers, fences, and the clocks by which warps know what others did before.
+// Branches, exits, barriers and fences.
 #include "targets/sim/block.h"
 #include "targets/sim/decode.h"
 
@@ -25,7 +25,7 @@ void sim_decode_exit(sim_decoder *d) {
 static void trap(sim_warp *w, const sim_instr *in, uint32_t active) {
   (void)in;
   sim_report(w, __builtin_ctz(active), SIM_FAULT_TRAP, "a trap was executed");
-  w->block->stopped = true;
+  w->block->cluster->stopped = true;
 }
 
 void sim_decode_trap(sim_decoder *d) {
@@ -41,28 +41,69 @@ void sim_decode_nothing(sim_decoder *d) {
   sim_set_op(d, nothing, SIM_OP);
 }
 
-// ---- clocks
-
-void sim_acquire(sim_warp *w, const uint32_t *clocks) {
-  for (int i = 0; i < w->block->nwarps; i++)
-    if (clocks[i] > w->clocks[i]) w->clocks[i] = clocks[i];
+// setmaxnreg.inc|dec.sync.aligned.u32 n (ISA 9.7.20.5). How many registers a warp has is no business of the simulator.
+void sim_decode_registers(sim_decoder *d) {
+  if (sim_take(d, "inc") == sim_take(d, "dec") || !sim_take(d, "sync") || !sim_take(d, "aligned") || sim_take_type(d) != PTX_u32)
+    sim_bad(d, "the simulator knows setmaxnreg.inc.sync.aligned.u32 and .dec");
+  sim_operands(d, 1, 1);
+  const int64_t n = sim_immediate(d, sim_operand(d, 0));
+  if (n < 24 || n > 256 || n % 8) sim_bad(d, "%lld registers: a multiple of 8 from 24 to 256 is wanted", (long long)n);
+  sim_set_op(d, nothing, SIM_TOGETHER);
 }
 
-void sim_release(sim_warp *w, uint32_t *clocks) {
-  for (int i = 0; i < w->block->nwarps; i++)
-    if (w->clocks[i] > clocks[i]) clocks[i] = w->clocks[i];
-  w->clocks[w->index]++;
+// griddepcontrol.wait, .launch_dependents: launches come one after another, each seeing all of the one before.
+void sim_decode_grid(sim_decoder *d) {
+  if (sim_take(d, "wait") == sim_take(d, "launch_dependents")) sim_bad(d, "no such control of dependent grids");
+  sim_operands(d, 0, 0);
+  sim_set_op(d, nothing, SIM_OP);
 }
+
+// ---- fences
 
 static void fence(sim_warp *w, const sim_instr *in, uint32_t active) {
   (void)in, (void)active;
+  sim_fence(w);
   w->block->fences = true;
   w->block->ordered |= w->block->atomics;
 }
 
-// fence[.sem].scope, fence.proxy.…, membar.level
+static void fence_proxy(sim_warp *w, const sim_instr *in, uint32_t active) {
+  (void)in, (void)active;
+  sim_fence_proxy(w);
+}
+
+// fence[.sem].scope, fence.mbarrier_init.release.cluster, membar.level; fence.proxy.async[.space]; other proxies are not watched.
 void sim_decode_fence(sim_decoder *d) {
-  d->taken = UINT32_MAX;
+  static const char *const words[] = {"sc",
+                                      "acq_rel",
+                                      "acquire",
+                                      "release",
+                                      "cta",
+                                      "cluster",
+                                      "gpu",
+                                      "sys",
+                                      "gl",
+                                      "mbarrier_init",
+                                      "sync_restrict::shared::cta",
+                                      "sync_restrict::shared::cluster"};
+  static const char *const proxies[] = {"alias", "tensormap::generic"};
+  static const char *const spaces[] = {"global", "shared::cta", "shared::cluster"};
+  if (sim_take(d, "proxy")) {
+    if (sim_take(d, "async")) {
+      sim_take_one(d, spaces, 3);
+      sim_set_op(d, fence_proxy, SIM_OP);
+      return;
+    }
+    if (sim_take(d, "async::generic")) {
+      sim_take(d, "acquire"), sim_take(d, "release"), sim_take(d, "cluster"), sim_take_prefix(d, "sync_restrict::", NULL);
+      sim_set_op(d, fence_proxy, SIM_OP);
+      return;
+    }
+    if (sim_take_one(d, proxies, 2) < 0) sim_bad(d, "no such proxy is known");
+  }
+  while (sim_take_one(d, words, 12) >= 0) {
+  }
+  if (d->in->noperands) sim_operands(d, 2, 2); // of a tensor map: its address and 128
   sim_set_op(d, fence, SIM_OP);
 }
 
@@ -70,15 +111,17 @@ void sim_decode_fence(sim_decoder *d) {
 
 enum { BAR_SYNC, BAR_ARRIVE, BAR_POPC, BAR_AND, BAR_OR };
 
-static uint32_t threads_alive(const sim_block *b) {
+uint32_t sim_block_alive(const sim_block *b) {
   uint32_t n = 0;
   for (int i = 0; i < b->nwarps; i++) n += (uint32_t)__builtin_popcount(b->warps[i].alive);
   return n;
 }
 
-static void complete(sim_barrier *bar) {
-  memcpy(bar->released, bar->clocks, sizeof bar->released);
-  memset(bar->clocks, 0, sizeof bar->clocks);
+static void complete(const sim_block *b, sim_barrier *bar) {
+  const sim_clocks clocks = bar->released;
+  bar->released = bar->clocks, bar->clocks = clocks;
+  sim_clocks_clear(b->cluster, &bar->clocks);
+  b->cluster->events++;
   bar->red_count = bar->count, bar->red_all = bar->all, bar->red_any = bar->any;
   bar->arrived = bar->expected = bar->count = bar->any = 0;
   bar->generation++;
@@ -94,7 +137,7 @@ static bool someone_waits(const sim_block *b, int barrier) {
 void sim_barrier_check(sim_block *b) {
   for (int i = 0; i < MAX_BARRIERS; i++) {
     sim_barrier *bar = &b->barriers[i];
-    if (bar->arrived && !bar->expected && bar->arrived >= threads_alive(b) && someone_waits(b, i)) complete(bar);
+    if (bar->arrived && !bar->expected && bar->arrived >= sim_block_alive(b) && someone_waits(b, i)) complete(b, bar);
   }
 }
 
@@ -125,7 +168,7 @@ void sim_barrier_arrive(sim_warp *w, const sim_instr *in, sim_group *g, uint32_t
   }
   sim_barrier *bar = &w->block->barriers[id];
   if (!bar->arrived) bar->all = UINT32_MAX;
-  sim_release(w, bar->clocks);
+  sim_release(w, &bar->clocks);
   w->sync++;
   bar->arrived += counted && in->packed ? LANES : (uint32_t)__builtin_popcount(active);
   bar->expected = (uint32_t)expected;
@@ -144,12 +187,12 @@ void sim_barrier_arrive(sim_warp *w, const sim_instr *in, sim_group *g, uint32_t
     }
     g->state = GROUP_BARRIER, g->barrier = (uint8_t)id, g->generation = bar->generation;
   }
-  if (bar->expected ? bar->arrived >= bar->expected : bar->arrived >= threads_alive(w->block)) complete(bar);
+  if (bar->expected ? bar->arrived >= bar->expected : bar->arrived >= sim_block_alive(w->block)) complete(w->block, bar);
 }
 
 void sim_barrier_left(sim_warp *w, const sim_instr *in, const sim_group *g) {
   const sim_barrier *bar = &w->block->barriers[g->barrier];
-  sim_acquire(w, bar->released);
+  sim_acquire(w, &bar->released);
   w->sync++;
   if (in->select < BAR_POPC) return;
   const sim_arg *to = &in->args[0];
@@ -181,6 +224,10 @@ void sim_decode_barrier(sim_decoder *d) {
     sim_add_source(d, sim_operand(d, 0), 4);
     sim_set_op(d, warp_barrier, SIM_TOGETHER);
     out->target = 0;
+    return;
+  }
+  if (sim_take(d, "cluster")) {
+    sim_decode_cluster_barrier(d);
     return;
   }
   sim_take(d, "cta");

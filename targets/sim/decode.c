@@ -87,9 +87,9 @@ void sim_take_rounding(sim_decoder *d) {
 }
 
 ptx_space sim_take_space(sim_decoder *d) {
-  static const char *const names[] = {"global", "const", "shared", "local", "param", "shared::cta", "param::entry"};
-  static const ptx_space spaces[] = {PTX_GLOBAL, PTX_CONST, PTX_SHARED, PTX_LOCAL, PTX_PARAM, PTX_SHARED, PTX_PARAM};
-  const int k = sim_take_one(d, names, 7);
+  static const char *const names[] = {"global", "const", "shared", "local", "param", "shared::cta", "param::entry", "shared::cluster"};
+  static const ptx_space spaces[] = {PTX_GLOBAL, PTX_CONST, PTX_SHARED, PTX_LOCAL, PTX_PARAM, PTX_SHARED, PTX_PARAM, PTX_CLUSTER};
+  const int k = sim_take_one(d, names, 8);
   return k < 0 ? PTX_GENERIC : spaces[k];
 }
 
@@ -216,6 +216,14 @@ void sim_add_address(sim_decoder *d, const ptx_operand *o) {
   }
 }
 
+void sim_add_far_address(sim_decoder *d, const ptx_operand *o) {
+  const int64_t before = d->out->offset;
+  d->out->offset = 0;
+  sim_add_address(d, o);
+  add(d, constant(d, (uint64_t)d->out->offset, 8));
+  d->out->offset = before;
+}
+
 int64_t sim_immediate(sim_decoder *d, const ptx_operand *o) {
   if (o->kind != PTX_INT) sim_bad(d, "a number in the text is wanted, no register");
   return o->value;
@@ -310,8 +318,10 @@ static uint32_t smallest_piece(const sim_code *code, ptx_space space) {
   uint32_t shift = 4;
   for (int i = 0; i < code->ninstrs; i++) {
     const sim_instr *in = &code->instrs[i];
-    const uint32_t bytes = (uint32_t)in->bytes * (in->items ? in->items : 1);
-    const bool may = in->memory && (in->space == space || in->space == PTX_GENERIC || in->cls == SIM_CLASS_ASYNC);
+    const bool bulk = in->cls == SIM_CLASS_ASYNC && in->bytes == 16; // `items` counts coordinates
+    const uint32_t bytes = (uint32_t)in->bytes * (in->items && !bulk ? in->items : 1);
+    const bool shared = space == PTX_SHARED && in->space == PTX_CLUSTER;
+    const bool may = in->memory && (in->space == space || shared || in->space == PTX_GENERIC || in->cls == SIM_CLASS_ASYNC);
     while (may && bytes % (1u << shift)) shift--;
   }
   return shift;
@@ -331,6 +341,7 @@ sim_code *sim_decode(tg_context *ctx, tg_arena *arena, const ptx_module *module,
   for (int i = 0; i < entry->ninstrs; i++) decode_one(d, &entry->instrs[i], &code->instrs[i]);
   decode_one(d, &last, &code->instrs[entry->ninstrs]);
   place_constants(d);
+  sim_mark_products(code, arena);
   code->shared_shift = smallest_piece(code, PTX_SHARED);
   code->global_shift = smallest_piece(code, PTX_GLOBAL);
   return code;

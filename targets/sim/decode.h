@@ -45,6 +45,8 @@ void sim_add_source(sim_decoder *d, const ptx_operand *o, int bytes);
 void sim_add_vector(sim_decoder *d, const ptx_operand *o, int n, int bytes, bool result); // {…} of n, or one alone
 // [reg + offset] or [variable + offset]: a 64-bit or 32-bit source, or a constant, and out->offset.
 void sim_add_address(sim_decoder *d, const ptx_operand *o);
+// The same for instructions with several addresses: the offset is a source of its own behind it.
+void sim_add_far_address(sim_decoder *d, const ptx_operand *o);
 int64_t sim_immediate(sim_decoder *d, const ptx_operand *o); // fails when it is no integer in the text
 void sim_set_lane(sim_decoder *d, sim_lane_fn *run);         // under out->mode's rounding where it is none to nearest
 void sim_set_op(sim_decoder *d, sim_op_fn *run, sim_flow flow);
@@ -55,7 +57,12 @@ typedef void sim_decode_fn(sim_decoder *d);
 sim_decode_fn sim_decode_alu, sim_decode_logic, sim_decode_move, sim_decode_select, sim_decode_compare, sim_decode_test, sim_decode_convert,
     sim_decode_address, sim_decode_space, sim_decode_load, sim_decode_store, sim_decode_atom, sim_decode_copy, sim_decode_policy,
     sim_decode_nothing, sim_decode_ldmatrix, sim_decode_stmatrix, sim_decode_movmatrix, sim_decode_mma, sim_decode_shuffle, sim_decode_vote,
-    sim_decode_match, sim_decode_redux, sim_decode_barrier, sim_decode_fence, sim_decode_branch, sim_decode_exit, sim_decode_trap;
+    sim_decode_match, sim_decode_redux, sim_decode_barrier, sim_decode_fence, sim_decode_branch, sim_decode_exit, sim_decode_trap,
+    sim_decode_mbarrier, sim_decode_mapa, sim_decode_wgmma, sim_decode_registers, sim_decode_elect, sim_decode_grid;
 #undef INSTR
+void sim_mark_products(sim_code *code, tg_arena *arena);
+int sim_take_atom(sim_decoder *d);                  // operation of an atomic, -1 = none
+void sim_decode_bulk(sim_decoder *d, bool reduces); // cp[.reduce].async.bulk
+void sim_decode_cluster_barrier(sim_decoder *d);    // barrier.cluster
 
 #endif

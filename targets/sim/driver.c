@@ -10,7 +10,8 @@ static const struct {
 } devices[] = {
     {"sim:sm_80", "nvptx:sm_80",
      "functional simulator of PTX for sm_80: every access, race, barrier and copy checked; says nothing of speed"},
-    {"sim:sm_89", "nvptx:sm_89", "the same for sm_89"},
+    {"sim:sm_89", "nvptx:sm_89", "the same for sm_89, with products of 8-bit floats"},
+    {"sim:sm_90a", "nvptx:sm_90a", "the same for sm_90a, with tensor copies, wgmma and clusters"},
 };
 enum { NDEVICES = sizeof devices / sizeof *devices, ALIGN = 256, MOST_SHOWN = 8 };
 // Room after each array, so that what runs over its end meets no other.
@@ -131,6 +132,35 @@ static void add_tensors(launch_call *call, sim_launch *launch) {
   }
 }
 
+static void encode_map(tg_context *ctx, const tg_record_arg *arg, const tg_record_values *values, const ptx_var *param, char *params) {
+  tg_tensor_map map;
+  tg_record_tensor_map(ctx, arg, values, &map);
+  sim_tensor t = {.base = (char *)(uintptr_t)map.address,
+                  .rank = (uint8_t)map.rank,
+                  .swizzle = (uint8_t)map.swizzle,
+                  .nan_fill = map.fill == TG_FILL_NAN};
+  for (int i = 0; i < map.rank; i++) {
+    t.dims[i] = map.dims[i], t.box[i] = map.box[i], t.step[i] = map.element_strides[i];
+    if (i) t.strides[i] = map.strides_bytes[i - 1];
+  }
+  const char *why = param->bytes != SIM_MAP_BYTES     ? "its parameter has no 128 bytes"
+                    : !sim_tensor_type(map.dtype, &t) ? "its elements have no 8 to 64 bits"
+                                                      : sim_tensor_encode(&t, params + param->offset);
+  if (why) tg_throw(ctx, TG_FAILED, "tensor map '%s': %s", arg->name, why);
+}
+
+static void fill_params(tg_context *ctx, const tg_record_launch *l, const ptx_entry *entry, const tg_record_values *values, char *params) {
+  for (int j = 0; j < l->nargs; j++) {
+    const ptx_var *param = entry->params[j];
+    if (l->args[j].kind == TG_ARG_MAP) {
+      encode_map(ctx, &l->args[j], values, param, params);
+      continue;
+    }
+    const uint64_t slot = tg_record_slot(ctx, &l->args[j], values);
+    memcpy(params + param->offset, &slot, param->bytes < 8 ? param->bytes : 8);
+  }
+}
+
 static void launch_body(void *arg) {
   launch_call *call = arg;
   tg_context *ctx = call->device->ctx;
@@ -150,13 +180,13 @@ static void launch_body(void *arg) {
     launch.code = call->loaded->codes[i];
     const ptx_entry *entry = launch.code->entry;
     char *params = tg_arena_alloc(&call->arena, entry->param_bytes + 8);
-    for (int j = 0; j < l->nargs; j++) {
-      const uint64_t slot = tg_record_slot(ctx, &l->args[j], call->values);
-      memcpy(params + entry->params[j]->offset, &slot, entry->params[j]->bytes < 8 ? entry->params[j]->bytes : 8);
-    }
+    fill_params(ctx, l, entry, call->values, params);
     launch.params = params;
     launch.dynamic_shared = (uint64_t)l->shared_bytes;
-    for (int k = 0; k < 3; k++) launch.grid[k] = (uint32_t)grid[k], launch.block[k] = (uint32_t)l->block[k];
+    for (int k = 0; k < 3; k++) {
+      launch.grid[k] = (uint32_t)grid[k], launch.block[k] = (uint32_t)l->block[k];
+      launch.cluster[k] = l->cluster[k] > 0 ? (uint32_t)l->cluster[k] : 1;
+    }
     sim_run(ctx, &launch, result);
     if (result->nfindings)
       tg_throw(ctx, TG_FAILED, "kernel '%s', launch %d on %s: %s", record->kernel, i, call->device->name,

@@ -171,3 +171,27 @@ void sim_decode_redux(sim_decoder *d) {
   sim_set_op(d, redux, SIM_TOGETHER);
   d->out->target = d->nargs - 1;
 }
+
+// ---- elect.sync d|p, mask: the lowest lane of the mask
+
+static void elect(sim_warp *w, const sim_instr *in, uint32_t active) {
+  const uint32_t mask = (uint32_t)sim_get(w, &in->args[2], __builtin_ctz(active));
+  const uint32_t lane = mask ? (uint32_t)__builtin_ctz(mask) : 0;
+  sim_want(w, in, &in->args[2], active, "the mask");
+  for (int l = 0; l < LANES; l++)
+    if (active >> l & 1) sim_put(w, &in->args[0], l, lane);
+  w->preds[in->args[1].at] = (w->preds[in->args[1].at] & ~active) | (1u << lane & active);
+  for (int i = 0; i < 2; i++) sim_set_valid(w, &in->args[i], active, UINT32_MAX);
+}
+
+void sim_decode_elect(sim_decoder *d) {
+  if (!sim_take(d, "sync")) sim_bad(d, "only elect.sync is known");
+  sim_operands(d, 2, 2);
+  const ptx_operand *to = sim_operand(d, 0);
+  if (to->kind != PTX_REG || to->nitems != 2) sim_bad(d, "results d|p are wanted");
+  sim_add_result(d, &(ptx_operand){.kind = to->reg < 0 ? PTX_SINK : PTX_REG, .reg = to->reg}, 4);
+  sim_add_result(d, &(ptx_operand){.kind = to->pair < 0 ? PTX_SINK : PTX_REG, .reg = to->pair}, 0);
+  sim_add_source(d, sim_operand(d, 1), 4);
+  sim_set_op(d, elect, SIM_TOGETHER);
+  d->out->target = 2;
+}

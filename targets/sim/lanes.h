@@ -22,6 +22,8 @@ typedef struct sim_lanes {
   sim_lane_fn *const *lane;
   // D = A·B + C of one mma, floats row by row: d[16][8], a[16][k], b[k][8]; sums in the order of k, each rounded to f32.
   void (*mma)(float *d, const float *a, const float *b, int k);
+  // The same of a warp's rows of a wgmma: d[16][n], a[16][k], b[k][n], n a multiple of 8.
+  void (*product)(float *d, const float *a, const float *b, int n, int k);
 } sim_lanes;
 
 extern const sim_lanes sim_lanes_any, sim_lanes_v3;

@@ -7,7 +7,7 @@
 
 // ---- addresses
 
-static const char *const space_names[PTX_NSPACES] = {"generic", "global", "const", "shared", "local", "param"};
+static const char *const space_names[PTX_NSPACES] = {"generic", "global", "const", "shared", "local", "param", "shared"};
 
 static const sim_buffer *search(const sim_launch *launch, uint64_t address, const sim_buffer **before) {
   int low = 0, high = launch->nbuffers; // the last buffer that begins at the address or before it
@@ -42,8 +42,32 @@ bool sim_resolve_global(sim_warp *w, int lane, uint64_t address, uint32_t bytes,
     return false;
   }
   *last = (int)(b - launch->buffers);
-  *place = (sim_place){b->base + offset, PTX_GLOBAL, offset, b};
+  *place = (sim_place){b->base + offset, PTX_GLOBAL, offset, b, NULL};
   return true;
+}
+
+// The block whose shared memory an address means; NULL: there is none such, which was reported.
+static sim_block *shared_block(sim_warp *w, int lane, bool own, uint64_t *address) {
+  sim_block *b = w->block;
+  const uint64_t rank = *address >> SIM_RANK_SHIFT;
+  if (!rank || rank == b->rank + 1) {
+    *address &= (1u << SIM_RANK_SHIFT) - 1;
+    return b;
+  }
+  if (own || rank > (uint64_t)b->cluster->nblocks) {
+    sim_report(w, lane, SIM_FAULT_OUT_OF_BOUNDS,
+               rank > (uint64_t)b->cluster->nblocks ? "address 0x%llx is in no block of its cluster"
+                                                    : "address 0x%llx is in another block's shared memory, which needs "
+                                                      ".shared::cluster",
+               (unsigned long long)*address);
+    return NULL;
+  }
+  sim_block *other = &b->cluster->blocks[rank - 1];
+  *address &= (1u << SIM_RANK_SHIFT) - 1;
+  if (sim_block_alive(other)) return other;
+  sim_report(w, lane, SIM_FAULT_OUT_OF_BOUNDS, "it touches the shared memory of block (%u,%u,%u), which has ended", other->id[0],
+             other->id[1], other->id[2]);
+  return NULL;
 }
 
 bool sim_resolve(sim_warp *w, int lane, ptx_space space, uint64_t address, uint32_t bytes, bool write, sim_place *place) {
@@ -52,6 +76,7 @@ bool sim_resolve(sim_warp *w, int lane, ptx_space space, uint64_t address, uint3
     space = (ptx_space)(address >> 56);
     if (space == PTX_GENERIC) space = PTX_GLOBAL;
     else address &= ((uint64_t)1 << 56) - 1;
+    if (space == PTX_SHARED) space = PTX_CLUSTER;
   }
   if (address % bytes) {
     sim_report(w, lane, SIM_FAULT_MISALIGNED, "address 0x%llx is no multiple of the %u bytes that it touches", (unsigned long long)address,
@@ -63,7 +88,12 @@ bool sim_resolve(sim_warp *w, int lane, ptx_space space, uint64_t address, uint3
   switch (space) {
   case PTX_GLOBAL:
   case PTX_CONST: return sim_resolve_global(w, lane, address, bytes, write, place);
-  case PTX_SHARED: base = b->shared, have = b->shared_bytes; break;
+  case PTX_SHARED:
+  case PTX_CLUSTER:
+    b = shared_block(w, lane, space == PTX_SHARED, &address);
+    if (!b) return false;
+    base = b->shared, have = b->shared_bytes, space = PTX_SHARED;
+    break;
   case PTX_LOCAL:
     have = b->code->local_bytes;
     base = b->local + have * (uint64_t)(w->index * LANES + lane);
@@ -82,12 +112,12 @@ bool sim_resolve(sim_warp *w, int lane, ptx_space space, uint64_t address, uint3
     sim_report(w, lane, SIM_FAULT_READ_ONLY, "it writes to a parameter");
     return false;
   }
-  *place = (sim_place){base + address, space, address, NULL};
+  *place = (sim_place){base + address, space, address, NULL, b};
   return true;
 }
 
 void sim_touch_place(sim_warp *w, int lane, const sim_place *place, uint32_t bytes, sim_access access, bool has_value, bool same) {
-  if (place->space == PTX_SHARED) sim_shared_touch(w, lane, place->offset, bytes, access, has_value, same);
+  if (place->space == PTX_SHARED) sim_shared_touch(w, lane, place->block, place->offset, bytes, access, has_value, same);
   if (place->space == PTX_GLOBAL) sim_global_touch(w, lane, place->buffer, place->offset, bytes, access, has_value);
 }
 
@@ -98,13 +128,16 @@ uint64_t sim_address(const sim_warp *w, const sim_instr *in, const sim_arg *a, i
 
 // ---- modifiers
 
-// Takes what says how strong an access is and where it is cached; fills in `weak`. Cache policies have an operand, which is looked at by
-// nobody.
+// Takes what says how strong an access is and where it is cached; fills in `weak`, `acquire` and `release`. Cache policies have an operand,
+// which is looked at by nobody.
 static void take_memory(sim_decoder *d, bool *policy) {
-  static const char *const strong[] = {"volatile", "relaxed", "acquire", "release", "acq_rel", "mmio", "sc"};
+  static const char *const strong[] = {"volatile", "relaxed", "mmio", "acquire", "release", "acq_rel", "sc"};
   static const char *const plain[] = {"weak", "ca", "cg", "cs", "lu", "cv", "wb", "wt", "nc", "cta", "cluster", "gpu", "sys", "unified"};
   d->out->weak = true;
-  while (sim_take_one(d, strong, 7) >= 0) d->out->weak = false;
+  for (int k; (k = sim_take_one(d, strong, 7)) >= 0;) {
+    d->out->weak = false;
+    d->out->acquire |= k == 3 || k >= 5, d->out->release |= k >= 4;
+  }
   while (sim_take_one(d, plain, 14) >= 0) {
   }
   *policy = sim_take(d, "L2::cache_hint");
@@ -121,7 +154,7 @@ static int take_vector(sim_decoder *d) {
 static void class_of_space(sim_decoder *d, ptx_space space) {
   d->out->space = (uint8_t)space;
   if (space == PTX_GLOBAL) d->out->cls = SIM_CLASS_GLOBAL;
-  if (space == PTX_SHARED) d->out->cls = SIM_CLASS_SHARED;
+  if (space == PTX_SHARED || space == PTX_CLUSTER) d->out->cls = SIM_CLASS_SHARED;
 }
 
 static void memory_form(sim_decoder *d, int *type, bool *policy) {
@@ -160,7 +193,8 @@ static void load(sim_warp *w, const sim_instr *in, uint32_t active) {
     sim_place place;
     if (!sim_resolve(w, l, (ptx_space)in->space, sim_address(w, in, address, l), bytes, false, &place)) continue;
     good |= 1u << l;
-    sim_touch_place(w, l, &place, bytes, in->weak ? SIM_READ : SIM_ATOMIC_ACCESS, true, true);
+    if (!in->weak && place.space == PTX_SHARED) sim_strong_read(w, in, place.block, place.offset);
+    sim_touch_place(w, l, &place, bytes, in->weak ? SIM_READ : SIM_STRONG_READ, true, true);
     if (place.space == PTX_SHARED) in_shared |= 1u << l, offsets[l] = place.offset;
     for (int k = 0; k < in->items; k++) put_loaded(w, in, &in->args[k], l, place.memory + (size_t)k * in->bytes);
   }
@@ -200,7 +234,8 @@ static void store(sim_warp *w, const sim_instr *in, uint32_t active) {
     if (!has_value && place.space == PTX_GLOBAL)
       sim_report(w, l, SIM_FAULT_UNINITIALISED, "what it stores to %s has no value", place.buffer->name);
     const bool same = place.space == PTX_SHARED && !memcmp(place.memory, values, bytes);
-    sim_touch_place(w, l, &place, bytes, in->weak ? SIM_WRITE : SIM_ATOMIC_ACCESS, has_value, same);
+    sim_touch_place(w, l, &place, bytes, in->weak ? SIM_WRITE : SIM_STRONG_WRITE, has_value, same);
+    if (!in->weak && place.space == PTX_SHARED) sim_strong_write(w, in, place.block, place.offset);
     if (place.space == PTX_SHARED) in_shared |= 1u << l, offsets[l] = place.offset;
     memcpy(place.memory, values, bytes);
   }
@@ -270,7 +305,7 @@ static uint64_t combine(const sim_instr *in, uint64_t old, uint64_t v, uint64_t 
 }
 
 // Blocks run at once on the host's threads, so it is atomic there too.
-static uint64_t exchange(const sim_instr *in, char *memory, uint64_t v, uint64_t swap) {
+uint64_t sim_exchange(const sim_instr *in, char *memory, uint64_t v, uint64_t swap) {
 #define EXCHANGE(T)                                                                                                                        \
   {                                                                                                                                        \
     T *cell = (T *)(void *)memory, old = __atomic_load_n(cell, __ATOMIC_SEQ_CST);                                                          \
@@ -294,12 +329,14 @@ static void atom(sim_warp *w, const sim_instr *in, uint32_t active) {
     const int l = __builtin_ctz(rest);
     sim_place place;
     if (!sim_resolve(w, l, (ptx_space)in->space, sim_address(w, in, address, l), bytes, true, &place)) continue;
-    sim_touch_place(w, l, &place, bytes, SIM_ATOMIC_ACCESS, true, false);
+    if (place.space == PTX_SHARED) sim_strong_read(w, in, place.block, place.offset);
+    sim_touch_place(w, l, &place, bytes, SIM_ATOMIC, true, false);
+    if (place.space == PTX_SHARED) sim_strong_write(w, in, place.block, place.offset);
     if (place.space == PTX_SHARED) in_shared |= 1u << l, offsets[l] = place.offset;
     else w->block->atomics = true;
     for (int k = 0; k < in->items; k++) {
       const uint64_t swap = in->select == ATOM_CAS ? sim_get(w, value + in->items, l) : 0;
-      const uint64_t old = exchange(in, place.memory + (size_t)k * in->bytes, sim_get(w, value + k, l), swap);
+      const uint64_t old = sim_exchange(in, place.memory + (size_t)k * in->bytes, sim_get(w, value + k, l), swap);
       if (in->nouts) sim_put(w, &in->args[k], l, old);
     }
   }
@@ -307,15 +344,19 @@ static void atom(sim_warp *w, const sim_instr *in, uint32_t active) {
   if (in_shared) sim_count_banks(w, offsets, in_shared, bytes);
 }
 
+int sim_take_atom(sim_decoder *d) {
+  static const char *const ops[] = {"add", "min", "max", "inc", "dec", "exch", "cas", "and", "or", "xor"};
+  return sim_take_one(d, ops, 10);
+}
+
 // atom[.sem][.scope][.space].op.type d, [a], b[, c]; red the same without d.
 void sim_decode_atom(sim_decoder *d) {
-  static const char *const ops[] = {"add", "min", "max", "inc", "dec", "exch", "cas", "and", "or", "xor"};
   sim_instr *out = d->out;
   const bool result = !strcmp(d->in->mnemonic, "atom");
   bool policy;
   take_memory(d, &policy);
   out->space = (uint8_t)sim_take_space(d);
-  const int op = sim_take_one(d, ops, 10);
+  const int op = sim_take_atom(d);
   sim_take(d, "noftz");
   out->items = (uint8_t)take_vector(d);
   const int type = sim_take_type(d), bytes = ptx_types[type].bytes;

@@ -497,7 +497,7 @@ static void parse_extents(parser *p, int *out) {
   bool real;
   do {
     const int64_t value = ptx_number(&p->lex, &real);
-    if (real || value < 1 || value > 1024 || n == 3) ptx_fail(&p->lex, "up to three numbers of threads from 1 to 1024 are wanted here");
+    if (real || value < 1 || value > 1024 || n == 3) ptx_fail(&p->lex, "up to three numbers from 1 to 1024 are wanted here");
     out[n++] = (int)value;
   } while (ptx_accept(&p->lex, ','));
   while (n < 3) out[n++] = 1;
@@ -517,6 +517,7 @@ static void parse_entry(parser *p) {
     const char *mod = ptx_modifier(&p->lex);
     if (!strcmp(mod, "maxntid")) parse_extents(p, e->maxntid);
     else if (!strcmp(mod, "reqntid")) parse_extents(p, e->reqntid);
+    else if (!strcmp(mod, "reqnctapercluster")) parse_extents(p, e->cluster);
     else if (!strcmp(mod, "pragma")) ptx_skip_to(&p->lex, ';');
     else
       while (ptx_peek(&p->lex) && !strchr(".{;", ptx_peek(&p->lex))) ptx_skip(&p->lex); // registers, blocks, clusters: matters of speed

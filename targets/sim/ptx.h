@@ -6,7 +6,8 @@
 
 #include "ir/base.h"
 
-typedef enum ptx_space { PTX_GENERIC, PTX_GLOBAL, PTX_CONST, PTX_SHARED, PTX_LOCAL, PTX_PARAM, PTX_NSPACES } ptx_space;
+// PTX_SHARED: of the block itself; PTX_CLUSTER: of any block of its cluster.
+typedef enum ptx_space { PTX_GENERIC, PTX_GLOBAL, PTX_CONST, PTX_SHARED, PTX_LOCAL, PTX_PARAM, PTX_CLUSTER, PTX_NSPACES } ptx_space;
 
 typedef enum ptx_type {
 #define TYPE(name, bytes, cls) PTX_##name,
@@ -98,7 +99,7 @@ typedef struct ptx_entry {
   ptx_instr *instrs;
   ptx_table *tables;
   uint64_t param_bytes;
-  int maxntid[3], reqntid[3]; // 0 = not said
+  int maxntid[3], reqntid[3], cluster[3]; // 0 = not said; cluster: .reqnctapercluster
 } ptx_entry;
 
 typedef struct ptx_module {

@@ -7,7 +7,7 @@
 
 #include "targets/sim/ptx.h"
 
-enum { LANES = 32, MAX_WARPS = 32, MAX_BARRIERS = 16 };
+enum { LANES = 32, MAX_WARPS = 32, MAX_BARRIERS = 16, MAX_CLUSTER = 16 };
 
 // ---- code
 
@@ -26,7 +26,9 @@ typedef enum sim_flow { // what the run loop does with it
   SIM_BRANCH,
   SIM_TABLE_BRANCH,
   SIM_EXIT,
-  SIM_BARRIER
+  SIM_BARRIER,
+  SIM_PHASE_WAIT,  // for an mbarrier
+  SIM_CLUSTER_WAIT // for the barrier of the cluster
 } sim_flow;
 
 typedef struct sim_arg {
@@ -62,7 +64,10 @@ struct sim_instr {
   uint8_t parts;               // sim_parts: which parts of the results have values
   bool memory;                 // it touches `items` elements of `bytes`
   bool ftz, sat, relu, packed, negated, weak; // weak: an access that others' atomics race with
-  int64_t offset, imm;                        // of an address; an immediate, or the second address's
+  bool acquire, release;                      // of memory and barriers
+  bool product, own; // it writes registers that products have as accumulators or as A; it looks after such registers itself
+  bool satfinite;
+  int64_t offset, imm; // of an address; an immediate, or the second address's
   uint32_t line;
   const ptx_instr *source;
 };
@@ -82,12 +87,32 @@ typedef struct sim_code {
   char *constants; // 32 lanes of each
   uint64_t shared_bytes, local_bytes;
   uint32_t shared_shift, global_shift; // log2 of the smallest piece of memory that an instruction touches
+  bool products;                       // it has wgmma
 } sim_code;
 
 // Parses a text and gives its .global and .const variables memory, filled with what the text says, else zeros.
 ptx_module *sim_load(tg_context *ctx, tg_arena *arena, const char *file, const char *text, size_t size);
 // Decodes an entry; throws TG_INVALID naming the line and what of it is not known.
 sim_code *sim_decode(tg_context *ctx, tg_arena *arena, const ptx_module *module, const ptx_entry *entry);
+
+// ---- tensor maps: 128 bytes that a launch passes by value, opaque to the code (ISA 5.5.8; limits: CUDA driver API,
+// cuTensorMapEncodeTiled)
+
+enum { SIM_MAP_BYTES = 128 };
+typedef struct sim_tensor { // innermost dimension first
+  char *base;
+  uint8_t type;             // ptx_type of an element: b8 b16 u32 s32 u64 s64 f16 bf16 f32 f64 tf32 …
+  uint8_t rank;             // 1 … 5
+  uint8_t swizzle;          // bytes: 0, 32, 64, 128
+  bool nan_fill;            // what lies outside is NaN; else zero
+  uint64_t dims[5];         // elements
+  uint64_t strides[5];      // bytes; strides[0] is not used
+  uint32_t box[5], step[5]; // elements of a box, of which every step-th is taken
+} sim_tensor;
+bool sim_tensor_type(int dtype, sim_tensor *tensor); // its element type from a tg_dtype; false: it has none of 8 to 64 bits
+// NULL, or what is wrong with it.
+const char *sim_tensor_encode(const sim_tensor *tensor, char map[SIM_MAP_BYTES]);
+bool sim_tensor_decode(const char map[SIM_MAP_BYTES], sim_tensor *tensor); // false: these bytes are no map, or were changed
 
 // ---- launches
 
@@ -135,8 +160,8 @@ typedef struct sim_result {
 
 typedef struct sim_launch {
   const sim_code *code;
-  uint32_t grid[3], block[3];
-  const char *params; // entry->param_bytes
+  uint32_t grid[3], block[3], cluster[3]; // cluster 0: what the entry says, else single blocks
+  const char *params;                     // entry->param_bytes
   uint64_t dynamic_shared, max_shared;
   int nbuffers;
   sim_buffer *buffers;

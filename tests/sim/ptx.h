@@ -15,11 +15,12 @@ typedef struct ptx_arg {
   size_t bytes;
   bool empty; // nothing is in it yet
   uint64_t value;
+  sim_tensor *map; // of the array, by value; its base is filled in
 } ptx_arg;
 
 typedef struct ptx_call {
   const char *text, *entry;
-  uint32_t grid[3], block[3];
+  uint32_t grid[3], block[3], cluster[3];
   uint64_t shared;
   int threads, nargs;
   ptx_arg args[12];
@@ -45,7 +46,7 @@ static inline void ptx_body(void *arg) {
   const ptx_module *m = sim_load(ptx_ctx, &job->arena, "t.ptx", c->text, strlen(c->text));
   sim_buffer buffers[32];
   sim_launch launch = {.code = sim_decode(ptx_ctx, &job->arena, m, ptx_entry_find(ptx_ctx, m, c->entry)), .buffers = buffers};
-  char params[4096] = {0};
+  _Alignas(64) char params[4096] = {0};
   for (int i = 0; i < 3; i++) launch.grid[i] = c->grid[i] ? c->grid[i] : 1, launch.block[i] = c->block[i] ? c->block[i] : 1;
   const ptx_entry *e = launch.code->entry;
   if (e->nparams != c->nargs) tg_throw(ptx_ctx, TG_INVALID, "%d arguments for %d parameters", c->nargs, e->nparams);
@@ -53,12 +54,20 @@ static inline void ptx_body(void *arg) {
     const ptx_arg *a = &c->args[i];
     const uint64_t value = a->name ? (uint64_t)(uintptr_t)a->data : a->value;
     memcpy(params + e->params[i]->offset, &value, e->params[i]->bytes < 8 ? e->params[i]->bytes : 8);
-    if (!a->name) continue;
+    if (a->map) {
+      a->map->base = a->map->base ? a->map->base : a->data;
+      const char *why = sim_tensor_encode(a->map, params + e->params[i]->offset);
+      if (why) tg_throw(ptx_ctx, TG_INVALID, "%s", why);
+    }
+    bool again = !a->name; // one array for several
+    for (int k = 0; k < launch.nbuffers; k++) again |= buffers[k].base == a->data;
+    if (again) continue;
     uint8_t *written = a->empty ? tg_arena_alloc(&job->arena, a->bytes / 8 + 1) : NULL;
     buffers[launch.nbuffers++] = (sim_buffer){.name = a->name, .base = a->data, .bytes = a->bytes, .written = written};
   }
   sim_add_variables(m, &launch);
-  launch.params = params, launch.dynamic_shared = c->shared, launch.max_shared = 166912;
+  launch.params = params, launch.dynamic_shared = c->shared, launch.max_shared = 232448;
+  for (int i = 0; i < 3; i++) launch.cluster[i] = c->cluster[0] ? c->cluster[i] ? c->cluster[i] : 1 : 0;
   launch.threads = c->threads ? c->threads : 1;
   launch.max_steps = c->max_steps ? c->max_steps : 1 << 24;
   sim_run(ptx_ctx, &launch, &ptx_result);

@@ -44,8 +44,8 @@ int main(void) {
   REFUSES(BODY("mov.f32 %f1, 0f3F8;"), "a float in hexadecimal has 8 digits");
   REFUSES(BODY("ld.global.u32 %r1, [4.5];"), "what stands in brackets must be");
   REFUSES(BODY("/* without end"), "a comment has no end");
-  REFUSES(PTX_HEAD ".shared .b8 s[2000000000];\n.entry k() { ret; }\n", "'s' is larger than");
-  REFUSES(PTX_HEAD ".shared .b8 s[200000];\n.entry k() { ret; }\n", "wants 200000 bytes of shared memory in a block; there are 166912");
+  REFUSES(PTX_HEAD ".shared .b8 s[2400000000];\n.entry k() { ret; }\n", "'s' is larger than");
+  REFUSES(PTX_HEAD ".shared .b8 s[240000];\n.entry k() { ret; }\n", "wants 240000 bytes of shared memory in a block; there are 232448");
   REFUSES(PTX_HEAD ".entry k()\n.reqntid 32\n{ ret; }\n", "says .reqntid 32, 1, 1");
   REFUSES(PTX_HEAD ".entry k()\n{\n.reg .b32 %r<99999999>;\n}\n", "more than 1048576 registers");
   REFUSES(PTX_HEAD ".entry k()\n{{{{{{{{{{{{{{{{{{{{{{{{{{{{{{{{{{{{{{{{{{{{{{{{{{{{{{{{{{{{{{{{{{{{{{{", "braces are open");
