@@ -70,7 +70,8 @@ static void write_document(benching *b) {
   tg_text text = {.arena = &b->arena};
   double median = tg_median(b->times, b->runs);
   tg_work work = work_of(b);
-  tg_limits limits = tg_limits_get(b->ctx, s->threads);
+  tg_limits (*const published)(tg_device *device) = b->device->driver->limits;
+  tg_limits limits = published ? published(b->device) : tg_limits_get(b->ctx, s->threads);
   tg_text_add(&text, "{");
   tg_json_put_string(&text, "kernel", s->signature->name);
   tg_json_put_string(&text, "device", s->device);
@@ -81,7 +82,8 @@ static void write_document(benching *b) {
   tg_json_put_string(&text, "config_source", tg_launchable_config_source(b->launchable));
   tg_json_put_int(&text, "threads", s->threads);
   tg_json_put_int(&text, "runs", b->runs);
-  tg_json_put_string(&text, "clock", tg_launchable_own_time(b->launchable) ? "processor" : "wall");
+  tg_json_put_string(&text, "clock", tg_launchable_clock(b->launchable));
+  tg_json_put_string(&text, "caches", tg_launchable_cold(b->launchable) ? "cold" : "warm");
   tg_json_key(&text, "seconds");
   tg_text_add(&text, "{");
   tg_json_put_number(&text, "min", b->times[0]); // tg_median left them sorted
@@ -94,7 +96,9 @@ static void write_document(benching *b) {
   tg_json_put_number(&text, "gbs", work.bytes / median * 1e-9);
   tg_json_put_number(&text, "peak_gflops", limits.peak_gflops);
   tg_json_put_number(&text, "bf16_peak_gflops", limits.bf16_peak_gflops);
+  tg_json_put_number(&text, "fp8_peak_gflops", limits.fp8_peak_gflops);
   tg_json_put_number(&text, "stream_gbs", limits.stream_gbs);
+  tg_json_put_string(&text, "limits", published ? "published" : "measured");
   tg_json_put_strings(&text, "packed", b->inputs.npacked, b->inputs.packed);
   tg_json_put_number(&text, "pack_seconds", b->inputs.pack_seconds);
   tg_json_put_number(&text, "compile_seconds", tg_launchable_compile_seconds(b->launchable));
@@ -111,8 +115,10 @@ static void bench(void *arg) {
   if (!b->subject.row) b->subject.threads = 1; // the interpreter has no others
   tg_check_status(b->ctx, tg_device_open(b->ctx, b->subject.device, &b->device));
   tg_inputs_make(b->ctx, &b->arena, &b->subject, b->device, o->seed, &b->inputs);
-  tg_run_options options = {
-      .settings = o->settings, .shape = tg_bindings_join(&b->arena, b->subject.shape, b->subject.statics), .threads = b->subject.threads};
+  tg_run_options options = {.settings = o->settings,
+                            .shape = tg_bindings_join(&b->arena, b->subject.shape, b->subject.statics),
+                            .threads = b->subject.threads,
+                            .warm_caches = o->warm_caches};
   tg_check_status(b->ctx, tg_prepare(b->device, b->source, &options, b->inputs.n, b->inputs.args, &b->launchable));
   measure(b);
   write_document(b);

@@ -307,7 +307,8 @@ static bool rank_record(const tg_db_record *r, const tg_db_query *q, int layer, 
   double distance = distance_of(r->shape, q->shape);
   if (!(distance <= FAR)) return false;
   // A processor's name does not say which extensions it offers: a hypervisor may hide some.
-  bool target = !strcmp(r->target, q->target), here = target && !strcmp(r->machine, q->machine) && !strcmp(r->device, q->device);
+  // Nor does a device's number matter: of several alike what one was tuned for serves the others.
+  bool target = !strcmp(r->target, q->target), here = target && !strcmp(r->machine, q->machine);
   *out = (rank){.level = here     ? (distance == 0 ? TG_DB_EXACT : TG_DB_NEAREST)
                          : target ? TG_DB_MACHINE
                                   : TG_DB_FAMILY,

@@ -255,8 +255,9 @@ static double measure_stream(int threads, double seconds) {
 
 // About `seconds` for each figure.
 static tg_limits measure_limits(int threads, double seconds) {
-  return (tg_limits){measure_peak(threads, seconds) * 1e-9, measure_bf16_peak(threads, seconds) * 1e-9,
-                     measure_stream(threads, seconds) * 1e-9};
+  return (tg_limits){.peak_gflops = measure_peak(threads, seconds) * 1e-9,
+                     .bf16_peak_gflops = measure_bf16_peak(threads, seconds) * 1e-9,
+                     .stream_gbs = measure_stream(threads, seconds) * 1e-9};
 }
 
 // ---- which machine this is, and the file that remembers
@@ -296,13 +297,15 @@ static bool limits_from(const char *text, const char *model, int threads, tg_lim
   bool good = cJSON_IsNumber(bf16) && bf16->valuedouble >= 0 && cJSON_IsString(name) && !strcmp(name->valuestring, model) &&
               cJSON_IsNumber(n) && n->valueint == threads && cJSON_IsNumber(peak) && peak->valuedouble > 0 && cJSON_IsNumber(stream) &&
               stream->valuedouble > 0;
-  if (good) *out = (tg_limits){peak->valuedouble, bf16->valuedouble, stream->valuedouble};
+  if (good) *out = (tg_limits){.peak_gflops = peak->valuedouble, .bf16_peak_gflops = bf16->valuedouble, .stream_gbs = stream->valuedouble};
   cJSON_Delete(json);
   return good;
 }
 
 static tg_limits highest(tg_limits a, tg_limits b) {
-  return (tg_limits){fmax(a.peak_gflops, b.peak_gflops), fmax(a.bf16_peak_gflops, b.bf16_peak_gflops), fmax(a.stream_gbs, b.stream_gbs)};
+  return (tg_limits){.peak_gflops = fmax(a.peak_gflops, b.peak_gflops),
+                     .bf16_peak_gflops = fmax(a.bf16_peak_gflops, b.bf16_peak_gflops),
+                     .stream_gbs = fmax(a.stream_gbs, b.stream_gbs)};
 }
 
 // Worth a line: noise in the last digits is not.

@@ -111,33 +111,29 @@ bool tg_shape_lookup(void *user, const char *name, int64_t *value) {
   return false;
 }
 
-static void find_target(tg_context *ctx, tg_subject *out) {
-  const tg_device_info *devices;
-  int n = tg_devices(ctx, &devices);
-  for (int i = 0; i < n; i++) {
-    if (strcmp(devices[i].name, out->device)) continue;
-    out->family = devices[i].family;
-    out->target = out->compiled_for = out->device;
-    if (!devices[i].target) return; // takes tile IR
-    out->machine = tg_target_find(ctx, devices[i].target, &out->row);
-    out->compiled_for = devices[i].target;
-    out->target = out->machine->name;
-    return;
-  }
-  tg_text names = {.arena = &ctx->arena};
-  for (int i = 0; i < n; i++) tg_text_add(&names, "%s%s", i ? ", " : "", devices[i].name);
-  tg_throw(ctx, TG_INVALID, "there is no device '%s'; there are %s", out->device, names.size ? names.data : "none");
+static void find_target(tg_context *ctx, tg_arena *arena, const tg_request *request, tg_subject *out) {
+  const tg_driver *driver;
+  const tg_device_info *info = tg_device_find(ctx, out->device, &driver);
+  if (!info->available) tg_throw(ctx, TG_INVALID, "device '%s' is not available: %s", info->name, info->why);
+  out->family = info->family;
+  out->target = out->compiled_for = out->device;
+  out->model = info->model ? info->model : tg_host_model(arena);
+  out->threads = info->model            ? 1
+                 : request->threads > 0 ? request->threads
+                                        : tg_host_threads(); // the host's: a GPU's own are the code's business
+  if (!info->target) return;                                 // takes tile IR
+  out->machine = tg_target_find(ctx, info->target, &out->row);
+  out->compiled_for = info->target;
+  out->target = out->machine->name;
 }
 
 void tg_subject_make(tg_context *ctx, tg_arena *arena, tg_source *source, const tg_request *request, tg_subject *out) {
   *out = (tg_subject){.source = source, .device = request->device ? request->device : "cpu"};
-  out->threads = request->threads > 0 ? request->threads : tg_host_threads();
-  find_target(ctx, out);
+  find_target(ctx, arena, request, out);
   divide_settings(ctx, arena, &request->settings, out);
   divide_shape(ctx, arena, &request->shape, out);
   if (!request->partial) require_letters(ctx, out);
   out->hash = hash_signature(arena, out->signature);
-  out->model = tg_host_model(arena);
 }
 
 // ---- lookup

@@ -114,6 +114,9 @@ static int run_devices(cli *c) {
     add_text(object, "description", d[i].description);
     cJSON_AddBoolToObject(object, "available", d[i].available);
     add_text(object, "why", d[i].available ? NULL : d[i].why);
+    add_text(object, "model", d[i].model);
+    cJSON *facts = cJSON_AddObjectToObject(object, "facts");
+    for (int k = 0; k < d[i].facts.n; k++) add_text(facts, d[i].facts.at[k].name, d[i].facts.at[k].value);
   }
   return show(c, list, columns, NULL);
 }

@@ -27,14 +27,16 @@ static void print_object(const cJSON *object, const char *key) {
 
 // ---- bench
 
-static const cli_option bench_options[] = {{"--device", "D", "where to run (default cpu)", "@devices"},
-                                           {"--shape", "S=V,…", "every dim of the kernel", NULL},
-                                           {"--set", "P=V,…", "options and meta-parameters (default: tuned, else the machine's)", NULL},
-                                           {"--threads", "N", "host threads (default all)", NULL},
-                                           {"--runs", "N", "timed runs (default: until the median is steady)", NULL},
-                                           {"--seed", "N", "seed of the inputs (default 0)", NULL},
-                                           {"--json", NULL, "one JSON document on standard output", NULL},
-                                           {0}};
+static const cli_option bench_options[] = {
+    {"--device", "D", "where to run (default cpu)", "@devices"},
+    {"--shape", "S=V,…", "every dim of the kernel", NULL},
+    {"--set", "P=V,…", "options and meta-parameters (default: tuned, else the machine's)", NULL},
+    {"--threads", "N", "host threads (default all)", NULL},
+    {"--warm", NULL, "time a GPU with its caches as the run before left them (default: emptied)", NULL},
+    {"--runs", "N", "timed runs (default: until the median is steady)", NULL},
+    {"--seed", "N", "seed of the inputs (default 0)", NULL},
+    {"--json", NULL, "one JSON document on standard output", NULL},
+    {0}};
 
 // Whether the times hold the packing of weights, of kernels that take them packed.
 static void print_packing(const cJSON *json) {
@@ -64,10 +66,13 @@ static void print_bench(const char *document) {
   printf("%.0f run%s, %.0f thread%s\n", runs, runs == 1 ? "" : "s", threads, threads == 1 ? "" : "s");
   if (isnan(gflops)) printf("  compute  unknown: how much there is depends on data");
   else printf("  compute  %.1f GFLOP/s", gflops);
-  if (peak > 0 && !isnan(gflops)) printf(", %.2f of the measured peak of %.1f", gflops / peak, peak);
+  const char *const how = text_of(json, "limits");
+  const double fp8 = number_of(json, "fp8_peak_gflops");
+  if (peak > 0 && !isnan(gflops)) printf(", %.2f of the %s peak of %.1f", gflops / peak, how, peak);
   if (bf16 > 0 && !isnan(gflops)) printf(", %.2f of that of bf16 dots, %.1f", gflops / bf16, bf16);
+  if (fp8 > 0 && !isnan(gflops)) printf(", %.2f of that of fp8 dots, %.1f", gflops / fp8, fp8);
   printf("\n  memory   %.1f GB/s", gbs);
-  if (stream > 0) printf(", %.2f of the measured stream of %.1f", gbs / stream, stream);
+  if (stream > 0) printf(", %.2f of the %s stream of %.1f", gbs / stream, how, stream);
   printf("\n");
   print_packing(json);
   printf("  compile  %.1f ms\n", 1e3 * number_of(json, "compile_seconds"));
@@ -82,6 +87,7 @@ static int run_bench(cli *c) {
                         .settings = cli_bindings(c, "--set"),
                         .threads = (int)cli_int(c, "--threads", 0, 1, 4096),
                         .runs = (int)cli_int(c, "--runs", 0, 1, 1000000),
+                        .warm_caches = cli_has(c, "--warm"),
                         .seed = (uint64_t)cli_int(c, "--seed", 0, 0, 1L << 62)};
   tg_status status = cli_source(c, &source);
   if (!status) status = tg_bench(c->ctx, source, &o, &json);

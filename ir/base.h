@@ -46,7 +46,16 @@ struct tg_context {
   void *slots[16];    // per-folder state (see enum tg_slot), freed by `slot_free`
   void (*slot_free[16])(tg_context *ctx, void *state);
 };
-enum tg_slot { TG_SLOT_LUA, TG_SLOT_COMPILER, TG_SLOT_MACHINES, TG_SLOT_DEVICES, TG_SLOT_DATABASE, TG_SLOT_LIBRARY, TG_SLOT_TARGETS };
+enum tg_slot {
+  TG_SLOT_LUA,
+  TG_SLOT_COMPILER,
+  TG_SLOT_MACHINES,
+  TG_SLOT_DEVICES,
+  TG_SLOT_DATABASE,
+  TG_SLOT_LIBRARY,
+  TG_SLOT_TARGETS,
+  TG_SLOT_CUDA
+};
 
 // Raises: formats the sentence (without the "tegula: error: " prefix, which the command line adds) and unwinds.
 _Noreturn void tg_throw(tg_context *ctx, tg_status status, const char *format, ...) __attribute__((format(printf, 3, 4)));

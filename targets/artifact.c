@@ -154,7 +154,7 @@ static void compile_form(tg_artifact *artifact, const char *want, int variant, t
   tg_compile_job(artifact->ctx, &job, artifact->no_cache, &artifact->arena, out);
 }
 
-void tg_artifact_for(tg_artifact *artifact, const tg_device *device) { artifact->form = device->driver->form; }
+void tg_artifact_for(tg_artifact *artifact, const tg_device *device) { artifact->form = device->form; }
 
 const tg_record *tg_artifact_variant(tg_artifact *artifact, int variant, tg_bytes *object) {
   struct tg_variant *v = &artifact->variants[variant];

@@ -33,7 +33,7 @@ struct tg_launchable {
   int threads;
   const char *config_source;
   double compile_seconds;
-  bool check_indices;
+  bool check_indices, warm_caches;
   size_t workspace; // bytes of lent memory that it needs
   tg_buffer *lent;  // counted
 };
@@ -408,6 +408,7 @@ static void new_body(void *arg) {
   l->device = call->device;
   l->threads = call->options->threads;
   l->check_indices = call->options->check_indices;
+  l->warm_caches = call->options->warm_caches;
   tg_device_hold(l->device);
   tg_arena_init(&l->arena, call->ctx);
   call->l = l;
@@ -530,14 +531,13 @@ static void locate(tg_launchable *l) {
   if (l->check_indices) look_at_indices(l);
 }
 
-static void launch_once(tg_launchable *l) {
+static void launch_all(tg_launchable *l) {
   const tg_driver *driver = l->device->driver;
   for (int i = 0; i < l->nparams; i++) {
     const tg_record_param *param = tg_record_param_find(l->record, l->tensors[i].name);
     if (param->flags & TG_PARAM_ZERO) driver->zero(l->device, l->tensors[i].data, l->bound[i].bytes);
   }
   driver->launch(l->device, l->module, l->record, &l->dims, l->nparams, l->tensors, scalar_value, l, l->threads);
-  driver->sync(l->device);
 }
 
 struct lend_call {
@@ -591,16 +591,40 @@ struct run_call {
   double *seconds;
 };
 
+const char *tg_launchable_clock(const tg_launchable *l) {
+  return l->device->driver->time_begin ? "device" : tg_launchable_own_time(l) ? "processor" : "wall";
+}
+
+bool tg_launchable_cold(const tg_launchable *l) { return l->device->driver->flush && !l->warm_caches; }
+
 bool tg_launchable_own_time(const tg_launchable *l) { return l->threads == 1 && strcmp(l->device->driver->family, "cpu") == 0; }
+
+static double timed(tg_launchable *l) {
+  const tg_driver *driver = l->device->driver;
+  if (driver->flush && !l->warm_caches) driver->flush(l->device);
+  if (driver->time_begin) {
+    driver->time_begin(l->device);
+    launch_all(l);
+    return driver->time_end(l->device);
+  }
+  double (*const now)(void) = tg_launchable_own_time(l) ? tg_processor_seconds : tg_seconds;
+  const double start = now();
+  launch_all(l);
+  driver->sync(l->device);
+  return now() - start;
+}
 
 static void run_body(void *arg) {
   struct run_call *call = arg;
-  locate(call->l);
-  double (*const now)(void) = tg_launchable_own_time(call->l) ? tg_processor_seconds : tg_seconds;
+  tg_launchable *l = call->l;
+  locate(l);
   for (int i = 0; i < call->repeat; i++) {
-    double start = now();
-    launch_once(call->l);
-    if (call->seconds) call->seconds[i] = now() - start;
+    if (call->seconds) {
+      call->seconds[i] = timed(l);
+      continue;
+    }
+    launch_all(l);
+    l->device->driver->sync(l->device);
   }
 }
 

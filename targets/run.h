@@ -32,5 +32,7 @@ const tg_record *tg_launchable_record(const tg_launchable *launchable);
 double tg_launchable_compile_seconds(const tg_launchable *launchable);
 tg_context *tg_launchable_context(const tg_launchable *launchable);
 const tg_dims *tg_launchable_dims(const tg_launchable *launchable);
+const char *tg_launchable_clock(const tg_launchable *launchable); // whose its seconds are: "processor", "wall", "device"
+bool tg_launchable_cold(const tg_launchable *launchable);         // are the device's caches emptied before each timed run?
 
 #endif

@@ -99,6 +99,7 @@ struct tg_device {
   const char *name; // "cpu"
   // What to compile for; NULL: the device takes tile IR itself (its `object` is .tile text, its launches have no entries).
   const char *target;
+  const char *form; // of an artifact that `load` takes: the driver's, unless `open` chose another
   void *state;
   int64_t users; // see targets/buffer.h
   bool closed;   // by its owner; buffers and launchables may be left
@@ -122,8 +123,16 @@ struct tg_driver {
   void (*launch)(tg_device *device, void *module, const tg_record *record, const tg_dims *dims, int ntensors, const tg_tensor *tensors,
                  bool (*scalar)(void *user, const char *name, double *value), void *user, int threads);
   void (*sync)(tg_device *device);
+  // Devices with a clock and caches of their own; NULL: the host's clock is taken around launch and sync, and caches are left as they are.
+  void (*flush)(tg_device *device);      // the next launch finds nothing of its tensors in the caches
+  void (*time_begin)(tg_device *device); // from here on, when the device gets there
+  double (*time_end)(tg_device *device); // waits; seconds since the beginning
+  // What it can do at most, 0 = not known. NULL: the host's limits, which are measured, are its own.
+  tg_limits (*limits)(tg_device *device);
 };
 extern const tg_driver *const tg_drivers[]; // NULL-terminated
-extern const tg_driver tg_driver_cpu, tg_driver_interp, tg_driver_sim;
+extern const tg_driver tg_driver_cpu, tg_driver_interp, tg_driver_sim, tg_driver_cuda;
+// Of a device by its name; asks only the driver of its family. Throws TG_INVALID listing what exists.
+const tg_device_info *tg_device_find(tg_context *ctx, const char *name, const tg_driver **driver);
 
 #endif

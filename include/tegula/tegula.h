@@ -330,12 +330,14 @@ tg_status tg_safetensors_write(tg_context *ctx, const char *file, int n, const t
 typedef struct tg_device_info {
   const char *name, *family, *target, *description;
   bool available;
-  const char *why; /* not available: what was looked for and not found */
+  const char *why;   /* not available: what was looked for and not found */
+  const char *model; /* what the device calls itself, NULL: it is the host */
+  tg_bindings facts; /* what its driver says of it: numbers, versions */
 } tg_device_info;
 int tg_devices(tg_context *ctx, const tg_device_info **out); /* borrowed */
 
 typedef struct tg_device tg_device;
-tg_status tg_device_open(tg_context *ctx, const char *name, tg_device **out); /* "cpu", "interp", … */
+tg_status tg_device_open(tg_context *ctx, const char *name, tg_device **out); /* "cpu", "interp", "cuda:0", … */
 /* Buffers and launchables that are left keep what they need of the device until they are freed; buffers can no longer be used then. */
 void tg_device_close(tg_device *device);
 const char *tg_device_name(const tg_device *device); /* as it was opened; borrowed */
@@ -375,6 +377,7 @@ typedef struct tg_run_options {
   int threads;          /* host threads; 0 = all */
   bool check_indices;   /* look at index tensors and name what is wrong before launching */
   bool lent_workspace;  /* the kernel's workspaces lie in memory that tg_launchable_lend names; none is allocated */
+  bool warm_caches;     /* timed runs follow each other at once; else a device that can (cuda) empties its caches before each */
 } tg_run_options;
 
 /* Compiles as needed and runs once. Outputs that are NULL in `arguments` but not optional are errors; an output's array may be left NULL by
@@ -391,7 +394,8 @@ typedef struct tg_launchable tg_launchable;
 tg_status tg_prepare(tg_device *device, tg_source *source, const tg_run_options *options, int nargs, const tg_argument *args,
                      tg_launchable **out);
 /* seconds: when not NULL, what each of the `repeat` runs took: on `cpu` with `threads` 1 the calling thread's processor time, which other
- * processes do not lengthen; else time by the clock on the wall. */
+ * processes do not lengthen; on `cuda:N` time by the GPU's own clock, each run after its caches were emptied unless `warm_caches`; else
+ * time by the clock on the wall. */
 tg_status tg_launchable_run(tg_launchable *launchable, int repeat, double *seconds);
 bool tg_launchable_own_time(const tg_launchable *launchable); /* are its seconds the calling thread's processor time? */
 tg_status tg_launchable_fetch(tg_launchable *launchable);     /* copies outputs back into the arguments' arrays */
@@ -474,6 +478,7 @@ typedef struct tg_bench_options {
   const char *device;
   tg_bindings shape, settings;
   int threads, runs; /* 0 = default */
+  bool warm_caches;  /* as in tg_run_options */
   uint64_t seed;
 } tg_bench_options;
 tg_status tg_bench(tg_context *ctx, tg_source *source, const tg_bench_options *options, char **json); /* free with tg_string_free */
@@ -483,6 +488,7 @@ tg_status tg_bench(tg_context *ctx, tg_source *source, const tg_bench_options *o
 typedef struct tg_limits {
   double peak_gflops;      /* of f32 multiply-adds, two operations each */
   double bf16_peak_gflops; /* of dots of bf16 pairs; 0: no such instruction here */
+  double fp8_peak_gflops;  /* of dots of 8-bit floats; 0: no such instruction here, or not known */
   double stream_gbs;       /* reading from memory */
 } tg_limits;
 tg_status tg_measure_limits(tg_context *ctx, int threads, tg_limits *out);

@@ -341,7 +341,7 @@ do -- times, report, roofline, tuning
     check(tostring(tuned):find("2 configs tried", 1, true), "says: %s", tostring(tuned))
     same(p:run(input).Y, before, "what it gives after tuning")
   else
-    mistake("no limits", function() p:roofline() end, "the limits of device 'interp' are not known")
+    mistake("no limits", function() p:roofline() end, "the limits of device '" .. arg[1] .. "' are not known")
   end
 end
 

@@ -1,5 +1,6 @@
-// Buffers and pipelines from scripts (pipeline.lua), on the interpreter and on the processor.
+// Buffers and pipelines from scripts (pipeline.lua), on the interpreter, on the processor and on a GPU's driver.
 #include "tegula/tegula.h"
+#include "cuda/use_fake.h"
 #include "test.h"
 
 #if defined(__SANITIZE_ADDRESS__)
@@ -12,8 +13,9 @@ int main(void) {
   char dir[] = "/tmp/tegula-pipeline-XXXXXX", command[64], database[64];
   if (!mkdtemp(dir)) return 1;
   snprintf(database, sizeof database, "%s/db.jsonl", dir);
-  static const char *const devices[] = {"interp", "cpu"};
-  for (int i = 0; i < 2; i++) {
+  use_fake();
+  static const char *const devices[] = {"interp", "cpu", "cuda:0"};
+  for (int i = 0; i < 3; i++) {
     tg_context *ctx;
     const tg_config config = {.root = ROOT_DIR, .cache_dir = dir, .database = database, .worker = BUILD_DIR "/tegula-worker"};
     if (tg_context_new(&config, &ctx) != TG_OK) return 1;

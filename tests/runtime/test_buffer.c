@@ -1,5 +1,6 @@
 // Buffers: in the place of arrays, launched again while their contents change, placed and shared, freed in any order, wrong calls.
 #include "tegula/tegula.h"
+#include "cuda/use_fake.h"
 #include "test.h"
 
 #if defined(__SANITIZE_ADDRESS__)
@@ -246,8 +247,9 @@ int main(void) {
   if (tg_context_new(&config, &ctx) != TG_OK) return 1;
   f32 = tg_dtype_find("f32"), i32 = tg_dtype_find("i32");
   CHECKF(tg_source_load(ctx, file, &source) == TG_OK, "%s", tg_error_message(ctx));
-  static const char *const devices[] = {"interp", "cpu"};
-  for (int i = 0; i < 2; i++) {
+  use_fake();
+  static const char *const devices[] = {"interp", "cpu", "cuda:0"};
+  for (int i = 0; i < 3; i++) {
     tg_device *device;
     CHECK(tg_device_open(ctx, devices[i], &device) == TG_OK);
     replayed(device);
