@@ -37,6 +37,7 @@ typedef struct simt_note { // of a value of the tile kernel, by its id
   int uses, fetch;   // fetch: the one for which its op was last lowered
   bool ahead;        // a dot's operand that is to go through shared memory
   bool widened;      // codes that are to be widened there
+  int reached;       // the walk that last came to it (simt_columns.c)
   simt_stage *stage; // of a load: it goes to shared memory, and nowhere else
   bool in_ring;      // there, by the fold that it stands in
   bool hoisted;      // made before the block was split into a full and an edge path
@@ -72,7 +73,7 @@ typedef struct simt {
   int64_t shared_top;          // what is in use of it: regions end when the tile kernel's do
   int stages;                  // slots of a ring at most; 1 = operands come straight from memory
   simt_ring *rings;            // folds with one
-  int fetches;
+  int fetches, walks;
   bool fresh;               // nobody has been given shared memory since the barrier that begins a trip of a ring
   int64_t multiplications;  // of a thread, written out in the launch
   const tg_value *full[64]; // ranges that are known to end inside where code is being made
@@ -149,6 +150,10 @@ simt_reader *simt_open_reader(simt *s, const simt_stage *stage, const tg_value *
 tg_value *simt_read_word(simt *s, simt_reader *reader, int reg);
 // Whether neighbours along an axis of a dot's operand are neighbours of a row in what is staged of it.
 bool simt_runs_along(const tg_value *operand, int axis);
+
+// ---- simt_columns.c
+// Neighbouring columns that one lane should hold of what a dot sums up: 16 bytes of them, where it goes to stores alone, otherwise 1.
+int simt_columns_together(simt *s, const tg_op *dot);
 
 // ---- simt_widen.c: codes to bf16, once for all warps of a block
 bool simt_can_widen(simt *s, const tg_value *operand, const tg_layout *fragment, int k_axis);

@@ -81,9 +81,27 @@ static bool warp_has(const warp_split *w, int axis, int bit) {
   return false;
 }
 
-static void add_rest(tg_layout *l, int axis, int from, const warp_split *w, int tile_axis) {
+// Registers for what neither the lanes nor the warps hold, from bit `from` on.
+static void add_rest(tg_layout *l, int axis, int from, uint32_t lanes, const warp_split *w, int tile_axis) {
   for (int b = from; b < l->out[axis]; b++)
-    if (!warp_has(w, tile_axis, b)) tg_layout_add(l, TG_REGISTER, axis, b);
+    if (!(lanes >> b & 1) && !warp_has(w, tile_axis, b)) tg_layout_add(l, TG_REGISTER, axis, b);
+}
+
+// Registers for the lowest bits, as far as they are registers' without a gap: what a lane stores at once. Returns how far that is.
+static int add_near(tg_layout *l, int axis, uint32_t lanes, const warp_split *w) {
+  int b = 0;
+  for (; b < l->out[axis] && !(lanes >> b & 1) && !warp_has(w, axis, b); b++) tg_layout_add(l, TG_REGISTER, axis, b);
+  return b;
+}
+
+// Columns that go to stores are dealt out so that a lane has neighbours, where B's rows (columns of the tile) may be read in any order.
+static void place_columns(simt *s, const tg_op *op, bool pairs, const tg_layout *c, const warp_split *w, uint32_t image[4]) {
+  int left = c->out[1] - 2;
+  for (int i = 0; i < w->n; i++) left -= w->axis[i] == 1;
+  place_side(pairs, image);
+  if (pairs || left < 2 || !simt_runs_along(op->in[1], 0)) return;
+  const int together = log2_of(simt_columns_together(s, op)), near = together < left ? together : left;
+  if (near > 1) image[1] = 1u << near, image[2] = 1u << (near + 1);
 }
 
 // Warps split m and n among them; an operand that does not have a warp's axis is held by each.
@@ -119,21 +137,19 @@ void simt_dot_plan(simt *s, const tg_op *op, simt_dot_layouts *out) {
   place_k(s, op, own, kbits, at);
   for (int i = 0; i < kbits; i++) out->k_image[i] = 1u << at[i];
   place_side(pairs[0], out->m_image);
-  place_side(pairs[1], out->n_image);
+  place_columns(s, op, pairs[1], &out->c, &w, out->n_image);
   // The fragments of layout.c's tg_layout_mma_*, with the bits where they were placed and what exceeds the tile left out.
   tg_layout *a = &out->a, *b = &out->b, *c = &out->c;
   const uint32_t *k = out->k_image, *n = out->n_image;
   for (int i = 0; i < kbits; i = i == own - 1 ? own + 2 : i + 1) add_bit(a, TG_REGISTER, 1, k[i]), add_bit(b, TG_REGISTER, 0, k[i]);
-  if (pairs[1]) add_bit(c, TG_REGISTER, 1, n[3]); // neighbours first, for wide stores
-  add_bit(c, TG_REGISTER, 1, n[0]);
+  const int near = add_near(c, 1, n[1] | n[2], &w);
   for (int i = 0; i < 2; i++) add_bit(a, TG_LANE, 1, k[own + i]), add_bit(b, TG_LANE, 0, k[own + i]), add_bit(c, TG_LANE, 1, n[1 + i]);
   add_rows(a, out->m_image), add_rows(c, out->m_image);
   for (int i = 0; i < 3; i++) add_bit(b, TG_LANE, 1, n[i]);
-  if (pairs[1]) add_bit(b, TG_REGISTER, 1, n[3]);
-  add_rest(a, 0, 4, &w, 0);
-  add_rest(b, 1, 3 + pairs[1], &w, 1);
-  add_rest(c, 1, 3 + pairs[1], &w, 1);
-  add_rest(c, 0, 4, &w, 0);
+  add_rest(a, 0, 4, 0, &w, 0);
+  add_rest(b, 1, 0, n[0] | n[1] | n[2], &w, 1);
+  add_rest(c, 1, near, n[1] | n[2], &w, 1);
+  add_rest(c, 0, 4, 0, &w, 0);
   add_warps(a, &w, 0, -1);
   add_warps(b, &w, -1, 1);
   add_warps(c, &w, 0, 1);

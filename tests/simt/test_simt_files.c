@@ -37,7 +37,7 @@ static char *produce(const char *run, const char *source, size_t length, const c
 int main(void) {
   tg_context *ctx;
   CHECK(tg_context_new(NULL, &ctx) == TG_OK);
-  CHECK(filecheck_directory(TESTS_DIR "/simt/lower", ".tile", produce, ctx) >= 9);
+  CHECK(filecheck_directory(TESTS_DIR "/simt/lower", ".tile", produce, ctx) >= 10);
   tg_context_free(ctx);
   return test_done();
 }
