@@ -10,6 +10,10 @@ static void emit_splat(tg_llvm *e, tg_op *op) {
   tg_llvm_set(op, tg_llvm_splat(e, x, (unsigned)op->out[0]->type.dim[0]));
 }
 
+static void emit_regroup(tg_llvm *e, tg_op *op) {
+  tg_llvm_set(op, LLVMBuildBitCast(e->b, tg_llvm_in(op, 0), tg_llvm_type(e, op->out[0]->type), ""));
+}
+
 static void emit_undef(tg_llvm *e, tg_op *op) { tg_llvm_set(op, LLVMGetUndef(tg_llvm_type(e, op->out[0]->type))); }
 
 static void emit_iota(tg_llvm *e, tg_op *op) {
@@ -98,6 +102,6 @@ static void emit_vreduce(tg_llvm *e, tg_op *op) {
   tg_llvm_set(op, narrow ? tg_llvm_from_f32(e, dtype, v, TG_ROUND_IEEE) : v);
 }
 
-const tg_llvm_row tg_llvm_rows_vector[] = {
-    {TG_OP_SPLAT, emit_splat},   {TG_OP_UNDEF, emit_undef},     {TG_OP_IOTA, emit_iota},       {TG_OP_EXTRACT, emit_extract},
-    {TG_OP_INSERT, emit_insert}, {TG_OP_SHUFFLE, emit_shuffle}, {TG_OP_VREDUCE, emit_vreduce}, {0, NULL}};
+const tg_llvm_row tg_llvm_rows_vector[] = {{TG_OP_SPLAT, emit_splat},     {TG_OP_UNDEF, emit_undef},     {TG_OP_REGROUP, emit_regroup},
+                                           {TG_OP_IOTA, emit_iota},       {TG_OP_EXTRACT, emit_extract}, {TG_OP_INSERT, emit_insert},
+                                           {TG_OP_SHUFFLE, emit_shuffle}, {TG_OP_VREDUCE, emit_vreduce}, {0, NULL}};

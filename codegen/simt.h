@@ -6,7 +6,7 @@
 #define TG_SIMT_H
 
 #include "codegen/codegen.h"
-#include "codegen/layout.h"
+#include "codegen/layout_convert.h"
 
 typedef struct simt_tile {
   tg_layout layout;
@@ -97,16 +97,13 @@ bool simt_operand_layout(const tg_op *op, const tg_layout *layout, tg_layout *ou
 // Layout of what transposes and reshapes make of `from`, held in `layout`; false where bits do not go to bits.
 bool simt_result_layout(const tg_value *v, const tg_value *from, const tg_layout *layout, tg_layout *out);
 
-// ---- simt_value.c: registers, coordinates, conversions
+// ---- simt_value.c: registers and coordinates
 simt_tile *simt_new_tile(simt *s, const tg_layout *layout);
 void simt_set(simt *s, const tg_value *v, simt_tile *tile);
 // The registers of a tile value in a layout, converted as needed; of a rank-0 value, its scalar (layout may then be NULL).
 simt_tile *simt_get(simt *s, const tg_value *v, const tg_layout *layout);
 tg_value *simt_scalar(simt *s, const tg_value *v);
 bool simt_has_scalar(simt *s, const tg_value *v); // rank 0, and known where code is being made
-// The elements that their owners hold, given to all who share them.
-simt_tile *simt_share(simt *s, const simt_tile *from, uint8_t dtype);
-simt_tile *simt_convert(simt *s, const simt_tile *from, uint8_t dtype, const tg_layout *to);
 // Part of a packed coordinate (layout->map's) that the lane and warp contribute under `mask`, shifted down by `shift`: i32, in the
 // prologue.
 tg_value *simt_lane_part(simt *s, const tg_layout *layout, uint32_t mask, int shift);
@@ -134,7 +131,12 @@ tg_value *simt_offset(simt *s, tg_value *ptr, tg_value *bytes);
 tg_value *simt_shared(simt *s, int64_t bytes);                           // a region above those in use, ptr<shared>; not yet in use itself
 tg_value *simt_linear(simt *s, tg_value *x, int n, const uint32_t *col); // xor of col[i] over the set bits of x; NULL: always 0
 int simt_operand_repetition(const tg_op *op, const tg_layout *result, const tg_layout *operand, int repetition); // of a renaming op
-bool simt_is_free(const tg_layout *from, const tg_layout *to); // each lane has its elements already
+uint32_t simt_register_image(const tg_layout *layout, int reg); // packed, without its repetition
+
+// ---- simt_convert.c: conversions, as layout_convert.h plans them
+simt_tile *simt_convert(simt *s, const simt_tile *from, uint8_t dtype, const tg_layout *to);
+simt_tile *simt_share(simt *s, const simt_tile *from, uint8_t dtype);   // what owners hold, given to all who share the element
+bool simt_is_free(simt *s, const tg_layout *from, const tg_layout *to); // each lane has its elements already
 
 // ---- simt_stage.c: tiles in shared memory
 typedef struct simt_reader simt_reader;

@@ -304,7 +304,7 @@ static operand open_operand(simt *s, const tg_value *v, const tg_layout *l, int 
     have = simt_plan_of(s, held);
     have = tg_layout_compact(&have);
     tg_layout as_operand;
-    bool right = simt_result_layout(v, held, &have, &as_operand) && simt_is_free(&as_operand, l);
+    bool right = simt_result_layout(v, held, &have, &as_operand) && simt_is_free(s, &as_operand, l);
     if (!right) {
       o.from = simt_get(s, held, &have);
       simt_stage *mine = simt_stage_of_tile(s, v, l, o.from, k_axis);

@@ -1,4 +1,4 @@
-// Registers of tile values: getting them in a layout, converting between layouts, and the coordinates of what they hold.
+// Registers of tile values: getting them in a layout, and the coordinates of what they hold.
 #include "codegen/simt.h"
 
 // ---- small builders --------------------------------------------------------------------------------------------------
@@ -170,7 +170,7 @@ static uint32_t axis_mask(const tg_layout *l, int axis) {
   return l->out[axis] ? ((1u << l->out[axis]) - 1) << tg_layout_axis_shift(l, axis) : 0;
 }
 
-static uint32_t register_image(const tg_layout *l, int reg) {
+uint32_t simt_register_image(const tg_layout *l, int reg) {
   uint32_t image = 0;
   for (int b = 0; b < l->in[TG_REGISTER]; b++)
     if (reg >> b & 1) image ^= tg_layout_image(l, TG_REGISTER, b);
@@ -185,7 +185,7 @@ int simt_repetition(const tg_layout *l, int reg, int axis) {
 }
 
 int simt_register_offset(const tg_layout *l, int reg, int axis) {
-  return (int)tg_layout_axis_part(l, register_image(l, reg), axis) + (simt_repetition(l, reg, axis) << l->out[axis]);
+  return (int)tg_layout_axis_part(l, simt_register_image(l, reg), axis) + (simt_repetition(l, reg, axis) << l->out[axis]);
 }
 
 bool simt_axis_adds(const tg_layout *l, int axis) {
@@ -222,7 +222,7 @@ tg_value *simt_owner(simt *s, const tg_layout *l) {
   return simt_and(b, in_lane, in_warp);
 }
 
-// ---- conversions -----------------------------------------------------------------------------------------------------
+// ---- tiles ------------------------------------------------------------------------------------------------------------
 
 simt_tile *simt_new_tile(simt *s, const tg_layout *layout) {
   simt_tile *t = TG_NEW(s->arena, simt_tile);
@@ -232,126 +232,9 @@ simt_tile *simt_new_tile(simt *s, const tg_layout *layout) {
   return t;
 }
 
-// A conversion taken apart: where the places of the wanted layout look in the one that is there.
-typedef struct route {
-  bool in_warp; // warps keep to themselves
-  int nselects; // lane bits on which the register depends
-  int select_bit[TG_MAP_BITS];
-  uint32_t select_reg[TG_MAP_BITS]; // and what they flip in its number
-  bool in_lane;                     // lanes keep to themselves
-  uint32_t lane_col[TG_MAP_BITS];   // other lane, by bits of this lane
-} route;
-
-static uint32_t bits(uint32_t x, int from, int n) { return n ? x >> from & ((1u << n) - 1) : 0; }
-
-static route make_route(const tg_layout *from, const tg_layout *to, const tg_map *x) {
-  int regs = from->in[TG_REGISTER], lanes = from->in[TG_LANE], warps = from->in[TG_WARP], at = 0;
-  route r = {.in_warp = to->in[TG_WARP] == warps, .in_lane = to->in[TG_LANE] == lanes};
-  for (int h = 0; h < TG_NHOLDERS; h++)
-    for (int b = 0; b < to->in[h]; b++, at++) {
-      uint32_t reg = bits(x->col[at], 0, regs), lane = bits(x->col[at], regs, lanes), warp = bits(x->col[at], regs + lanes, warps);
-      r.in_warp &= warp == (h == TG_WARP ? 1u << b : 0) && (h != TG_WARP || (!reg && !lane));
-      r.in_lane &= lane == (h == TG_LANE ? 1u << b : 0);
-      if (h != TG_LANE) continue;
-      r.lane_col[b] = lane;
-      if (!reg) continue;
-      r.select_bit[r.nselects] = b;
-      r.select_reg[r.nselects++] = reg;
-    }
-  return r;
-}
-
 tg_value *simt_lane_bit(simt *s, int bit) {
   tg_builder *b = &s->prologue;
   return tg_build2(b, TG_OP_NE, tg_build2(b, TG_OP_AND, s->lane_id, simt_int(s, TG_I32, 1 << bit)), simt_int(s, TG_I32, 0));
-}
-
-// One wanted register, from the candidates that the first `depth` selecting lane bits leave open.
-static tg_value *pick(simt *s, const simt_tile *from, const route *r, int reg, tg_value *other_lane, int depth) {
-  if (depth == 0) return other_lane ? simt_shuffle(s, from->reg[reg], "idx", other_lane) : from->reg[reg];
-  tg_value *clear = pick(s, from, r, reg, other_lane, depth - 1);
-  tg_value *set = pick(s, from, r, reg ^ (int)r->select_reg[depth - 1], other_lane, depth - 1);
-  return clear == set ? clear : tg_build3(&s->b, TG_OP_SELECT, simt_lane_bit(s, r->select_bit[depth - 1]), set, clear);
-}
-
-static void convert_in_warp(simt *s, const simt_tile *from, simt_tile *to, const tg_map *x, const route *r) {
-  int regs = from->layout.in[TG_REGISTER], lanes = from->layout.in[TG_LANE], to_regs = to->layout.in[TG_REGISTER];
-  tg_value *by_lane = r->in_lane ? NULL : simt_linear(s, s->lane_id, lanes, r->lane_col);
-  for (int i = 0, n = tg_layout_registers(&to->layout); i < n; i++) {
-    uint32_t place = tg_map_apply(x, (uint32_t)i & ((1u << to_regs) - 1)), lane = bits(place, regs, lanes);
-    int reg = (int)bits(place, 0, regs) | i >> to_regs << regs;
-    tg_value *other = NULL;
-    if (!r->in_lane) {
-      other = simt_int(s, TG_I32, lane);
-      if (by_lane) other = lane ? tg_build2(&s->prologue, TG_OP_XOR, by_lane, other) : by_lane;
-    }
-    to->reg[i] = pick(s, from, r, reg, other, r->nselects);
-  }
-}
-
-static int64_t element_bytes(int dtype) { return (tg_dtypes[dtype].bits + 7) / 8; }
-
-// How many neighbouring registers are neighbours in the row-major number, too.
-static int run_length(const tg_layout *l, int most) {
-  int n = 1;
-  for (int b = 0; b < l->in[TG_REGISTER] && tg_layout_image(l, TG_REGISTER, b) == (uint32_t)n; b++) n *= 2;
-  for (int b = 0, all = l->map.nin; b < all; b++) // nobody else may flip these bits
-    while (n > 1 && b >= __builtin_ctz((unsigned)n) && l->map.col[b] & (uint32_t)(n - 1)) n /= 2;
-  return n < most ? n : most;
-}
-
-static tg_value *shared_address(simt *s, tg_value *scratch, const tg_layout *l, int reg, int64_t size) {
-  tg_value *lane = simt_lane_part(s, l, ~0u, 0), *at = simt_int(s, TG_I32, register_image(l, reg));
-  uint32_t others = 0;
-  for (int b = l->in[TG_REGISTER]; b < l->map.nin; b++) others |= l->map.col[b];
-  if (lane) at = others & register_image(l, reg) ? tg_build2(&s->prologue, TG_OP_XOR, lane, at) : simt_add(&s->prologue, lane, at);
-  int64_t rep = (int64_t)(reg >> l->in[TG_REGISTER]) << l->map.nout;
-  at = simt_mul(&s->prologue, simt_add(&s->prologue, at, simt_int(s, TG_I32, rep)), simt_int(s, TG_I32, size));
-  return simt_offset(s, scratch, at);
-}
-
-static void convert_by_memory(simt *s, const simt_tile *from, uint8_t dtype, simt_tile *to) {
-  int64_t size = element_bytes(dtype), bytes = ((int64_t)tg_layout_repetitions(&to->layout) << to->layout.map.nout) * size;
-  tg_value *scratch = simt_shared(s, bytes), *owner = simt_owner(s, &from->layout);
-  int width = run_length(&from->layout, (int)(16 / size));
-  simt_barrier(s); // those who read what was there before are done
-  for (int i = 0, n = tg_layout_registers(&from->layout); i < n; i += width) {
-    if (simt_is_replica(&from->layout, i)) continue;
-    tg_value *v = simt_pack(s, &from->reg[i], width), *ptr = shared_address(s, scratch, &from->layout, i, size);
-    tg_value *in[] = {ptr, v, owner && width > 1 ? tg_build(&s->b, TG_OP_SPLAT, 1, &owner, 1, &TG_AINT("n", width))->out[0] : owner};
-    tg_build(&s->b, owner ? TG_OP_STOREM : TG_OP_LSTORE, owner ? 3 : 2, in, 1, &TG_AINT("align", width * size));
-  }
-  simt_barrier(s);
-  width = run_length(&to->layout, (int)(16 / size));
-  for (int i = 0, n = tg_layout_registers(&to->layout); i < n; i += width) {
-    tg_value *ptr = shared_address(s, scratch, &to->layout, i, size);
-    tg_attr attrs[] = {TG_ATYPE("type", width > 1 ? tg_vector_type(dtype, width) : tg_scalar_type(dtype)), TG_AINT("align", width * size)};
-    simt_unpack(s, tg_build(&s->b, TG_OP_LLOAD, 1, &ptr, 2, attrs)->out[0], &to->reg[i], width);
-  }
-}
-
-bool simt_is_free(const tg_layout *from, const tg_layout *to) {
-  tg_map x;
-  if (!tg_layout_conversion(from, to, &x)) return false;
-  route r = make_route(from, to, &x);
-  return r.in_warp && r.in_lane && r.nselects == 0;
-}
-
-simt_tile *simt_convert(simt *s, const simt_tile *from, uint8_t dtype, const tg_layout *layout) {
-  simt_tile *to = simt_new_tile(s, layout);
-  tg_map x;
-  if (!tg_layout_conversion(&from->layout, layout, &x)) tg_throw(s->ctx, TG_FAILED, "simt: a layout lacks elements of its tile");
-  route r = make_route(&from->layout, layout, &x);
-  enum { MOST_SELECTS = 2 }; // four candidates a register; beyond that shared memory is cheaper
-  if (r.in_warp && r.nselects <= MOST_SELECTS) convert_in_warp(s, from, to, &x, &r);
-  else convert_by_memory(s, from, dtype, to);
-  return to;
-}
-
-simt_tile *simt_share(simt *s, const simt_tile *from, uint8_t dtype) {
-  simt_tile *to = simt_new_tile(s, &from->layout);
-  convert_by_memory(s, from, dtype, to);
-  return to;
 }
 
 // ---- getting ----------------------------------------------------------------------------------------------------------
@@ -428,7 +311,7 @@ static tg_value *row_major(simt *s, const tg_layout *l, int reg, const int32_t *
 // element.
 static simt_tile *rename_by_memory(simt *s, const tg_op *op, const tg_layout *layout) {
   const tg_type *from = &op->in[0]->type, *to = &op->out[0]->type;
-  int64_t size = element_bytes(from->dtype), bytes = tg_type_elements(*from) * size;
+  int64_t size = (tg_dtypes[from->dtype].bits + 7) / 8, bytes = tg_type_elements(*from) * size;
   tg_layout held = simt_plan_of(s, op->in[0]);
   held = tg_layout_compact(&held);
   simt_tile *x = simt_get(s, op->in[0], &held), *t = simt_new_tile(s, layout);

@@ -189,6 +189,19 @@ bool tg_infer_PAIRS(tg_infer_state *s) {
   return tg_rule_one(s, tg_vector_type(TG_I32, x->dim[0] * s->nin / 2));
 }
 
+static int64_t bits_of(tg_type t) { return tg_dtypes[t.dtype].bits * (t.rank ? t.dim[0] : 1); }
+
+bool tg_infer_REGROUP(tg_infer_state *s) {
+  tg_type t = tg_rule_attr(s, "type")->type;
+  if (!tg_rule_tile(s, 0)) return false;
+  if (t.kind != TG_TILE || t.rank > 1) return tg_rule_fail(s, "type is %s; it must be a scalar or a vector", tg_type_text(s->arena, t));
+  if (t.dtype == TG_I1 || s->in[0]->type.dtype == TG_I1) return tg_rule_fail(s, "i1 has no bits to look at");
+  if (bits_of(t) != bits_of(s->in[0]->type))
+    return tg_rule_fail(s, "%s has %lld bits and %s %lld", tg_rule_text(s, 0), (long long)bits_of(s->in[0]->type), tg_type_text(s->arena, t),
+                        (long long)bits_of(t));
+  return tg_rule_one(s, t);
+}
+
 bool tg_infer_QUADS(tg_infer_state *s) { return tg_rule_scalar(s, 0, TG_M_I32) && tg_rule_one(s, tg_vector_type(TG_I32, 2)); }
 
 bool tg_infer_BYTES(tg_infer_state *s) {

@@ -162,6 +162,25 @@ static void test_shape(void) {
   RUN1("%i = index %rX0 : i64[20]\n%oO = mul %i, %X : i64[20]", 0, X("i64", 20), O("i64", 20));
 }
 
+// Lines along one axis, then along another: shuffles of words with one, two or four elements, of halves, and selects alone.
+static void test_conversions(void) {
+#define TWICE(dtype, shape, ...)                                                                                                           \
+  RUN1("%a = scan %X {axis = 0, kind = \"max\"} : " dtype "[" shape "]\n%oO = scan %a {axis = 1, kind = \"max\"} : " dtype "[" shape "]",  \
+       0, X(dtype, __VA_ARGS__), O(dtype, __VA_ARGS__))
+  TWICE("bf16", "2x2x64", 2, 2, 64);
+  TWICE("i8", "2x2x64", 2, 2, 64);
+  TWICE("f16", "8x16", 8, 16);
+  TWICE("f64", "8x16", 8, 16);
+  TWICE("i64", "4x64", 4, 64);
+  TWICE("f32", "16x16", 16, 16);
+  TWICE("i32", "12x32", 12, 32);
+  TWICE("bf16", "32x64", 32, 64);
+  TWICE("i8", "16x32", 16, 32);
+  RUN1("%a = scan %X {axis = 0, kind = \"max\"} : f32[64x2]\n%b = scan %X {axis = 1, kind = \"max\"} : f32[64x2]\n%c = lt %a, %b : "
+       "i1[64x2]\n%d = scan %b {axis = 0, kind = \"max\"} : f32[64x2]\n%oO = select %c, %d, %X : f32[64x2]",
+       0, X("f32", 64, 2), O("f32", 64, 2));
+}
+
 static void test_reduce(void) {
   RUN1("%oO = reduce %X {kind = \"sum\", axis = 1} : f32[16x1]", 1e-6, X("f32", 16, 64), O("f32", 16, 1));
   RUN1("%oO = reduce %X {kind = \"sum\", axis = 0} : f32[1x64]", 1e-6, X("f32", 24, 64), O("f32", 1, 64));
@@ -338,6 +357,7 @@ int main(void) {
   machine = tg_target_find(ctx, "nvptx:sm_80", &family);
   test_elementwise();
   test_shape();
+  test_conversions();
   test_reduce();
   test_dot();
   test_control();

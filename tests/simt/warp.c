@@ -503,6 +503,16 @@ static uint64_t constant(const tg_op *op) {
   return from_int(dtype, a->i);
 }
 
+static void regroup(block *b, const tg_op *op, int t) {
+  const tg_value *x = op->in[0], *out = op->out[0];
+  int have = tg_dtypes[x->type.dtype].bits, want = tg_dtypes[out->type.dtype].bits;
+  for (int i = 0; i < elements(out->type); i++) {
+    uint64_t bits = 0;
+    for (int k = 0; k < want; k++) bits |= (get(b, x, t, (i * want + k) / have) >> (i * want + k) % have & 1) << k;
+    set(b, out, t, i, bits);
+  }
+}
+
 // Ops whose result in a thread depends on that thread's operands alone.
 static void thread_op(block *b, const tg_op *op, int t) {
   const tg_value *out = op->nout ? op->out[0] : NULL;
@@ -545,6 +555,7 @@ static void thread_op(block *b, const tg_op *op, int t) {
     set(b, out, t, 0, word);
     break;
   }
+  case TG_OP_REGROUP: regroup(b, op, t); break;
   case TG_OP_SPLAT:
     for (int i = 0; i < n; i++) set(b, out, t, i, get(b, op->in[0], t, 0));
     break;
