@@ -197,8 +197,8 @@ bool tg_infer_REGROUP(tg_infer_state *s) {
   if (t.kind != TG_TILE || t.rank > 1) return tg_rule_fail(s, "type is %s; it must be a scalar or a vector", tg_type_text(s->arena, t));
   if (t.dtype == TG_I1 || s->in[0]->type.dtype == TG_I1) return tg_rule_fail(s, "i1 has no bits to look at");
   if (bits_of(t) != bits_of(s->in[0]->type))
-    return tg_rule_fail(s, "%s has %lld bits and %s %lld", tg_rule_text(s, 0), (long long)bits_of(s->in[0]->type), tg_type_text(s->arena, t),
-                        (long long)bits_of(t));
+    return tg_rule_fail(s, "%s has %lld bits and %s %lld", tg_rule_text(s, 0), (long long)bits_of(s->in[0]->type),
+                        tg_type_text(s->arena, t), (long long)bits_of(t));
   return tg_rule_one(s, t);
 }
 
