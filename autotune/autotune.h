@@ -88,6 +88,7 @@ void tg_forest_tell(void *state, int index, double seconds);
 typedef struct tg_db_record {
   const char *kernel, *signature, *device, *target, *family, *machine, *version, *lane, *strategy;
   tg_bindings statics, shape, settings, config; // settings: options that differ from their defaults
+  tg_bindings resources;                        // what the config takes of a GPU (tg_resources_of); never part of the match
   int threads, runs;
   bool final; // measured again among the finalists, as was what it replaces; else the best so far of a run that was going on
   double seconds, mad;
@@ -180,6 +181,12 @@ typedef struct tg_inputs {
 void tg_inputs_make(tg_context *ctx, tg_arena *arena, const tg_subject *subject, tg_device *device, uint64_t seed, tg_inputs *out);
 void tg_inputs_free(tg_context *ctx, tg_inputs *inputs);
 bool tg_shape_lookup(void *subject, const char *name, int64_t *value); // a tg_lookup_fn over a tg_subject: letters, statics, options
+
+// ---- what a kernel takes of a machine (report.c)
+// Registers, spilled_bytes, shared_bytes, warps resident on a multiprocessor and, where a disassembler is found, instructions and
+// matrix_instructions of the main loop, as far as they are known: of variant 0 of a config, by its launch with the most of the latter. None
+// for families whose objects nothing reports on.
+tg_bindings tg_resources_of(tg_context *ctx, tg_arena *arena, const struct tg_subject *subject, tg_bindings config);
 
 // ---- work (workload.c): what a launch must do at least, from the tile IR
 typedef struct tg_work {
@@ -280,9 +287,11 @@ typedef struct tg_plan {
   double to_beat;   // seconds that its record claims, 0 = there is no record
   const char *const *argv;
   tg_setup setup;
-  const char *database; // NULL: nothing is recorded
-  const char *journal;  // NULL: nothing to resume from
-  tg_db_record record;  // what every record of this run shares
+  const char *database;                                                      // NULL: nothing is recorded
+  const char *journal;                                                       // NULL: nothing to resume from
+  tg_db_record record;                                                       // what every record of this run shares
+  tg_bindings (*resources)(void *user, tg_arena *arena, tg_bindings config); // of a final record's config; NULL: none are noted
+  void *resources_user;
   void (*progress)(void *user, int done, int total, double best_seconds, double eta_seconds);
   void *user;
 } tg_plan;

@@ -81,6 +81,7 @@ static const char *read_record(tg_arena *arena, const cJSON *line, tg_db_record 
   r->shape = bindings_field(arena, line, "shape", &ok);
   r->settings = bindings_field(arena, line, "settings", &ok);
   r->config = bindings_field(arena, line, "config", &ok);
+  r->resources = bindings_field(arena, line, "resources", &ok);
   r->seconds = number_field(line, "seconds", -1);
   r->mad = number_field(line, "mad", 0);
   r->runs = clamp_int(number_field(line, "runs", 0), 0, 1 << 30);
@@ -186,6 +187,7 @@ char *tg_db_line(tg_arena *arena, const tg_db_record *r, size_t *size) {
   tg_json_put_bindings(&text, "shape", r->shape);
   tg_json_put_bindings(&text, "settings", r->settings);
   tg_json_put_bindings(&text, "config", r->config);
+  if (r->resources.n) tg_json_put_bindings(&text, "resources", r->resources);
   tg_json_put_int(&text, "threads", r->threads);
   tg_json_put_number(&text, "seconds", r->seconds);
   tg_json_put_number(&text, "mad", r->mad);

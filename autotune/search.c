@@ -108,6 +108,7 @@ static void record_body(void *arg) {
   record.runs = c->what->trial.runs;
   record.lane = c->what->trial.lane;
   record.final = c->final;
+  if (c->final && plan->resources) record.resources = plan->resources(plan->resources_user, c->run->arena, record.config);
   record.strategy = plan->strategy->name;
   record.seed = plan->seed;
   record.version = TG_VERSION;

@@ -110,6 +110,11 @@ static void share_record(const tg_subject *s, tg_db_record *record) {
                            .threads = s->threads};
 }
 
+static tg_bindings resources(void *user, tg_arena *arena, tg_bindings config) {
+  const tuning *t = user;
+  return tg_resources_of(t->ctx, arena, &t->subject, config);
+}
+
 static void make_reference(tuning *t) {
   tg_check_status(t->ctx, tg_device_open(t->ctx, t->subject.device, &t->device));
   tg_inputs_make(t->ctx, &t->arena, &t->subject, t->device, t->options->seed, &t->inputs);
@@ -159,6 +164,8 @@ static void tune(void *arg) {
   plan.progress = o->progress;
   plan.user = o->user;
   share_record(&t->subject, &plan.record);
+  plan.resources = resources;
+  plan.resources_user = t;
   plan.spent = tg_seconds() - start;
   tg_outcome out;
   tg_plan_run(&plan, &t->arena, &out);
@@ -207,6 +214,7 @@ static void record_body(void *arg) {
   record.config = tg_space_config(space, &c->arena, index);
   record.seconds = c->seconds;
   record.final = true;
+  record.resources = tg_resources_of(c->ctx, &c->arena, &subject, record.config);
   record.strategy = "chosen";
   record.lane = "";
   record.version = TG_VERSION;

@@ -1,6 +1,7 @@
 // The whole compile in one process: IR text to the wanted form, with the launch record.
 #include "targets/finish.h"
 #include "targets/machines.h"
+#include "targets/occupancy.h"
 #include "targets/run.h"
 
 typedef struct compile {
@@ -75,6 +76,10 @@ static void compile_body(void *arg) {
   for (int i = 0; i < c->lane->nlaunches; i++) {
     const int64_t bytes = tg_scratch_layout(c->lane->launches[i]);
     if (bytes > record->scratch_bytes) record->scratch_bytes = bytes;
+  }
+  for (int i = 0; i < record->nlaunches; i++) {
+    const char *misfit = tg_launch_misfit(c->arena, machine, &record->launches[i]);
+    if (misfit) tg_throw(c->ctx, TG_INVALID, "kernel '%s': %s; choose smaller tiles or fewer stages", c->lane->name, misfit);
   }
   if (!strcmp(c->job->want, "lane")) {
     size_t size;

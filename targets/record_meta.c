@@ -138,6 +138,8 @@ static void put_launch(struct meta *m, const tg_record_launch *launch) {
   put_triple(&m->text, "cluster", launch->cluster);
   tg_json_put_int(&m->text, "shared_bytes", launch->shared_bytes);
   tg_json_put_int(&m->text, "static_shared_bytes", launch->static_shared_bytes);
+  if (launch->registers >= 0) tg_json_put_int(&m->text, "registers", launch->registers);
+  if (launch->spilled_bytes >= 0) tg_json_put_int(&m->text, "spilled_bytes", launch->spilled_bytes);
   tg_json_key(&m->text, "args");
   tg_text_add(&m->text, "[");
   for (int i = 0; i < launch->nargs; i++) put_arg(m, &launch->args[i]);
@@ -161,6 +163,8 @@ char *tg_record_meta(tg_arena *arena, const tg_record *record, const tg_bindings
   tg_text_add(&m.text, "[");
   for (int i = 0; i < record->nlaunches; i++) put_launch(&m, &record->launches[i]);
   tg_text_add(&m.text, "]");
+  if (*record->tool) tg_json_put_string(&m.text, "tool", record->tool);
+  if (record->nwarnings) tg_json_put_strings(&m.text, "warnings", record->nwarnings, record->warnings);
   if (record->registers >= 0) {
     tg_json_put_int(&m.text, "registers", record->registers);
   }

@@ -60,6 +60,8 @@ static void append(const tg_db_record *record) {
 
 static void test_round_trip(tg_arena *arena) {
   tg_db_record in = record_of(arena, "box", "cpu:avx2", 64, 7168, "64", 1.25e-4);
+  const tg_binding resources[] = {{"registers", "128"}, {"spilled_bytes", "0"}};
+  in.resources = (tg_bindings){2, resources};
   append(&in);
   tg_db db;
   tg_db_init(&db, ctx);
@@ -69,6 +71,7 @@ static void test_round_trip(tg_arena *arena) {
   CHECK_STR(out->kernel, "gemm");
   CHECK_STR(out->machine, "box");
   CHECK(tg_bindings_equal(out->shape, in.shape) && tg_bindings_equal(out->config, in.config));
+  CHECK(tg_bindings_equal(out->resources, in.resources));
   CHECK(out->seconds == in.seconds && out->mad == in.mad && out->runs == 7 && out->threads == 2 && out->final && out->seed == 5 &&
         out->time == in.time);
   tg_db_free(&db);

@@ -66,6 +66,8 @@ static void built_in(tg_context *ctx) {
                {"nvptx:sm_86", "rtx3090", "sm_86", "nvptx"},
                {"nvptx:sm_89", "l40s", "sm_89", "nvptx"},
                {"rtx4090", "rtx4090", "sm_89", "nvptx"},
+               {"nvptx:sm_90a", "h100", "sm_90a", "nvptx"},
+               {"h200", "h200", "sm_90a", "nvptx"},
                {"nvptx:sm_100a", "b200", "sm_100a", "nvptx"},
                {"nvptx:sm_120a", "rtx5090", "sm_120a", "nvptx"}};
   for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -96,7 +98,8 @@ static void built_in(tg_context *ctx) {
     const char *machine;
     int block, sm, warps, blocks;
   } specified[] = {{"a100", 163, 164, 64, 32},   {"a800", 163, 164, 64, 32}, {"rtx3090", 99, 100, 48, 16}, {"l40s", 99, 100, 48, 24},
-                   {"rtx4090", 99, 100, 48, 24}, {"b200", 227, 228, 64, 32}, {"rtx5090", 99, 100, 48, 24}};
+                   {"rtx4090", 99, 100, 48, 24}, {"b200", 227, 228, 64, 32}, {"h100", 227, 228, 64, 32},   {"h20", 227, 228, 64, 32},
+                   {"h200", 227, 228, 64, 32},   {"h800", 227, 228, 64, 32}, {"rtx5090", 99, 100, 48, 24}};
   for (size_t i = 0; i < sizeof specified / sizeof *specified; i++) {
     const tg_machine_info *m = machine(ctx, specified[i].machine);
     CHECKF(m && figure(m, "shared_bytes") == specified[i].block * 1024 && figure(m, "shared_sm") == specified[i].sm * 1024 &&
