@@ -62,6 +62,7 @@ static const sim_alu_row *find_row(sim_decoder *d) {
 }
 
 void sim_decode_alu(sim_decoder *d) {
+  if (sim_decode_carry(d)) return;
   const sim_alu_row *row = find_row(d);
   d->taken = UINT32_MAX;
   sim_operands(d, row->nsources + 1, row->nsources + 1);

@@ -224,6 +224,11 @@ void sim_add_far_address(sim_decoder *d, const ptx_operand *o) {
   d->out->offset = before;
 }
 
+void sim_add_carry(sim_decoder *d, bool result) {
+  add(d, d->carry);
+  if (result) d->out->nouts = (uint16_t)d->nargs;
+}
+
 int64_t sim_immediate(sim_decoder *d, const ptx_operand *o) {
   if (o->kind != PTX_INT) sim_bad(d, "a number in the text is wanted, no register");
   return o->value;
@@ -251,6 +256,7 @@ static void place_registers(sim_decoder *d) {
     d->regs[i] = (sim_arg){bytes ? place(code, bytes) : code->npreds++, code->nvalid, (uint8_t)halves, (uint8_t)bytes, false};
     code->nvalid += (uint32_t)halves;
   }
+  d->carry = (sim_arg){code->npreds++, code->nvalid++, 1, 0, false};
   d->sink = (sim_arg){.at = place(code, 16)};
   d->sink_pred = (sim_arg){.halves = 1};
 }

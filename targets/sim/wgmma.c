@@ -1,5 +1,6 @@
 // wgmma (ISA 9.7.15): products of a warpgroup. Each warp makes its own 16 rows when the instruction is issued; what it reads and writes
 // counts as under way until its wgmma.wait_group.
+#include <pthread.h>
 #include <stdlib.h>
 
 #include "targets/sim/block.h"
@@ -57,24 +58,50 @@ static int pieces_along_rows(const matrix *m, uint32_t first, uint32_t rows, uin
 
 // ---- numbers
 
-static float number(int type, const unsigned char *at) {
-  uint16_t half;
-  uint32_t word;
-  switch (type) {
-  case PTX_bf16: memcpy(&half, at, 2); return sim_from_bf16(half);
-  case PTX_f16: memcpy(&half, at, 2); return sim_from_f16(half);
-  case PTX_tf32: memcpy(&word, at, 4); return sim_f32(word & 0xffffe000);
-  case PTX_s8: return (float)(int8_t)*at;
-  case PTX_u8: return (float)*at;
-  case PTX_e4m3: return sim_from_e4m3(*at);
-  default: return sim_from_f16((uint16_t)(*at << 8));
-  }
+static float byte_number(int type, unsigned char code) {
+  return type == PTX_s8     ? (float)(int8_t)code
+         : type == PTX_u8   ? (float)code
+         : type == PTX_e4m3 ? sim_from_e4m3(code)
+                            : sim_from_f16((uint16_t)(code << 8));
 }
 
-// A piece's elements, `step` floats apart.
-static void spread(int type, const char *piece, float *out, int step) {
-  const int bytes = ptx_types[type].bytes;
-  for (int i = 0; i < 16 / bytes; i++) out[i * step] = number(type, (const unsigned char *)piece + i * bytes);
+// Of all codes of 8 bits, by type.
+static float bytes[4][256];
+static void fill_bytes(void) {
+  static const uint8_t types[] = {PTX_s8, PTX_u8, PTX_e4m3, PTX_e5m2};
+  for (int t = 0; t < 4; t++)
+    for (int i = 0; i < 256; i++) bytes[t][i] = byte_number(types[t], (unsigned char)i);
+}
+
+static const float *table_of(int type) {
+  static pthread_once_t once = PTHREAD_ONCE_INIT;
+  pthread_once(&once, fill_bytes);
+  return bytes[type == PTX_s8 ? 0 : type == PTX_u8 ? 1 : type == PTX_e4m3 ? 2 : 3];
+}
+
+// The numbers in some bytes, `step` floats apart.
+static void spread(int type, const char *from, int n, float *out, int step) {
+  switch (type) {
+  case PTX_bf16:
+  case PTX_f16:
+    for (int i = 0; i < n / 2; i++) {
+      uint16_t half;
+      memcpy(&half, from + 2 * i, sizeof half);
+      out[i * step] = type == PTX_bf16 ? sim_from_bf16(half) : sim_from_f16(half);
+    }
+    break;
+  case PTX_tf32:
+    for (int i = 0; i < n / 4; i++) {
+      uint32_t word;
+      memcpy(&word, from + 4 * i, sizeof word);
+      out[i * step] = sim_f32(word & 0xffffe000);
+    }
+    break;
+  default: {
+    const float *table = table_of(type);
+    for (int i = 0; i < n; i++) out[i * step] = table[(unsigned char)from[i]];
+  }
+  }
 }
 
 // Rows of a matrix as out[row × row_step + k × k_step].
@@ -82,8 +109,8 @@ static void read_matrix(const sim_block *b, int type, const uint32_t *pieces, in
                         int row_step, int k_step) {
   const int per_piece = 16 / ptx_types[type].bytes, columns = (int)rows / 8;
   for (int i = 0; i < n; i++) {
-    if (transposed) spread(type, b->shared + pieces[i], out + i / columns * k_step + i % columns * 8 * row_step, row_step);
-    else spread(type, b->shared + pieces[i], out + i / 2 * row_step + i % 2 * per_piece * k_step, k_step);
+    if (transposed) spread(type, b->shared + pieces[i], 16, out + i / columns * k_step + i % columns * 8 * row_step, row_step);
+    else spread(type, b->shared + pieces[i], 16, out + i / 2 * row_step + i % 2 * per_piece * k_step, k_step);
   }
 }
 
@@ -232,24 +259,23 @@ static void hold(sim_warp *w, const product *p) {
 
 // A in registers: lane 4 g + t holds in register r row g + 8 (r % 2), columns e (t + 4 (r / 2)) … (ISA 9.7.15.5.1, register fragments).
 static void gather_a(const sim_warp *w, const sim_instr *in, const product *p, float *a) {
-  const int bytes = ptx_types[in->from].bytes, e = 4 / bytes;
+  const int e = 4 / ptx_types[in->from].bytes;
   for (int r = 0; r < 4; r++)
-    for (int l = 0; l < LANES; l++) {
-      const uint32_t word = (uint32_t)sim_get(w, &p->a[r], l);
-      for (int i = 0; i < e; i++)
-        a[(l / 4 + 8 * (r % 2)) * p->k + e * (l % 4 + 4 * (r / 2)) + i] = number(in->from, (const unsigned char *)&word + i * bytes);
-    }
+    for (int l = 0; l < LANES; l++)
+      spread(in->from, w->regs + p->a[r].at + (size_t)l * 4, 4, &a[(l / 4 + 8 * (r % 2)) * p->k + e * (l % 4 + 4 * (r / 2))], 1);
 }
 
 // D: of lane 4 g + t, f32 and s32 element i has row g + 8 (i / 2 % 2), column 8 (i / 4) + 2 t + i % 2; of f16 two of them to a register.
 static int place_in_d(int i, int lane, int n) { return (lane / 4 + 8 * (i / 2 % 2)) * n + 8 * (i / 4) + 2 * (lane % 4) + i % 2; }
 
+static uint32_t *words_of(const sim_warp *w, const sim_arg *a) { return (uint32_t *)(void *)(w->regs + a->at); }
+
 static void read_d(const sim_warp *w, const sim_instr *in, const product *p, float *d) {
-  for (int i = 0; i < p->n / 2; i++)
-    for (int l = 0; l < LANES; l++) {
-      const uint32_t word = (uint32_t)sim_get(w, &in->args[in->select == SUM_F16 ? i / 2 : i], l);
-      d[place_in_d(i, l, p->n)] = in->select == SUM_F16 ? sim_from_f16((uint16_t)(word >> (16 * (i % 2)))) : sim_f32(word);
-    }
+  for (int i = 0; i < p->n / 2; i++) {
+    const uint32_t *words = words_of(w, &in->args[in->select == SUM_F16 ? i / 2 : i]);
+    for (int l = 0; l < LANES; l++)
+      d[place_in_d(i, l, p->n)] = in->select == SUM_F16 ? sim_from_f16((uint16_t)(words[l] >> (16 * (i % 2)))) : sim_f32(words[l]);
+  }
 }
 
 static uint32_t whole_sum(const sim_instr *in, const product *p, uint32_t old, float sum) {
@@ -260,15 +286,13 @@ static uint32_t whole_sum(const sim_instr *in, const product *p, uint32_t old, f
 
 static void write_d(sim_warp *w, const sim_instr *in, const product *p, const float *d) {
   for (int i = 0; i < p->n / 2; i++) {
-    const sim_arg *to = &in->args[in->select == SUM_F16 ? i / 2 : i];
+    uint32_t *words = words_of(w, &in->args[in->select == SUM_F16 ? i / 2 : i]);
+    const uint32_t shift = 16 * (uint32_t)(i % 2);
     for (int l = 0; l < LANES; l++) {
       const float sum = d[place_in_d(i, l, p->n)];
-      const uint32_t old = (uint32_t)sim_get(w, to, l);
-      const uint32_t shift = 16 * (uint32_t)(i % 2);
-      uint32_t v = sim_f32_bits(sum != sum ? sim_f32(0x7fffffff) : sum);
-      if (in->select == SUM_F16) v = (old & ~(0xffffu << shift)) | (uint32_t)sim_to_f16(sum) << shift;
-      if (in->select == SUM_S32) v = whole_sum(in, p, old, sum);
-      sim_put(w, to, l, v);
+      if (in->select == SUM_F32) words[l] = sum != sum ? 0x7fffffff : sim_f32_bits(sum);
+      else if (in->select == SUM_F16) words[l] = (words[l] & ~(0xffffu << shift)) | (uint32_t)sim_to_f16(sum) << shift;
+      else words[l] = whole_sum(in, p, words[l], sum);
     }
   }
 }

@@ -72,4 +72,47 @@ refused "argument 2 is no array" k.ptx count i32:6 --block 1 --out 2=x.npy
 refused "not up to three whole numbers" k.ptx count i32:6 --block 1,,2
 refused "1 to 1024" k.ptx count i32:6 --block 2000
 refused "cannot read" nothing.ptx count i32:6 --block 1
+refused "more than 256 MiB" /dev/zero count i32:6 --block 1
+
+# Tensor maps and clusters: each of two blocks takes its 8 x 32 box of an 8 x 64 array and writes it out again; the second map is of the array of argument 2.
+cat > t.ptx <<'PTX'
+.version 8.0
+.target sm_90
+.address_size 64
+.entry move(.param .align 64 .b8 x[128], .param .u64 y, .param .align 64 .b8 z[128])
+{
+.shared .align 128 .b8 sm[1152];
+.reg .b64 %d<4>; .reg .b32 %r<4>; .reg .pred %p<2>;
+mov.b64 %d0, x;
+cvta.param.u64 %d0, %d0;
+mov.b64 %d1, z;
+cvta.param.u64 %d1, %d1;
+mov.u32 %r0, %cluster_ctarank;
+shl.b32 %r0, %r0, 5;
+mbarrier.init.shared.b64 [sm+1024], 1;
+mbarrier.arrive.expect_tx.shared.b64 _, [sm+1024], 1024;
+cp.async.bulk.tensor.2d.shared::cluster.global.tile.mbarrier::complete_tx::bytes [sm], [%d0, {%r0, 0}], [sm+1024];
+W: mbarrier.try_wait.parity.shared.b64 %p0, [sm+1024], 0;
+@!%p0 bra W;
+cp.async.bulk.tensor.2d.global.shared::cta.tile.bulk_group [%d1, {%r0, 0}], [sm];
+cp.async.bulk.commit_group;
+cp.async.bulk.wait_group.read 0;
+ret;
+}
+PTX
+"$tegula" sim k.ptx count i32:512 --block 512 --out 1=v.npy > /dev/null
+head -c 128 v.npy | sed "s/(512,), }          /(8, 64), }         /" > m.npy
+tail -c 2048 v.npy >> m.npy
+"$tegula" sim t.ptx move map:m.npy,box=8x32,swizzle=128 i32:8x64 map:@2,box=8x32,swizzle=128 --grid 2 --cluster 2 --block 1 --out 2=w.npy > /dev/null
+check "tensor maps and clusters" 'cmp -s <(tail -c 2048 v.npy) <(tail -c 2048 w.npy)'
+check "the head was made" 'cmp -s <(head -c 128 w.npy | tr -d " ") <(head -c 128 m.npy | tr -d " ")'
+moved() { refused "$1" t.ptx move "$2" i32:8x64 map:@2,box=8x32,swizzle=128 --grid 2 --cluster "${3:-2}" --block 1; }
+moved "a row of its box is longer than its swizzle" map:m.npy,box=8x64,swizzle=128
+moved "2 numbers from 1 to 256, as in 128x64" map:m.npy,box=8
+moved "is none of box=" map:m.npy,box=8x32,boxes=3
+moved "box=… is missing" map:m.npy,swizzle=128
+moved "no array that stands before it" map:@1,box=8x32
+moved "names an array and its box" map:m.npy
+moved "is no multiple of its clusters" map:m.npy,box=8x32,swizzle=128 3
+refused "no number fills them" t.ptx move 3 i32:8x64 map:@2,box=8x32 --block 1
 exit $failed

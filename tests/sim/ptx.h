@@ -23,7 +23,7 @@ typedef struct ptx_call {
   uint32_t grid[3], block[3], cluster[3];
   uint64_t shared;
   int threads, nargs;
-  ptx_arg args[12];
+  ptx_arg args[20];
   uint64_t max_steps;
 } ptx_call;
 

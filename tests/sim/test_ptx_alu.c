@@ -44,6 +44,20 @@ enum { NVALUES = 32, CASES = 2048 };
 
 static uint64_t inputs[4][CASES], outputs[CASES];
 
+#define WANT(name) static uint64_t name(uint64_t a, uint64_t b, uint64_t c, uint64_t e)
+#define U(x)       ((uint64_t)(uint32_t)(x))
+WANT(add_carry) { return (void)e, U(c + ((U(a) + U(b)) >> 32)); }
+WANT(add_carry_twice) { return (void)e, (U(a) + U(c) + ((U(a) + U(b)) >> 32)) >> 32; }
+WANT(add_carry_64) { return (void)e, c + 1 + (a + b < a); }
+WANT(sub_borrow) { return (void)e, U(c - (U(a) < U(b))); }
+WANT(mad_high) { return (void)e, U((U(a) * U(b) >> 32) + ((U(U(a) * U(b)) + U(c)) >> 32)); }
+WANT(mad_high_signed) {
+  const uint64_t product = (uint64_t)((int64_t)(int32_t)a * (int32_t)b);
+  return (void)e, U((product >> 32) + ((U(product) + U(c)) >> 32));
+}
+WANT(lop3_or) { return (void)e, U(a & b & c) || !(U(a) < U(b)) ? 7 : (a & b & c); }
+WANT(lop3_and) { return (void)e, U(a & b & c) && U(a) < U(b) ? 7 : 9; }
+
 static void fill(void) {
   uint64_t x = 88172645463325252ull;
   for (int i = 0; i < CASES; i++)
@@ -266,6 +280,16 @@ static const operation integers[] = {
     {"shf.r.clamp.b32 %d, %a, %b, %c;", "4444", shf_r_clamp},
     {"lop3.b32 %d, %a, %b, %c, 0xe8;", "4444", lop3_e8},
     {"lop3.b32 %d, %a, %b, %c, 0x96;", "4444", lop3_96},
+    {"{ .reg .b32 t; add.cc.u32 t, %a, %b; addc.u32 %d, %c, 0; }", "4444", add_carry},
+    {"{ .reg .b32 t; add.cc.u32 t, %a, %b; addc.cc.u32 t, %a, %c; addc.u32 %d, 0, 0; }", "4444", add_carry_twice},
+    {"{ .reg .b64 t; add.cc.u64 t, %a, %b; addc.u64 %d, %c, 1; }", "8888", add_carry_64},
+    {"{ .reg .b32 t; sub.cc.u32 t, %a, %b; subc.u32 %d, %c, 0; }", "4444", sub_borrow},
+    {"{ .reg .b32 t; mad.lo.cc.u32 t, %a, %b, %c; madc.hi.u32 %d, %a, %b, 0; }", "4444", mad_high},
+    {"{ .reg .b32 t; mad.lo.cc.s32 t, %a, %b, %c; madc.hi.s32 %d, %a, %b, 0; }", "4444", mad_high_signed},
+    {"{ .reg .pred p, q; .reg .b32 t; setp.lt.u32 q, %a, %b; lop3.or.b32 t|p, %a, %b, %c, 0x80, !q; selp.u32 %d, 7, t, p; }", "4444",
+     lop3_or},
+    {"{ .reg .pred p, q; .reg .b32 t; setp.lt.u32 q, %a, %b; lop3.and.b32 _|p, %a, %b, %c, 0x80, q; selp.u32 %d, 7, 9, p; }", "4444",
+     lop3_and},
     {"prmt.b32 %d, %a, %b, %c;", "4444", prmt},
     {"dp4a.s32.u32 %d, %a, %b, %c;", "4444", dp4a},
     {"selp.b64 %d, %a, %b, %c;", "888p", selected},

@@ -1,4 +1,5 @@
-// PTX that Triton made of our own kernels (tests/golden/make_triton_ptx.py): cp.async in three stages, ldmatrix, mma, reductions.
+// PTX that Triton made of our own kernels (tests/golden/make_triton_ptx.py): cp.async in three stages, ldmatrix, mma, reductions; for sm_90
+// wgmma on what cp.async and what tensor copies brought.
 #include "sim/ptx.h"
 
 static char text[1 << 17];
@@ -12,9 +13,25 @@ static void read_text(const char *name) {
   fclose(f);
 }
 
-#define ARRAY(a)  {#a, a, sizeof a, false, 0}
-#define EMPTY(a)  {#a, a, sizeof a, true, 0}
-#define NUMBER(v) {NULL, NULL, 0, false, v}
+#define ARRAY(a)  {#a, a, sizeof a, false, 0, NULL}
+#define EMPTY(a)  {#a, a, sizeof a, true, 0, NULL}
+#define NUMBER(v) {NULL, NULL, 0, false, v, NULL}
+
+// With one of these instructions taken out of the text at a time: at least one of them must be missed.
+static void missing(const ptx_call *call, const char *what) {
+  static char changed[1 << 17];
+  int missed = 0, tried = 0;
+  for (const char *at = text; (at = strstr(at, what)); at++, tried++) {
+    memcpy(changed, text, sizeof text);
+    char *line = changed + (at - text); // its predicate goes too
+    while (line > changed && line[-1] != '\n') line--;
+    memcpy(line, "//", 2);
+    ptx_call less = *call;
+    less.text = changed;
+    missed += ptx_run(&less) == TG_OK && ptx_result.nfindings > 0;
+  }
+  CHECKF(tried > 0 && missed > 0, "%d of %d '%s' are missed when they are not there", missed, tried, what);
+}
 
 // Halves and whole numbers, whose products and sums f32 holds exactly.
 static void matmul(int threads) {
@@ -51,26 +68,72 @@ static void matmul(int threads) {
     }
   CHECKF(wrong == 0, "%d", wrong);
   CHECK(ptx_result.counts.instrs[SIM_CLASS_MATRIX] > 0 && ptx_result.counts.instrs[SIM_CLASS_ASYNC] > 0);
-  // Each of its waits and barriers taken out: the wait, and a barrier of the loop, must be missed.
-  static char changed[1 << 17];
-  int missed = 0, tried = 0;
-  for (const char *at = text; (at = strstr(at, "cp.async.wait_group")); at++, tried++) {
-    memcpy(changed, text, sizeof text);
-    memcpy(changed + (at - text), "//", 2);
-    ptx_call less = call;
-    less.text = changed;
-    missed += ptx_run(&less) == TG_OK && ptx_result.nfindings > 0;
+  missing(&call, "cp.async.wait_group");
+  missing(&call, "bar.sync");
+}
+
+// ---- sm_90
+
+enum { M = 128, N = 192, K = 256 };
+static uint16_t a90[M * K], b90[N * K];
+static float c90[M * N];
+
+static int fill_90(int i, int which) { return which ? i * 5 % 13 - 6 : i * 7 % 11 - 5; }
+
+static void fill_halves(uint16_t *out, int n, int which) {
+  for (int i = 0; i < n; i++) {
+    const float f = (float)fill_90(i, which) / 2;
+    memcpy(&out[i], (const char *)&f + 2, 2);
   }
-  CHECKF(tried > 0 && missed > 0, "%d of %d waits are missed when they are not there", missed, tried);
-  tried = missed = 0;
-  for (const char *at = text; (at = strstr(at, "bar.sync")); at++, tried++) {
-    memcpy(changed, text, sizeof text);
-    memcpy(changed + (at - text), "//", 2);
-    ptx_call less = call;
-    less.text = changed;
-    missed += ptx_run(&less) == TG_OK && ptx_result.nfindings > 0;
-  }
-  CHECKF(tried > 0 && missed > 0, "%d of %d barriers are missed when they are not there", missed, tried);
+}
+
+static void check_90(const ptx_call *call) {
+  fill_halves(a90, M * K, 0), fill_halves(b90, N * K, 1);
+  memset(c90, 0, sizeof c90);
+  PTX_CLEAN(call);
+  int wrong = 0;
+  for (int i = 0; i < M; i++)
+    for (int j = 0; j < N; j++) {
+      int s = 0;
+      for (int k = 0; k < K; k++) s += fill_90(i * K + k, 0) * fill_90(j * K + k, 1);
+      wrong += c90[i * N + j] != (float)s / 4;
+    }
+  CHECKF(wrong == 0, "%d", wrong);
+  CHECK(ptx_result.counts.instrs[SIM_CLASS_MATRIX] > 0);
+}
+
+static void plain_90(void) {
+  read_text("triton_plain_90");
+  const ptx_call call = {.text = text,
+                         .entry = "plain",
+                         .grid = {M / 64, N / 64},
+                         .block = {128},
+                         .shared = 49152,
+                         .nargs = 7,
+                         .args = {ARRAY(a90), ARRAY(b90), EMPTY(c90), NUMBER(N), NUMBER(K), NUMBER(0), NUMBER(0)}};
+  check_90(&call);
+  missing(&call, "cp.async.wait_group");
+  missing(&call, "wgmma.wait_group");
+  missing(&call, "fence.proxy.async");
+}
+
+// A descriptor passes its map, then extents and strides that the code does not look at.
+static void tensors_90(int threads) {
+  read_text("triton_tensors_90");
+  sim_tensor maps[3] = {{.type = PTX_bf16, .dims = {K, M}, .strides = {0, 2 * K}, .box = {64, 64}},
+                        {.type = PTX_bf16, .dims = {K, N}, .strides = {0, 2 * K}, .box = {64, 64}},
+                        {.type = PTX_f32, .dims = {N, M}, .strides = {0, 4 * N}, .box = {32, 64}}};
+  for (int i = 0; i < 3; i++) maps[i].rank = 2, maps[i].swizzle = 128, maps[i].step[0] = maps[i].step[1] = 1;
+  ptx_call call = {
+      .text = text, .entry = "tensors", .grid = {M / 64, N / 64}, .block = {128}, .shared = 49176, .threads = threads, .nargs = 18};
+  for (int i = 0; i < 18; i++) call.args[i] = (ptx_arg)NUMBER(0);
+  call.args[0] = (ptx_arg)ARRAY(a90), call.args[5] = (ptx_arg)ARRAY(b90), call.args[10] = (ptx_arg)EMPTY(c90), call.args[15].value = K;
+  for (int i = 0; i < 3; i++) call.args[5 * i].map = &maps[i];
+  check_90(&call);
+  missing(&call, "mbarrier.try_wait");
+  missing(&call, "mbarrier.init");
+  missing(&call, "wgmma.wait_group");
+  missing(&call, "fence.proxy.async");
 }
 
 static void softmax(void) {
@@ -99,6 +162,7 @@ static void softmax(void) {
 
 int main(void) {
   matmul(1), matmul(2), softmax();
+  plain_90(), tensors_90(1), tensors_90(2);
   tg_context_free(ptx_ctx);
   return test_done();
 }
