@@ -61,8 +61,8 @@ sim_decode_fn sim_decode_alu, sim_decode_logic, sim_decode_move, sim_decode_sele
     sim_decode_mbarrier, sim_decode_mapa, sim_decode_wgmma, sim_decode_registers, sim_decode_elect, sim_decode_grid, sim_decode_lop3;
 #undef INSTR
 void sim_mark_products(sim_code *code, tg_arena *arena);
-int sim_take_atom(sim_decoder *d);                  // operation of an atomic, -1 = none
-bool sim_decode_carry(sim_decoder *d);              // false: this is no sum with a carry
+int sim_take_atom(sim_decoder *d);     // operation of an atomic, -1 = none
+bool sim_decode_carry(sim_decoder *d); // false: this is no sum with a carry
 void sim_add_carry(sim_decoder *d, bool result);
 void sim_decode_bulk(sim_decoder *d, bool reduces); // cp[.reduce].async.bulk
 void sim_decode_cluster_barrier(sim_decoder *d);    // barrier.cluster

@@ -188,7 +188,9 @@ static void place_cluster(const struct sim_run *run, sim_cluster *c, uint64_t i)
     const uint32_t r = (uint32_t)k;
     b->id[0] = c->id[0] * size[0] + r % size[0], b->id[1] = c->id[1] * size[1] + r / size[0] % size[1];
     b->id[2] = c->id[2] * size[2] + r / size[0] / size[1];
-    const uint64_t linear = ((uint64_t)b->id[2] * grid[1] + b->id[1]) * grid[0] + b->id[0];
+    // Blocks of a cluster can wait for each other; in what is known of global memory they count as one.
+    const uint32_t *first = c->blocks->id;
+    const uint64_t linear = ((uint64_t)first[2] * grid[1] + first[1]) * grid[0] + first[0];
     b->number = (uint32_t)(linear % 0x7ffffffe) + 1;
   }
 }
@@ -207,7 +209,13 @@ static int by_address(const void *a, const void *b) {
   return (x->base > y->base) - (x->base < y->base);
 }
 
-enum { MOST_WATCHED = 1 << 28 }; // bytes of an array beyond which races between blocks are not looked for in it
+// Pages of what is known of an array; they are made when somebody touches it.
+static uint64_t touch_pages(const sim_launch *l, const sim_buffer *b) { return (b->bytes >> l->code->global_shift) / SIM_TOUCH_PAGE + 1; }
+
+static void free_touches(const sim_launch *l, sim_buffer *b) {
+  for (uint64_t i = 0; b->touches && i < touch_pages(l, b); i++) free(atomic_load(&b->touches[i]));
+  free(b->touches);
+}
 
 static void sort_buffers(struct sim_run *run) {
   sim_launch *l = &run->launch;
@@ -220,8 +228,8 @@ static void sort_buffers(struct sim_run *run) {
   qsort(l->buffers, (size_t)l->nbuffers, sizeof *l->buffers, by_address);
   for (int i = 0; i < l->nbuffers && run->blocks > 1; i++) {
     sim_buffer *b = &l->buffers[i];
-    if (b->read_only || b->bytes > MOST_WATCHED) continue;
-    b->touches = calloc((b->bytes >> l->code->global_shift) + 1, sizeof *b->touches);
+    if (b->read_only) continue;
+    b->touches = calloc(touch_pages(l, b), sizeof *b->touches);
     if (!b->touches) tg_throw(run->ctx, TG_NO_MEMORY, "no memory to watch %llu bytes of %s", (unsigned long long)b->bytes, b->name);
   }
 }
@@ -306,7 +314,7 @@ void sim_run(tg_context *ctx, const sim_launch *launch, sim_result *result) {
   const tg_status status = tg_protect(ctx, run_body, &run);
   for (int i = 0; i < run.nworkers; i++) free_worker(&run.workers[i]);
   free(run.workers);
-  for (int i = 0; i < run.launch.nbuffers; i++) free(run.launch.buffers[i].touches);
+  for (int i = 0; i < run.launch.nbuffers; i++) free_touches(&run.launch, &run.launch.buffers[i]);
   free(run.launch.buffers);
   pthread_mutex_destroy(&run.lock);
   if (status != TG_OK) tg_rethrow(ctx);

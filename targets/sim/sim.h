@@ -120,13 +120,14 @@ typedef struct sim_touch { // who touched a grain of global memory: block + 1, w
   _Atomic uint32_t writer, reader;
 } sim_touch;
 
+enum { SIM_TOUCH_PAGE = 1 << 14 };
 typedef struct sim_buffer { // global memory that a launch may touch
   const char *name;
   char *base;
   uint64_t bytes;
   bool read_only;
-  uint8_t *written;   // a bit for each byte: has it a value? NULL: all of them have
-  sim_touch *touches; // for each piece of sim_code.global_shift, made by sim_run; NULL: not watched
+  uint8_t *written;              // a bit for each byte: has it a value? NULL: all of them have
+  _Atomic(sim_touch *) *touches; // pages of SIM_TOUCH_PAGE pieces of sim_code.global_shift, NULL until touched; NULL: not watched
 } sim_buffer;
 
 typedef enum sim_fault {

@@ -1,5 +1,7 @@
 // What is known of memory: who wrote it and who read it since, so that accesses without an order between them are found (the epochs of
 // FastTrack: Flanagan and Freund, PLDI 2009; between warps by their clocks, between lanes of a warp by its warp-wide barriers).
+#include <stdlib.h>
+
 #include "targets/sim/block.h"
 
 static void agent_name(const sim_warp *w, uint32_t agent, sim_stamp s, char *room, size_t size) {
@@ -192,6 +194,21 @@ static void note_reader(sim_touch *t, uint32_t mine) {
   atomic_store(&t->reader, now);
 }
 
+static sim_touch *touch_of(const sim_warp *w, const sim_buffer *buffer, uint64_t piece) {
+  _Atomic(sim_touch *) *at = &buffer->touches[piece / SIM_TOUCH_PAGE];
+  sim_touch *page = atomic_load_explicit(at, memory_order_acquire);
+  if (!page) {
+    sim_touch *made = calloc(SIM_TOUCH_PAGE, sizeof *made);
+    if (!made) {
+      w->block->worker->no_memory = w->block->cluster->stopped = true;
+      return NULL;
+    }
+    if (atomic_compare_exchange_strong(at, &page, made)) page = made;
+    else free(made); // another thread was first
+  }
+  return &page[piece % SIM_TOUCH_PAGE];
+}
+
 // Blocks have no order: what one writes no other may touch, unless both accesses are atomic. A block that made an atomic access and then a
 // fence has seen what others published before (the last block of a reduction), so it is not held to this any more.
 void sim_global_touch(sim_warp *w, int lane, const sim_buffer *buffer, uint64_t offset, uint32_t bytes, sim_access access, bool has_value) {
@@ -211,7 +228,8 @@ void sim_global_touch(sim_warp *w, int lane, const sim_buffer *buffer, uint64_t 
   if (!buffer->touches || w->block->ordered) return;
   const uint32_t shift = w->block->code->global_shift;
   for (uint64_t g = offset >> shift; g <= (offset + bytes - 1) >> shift; g++) {
-    sim_touch *t = &buffer->touches[g];
+    sim_touch *t = touch_of(w, buffer, g);
+    if (!t) return;
     if (access == SIM_READ) {
       note_reader(t, mine);
     } else {

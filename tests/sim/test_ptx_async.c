@@ -4,8 +4,8 @@
 // Before the body: %t tid, %w its warp, %p and %q addresses of A and B, %m of the tensor map of A (64 × 64 bf16, boxes of 64 × 8, swizzle
 // 128); shared memory sm of 16384 bytes, aligned to 1024; predicates %first (thread 0), %rest.
 static char text[1 << 15];
-static uint16_t A[64 * 64];
-static uint32_t B[4096];
+static _Alignas(64) uint16_t A[64 * 64];
+static _Alignas(64) uint32_t B[4096];
 static sim_tensor map;
 
 static ptx_call call(const char *body, uint32_t block, uint32_t cluster) {

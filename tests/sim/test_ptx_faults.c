@@ -128,6 +128,36 @@ static void block_races(void) {
   CHECK(B[16] == 4);
 }
 
+// Arrays of any size are watched.
+static void vast(void) {
+  const size_t bytes = (size_t)3 << 28;
+  char *memory = calloc(1, bytes);
+  if (!memory) return;
+  ptx_call c = call("mad.wide.u32 %d1, %c, 4, %p; st.global.u32 [%d1+805306360], %c;", 2, 1);
+  c.args[0].data = memory, c.args[0].bytes = bytes;
+  PTX_CLEAN(&c);
+  c = call("st.global.u32 [%p+805306360], %c;", 2, 1);
+  c.args[0].data = memory, c.args[0].bytes = bytes;
+  PTX_FINDS(&c, "it writes byte 805306360 of A, which block");
+  free(memory);
+}
+
+// Strong stores are values like any; acquire and release, or fences, hand on an order in shared memory.
+static void strong(void) {
+  CLEAN("st.volatile.shared.u32 [%st], %t; ld.shared.u32 %r1, [%st]; st.release.gpu.global.u32 [%qt], %r1; ld.acquire.gpu.global.u32 %r2, "
+        "[%qt];",
+        1, 32);
+  CHECK(B[31] == 31);
+#define FLAG(store, load)                                                                                                                  \
+  "setp.eq.u32 %e3, %t, 0; @%e3 st.volatile.shared.u32 [%s+512], 0; bar.sync 0; setp.lt.u32 %e1, %t, 32; @%e1 bra M; "                     \
+  "setp.eq.u32 %e3, %t, 32; @%e3 st.shared.u32 [%s], 9; " store " bra N; M: " load " setp.ne.u32 %e2, %r1, 7; @%e2 bra M; "                \
+  "ld.shared.u32 %r2, [%s]; st.global.u32 [%qt], %r2; N:"
+  CLEAN(FLAG("@%e3 st.release.cta.shared.u32 [%s+512], 7;", "ld.acquire.cta.shared.u32 %r1, [%s+512];"), 1, 64);
+  CHECK(B[0] == 9);
+  FINDS(FLAG("@%e3 st.volatile.shared.u32 [%s+512], 7;", "ld.volatile.shared.u32 %r1, [%s+512];"), 1, 64, "race: ");
+  FINDS(FLAG("@%e3 st.release.cta.shared.u32 [%s+512], 7;", "ld.relaxed.cta.shared.u32 %r1, [%s+512];"), 1, 64, "race: ");
+}
+
 static void copies(void) {
   static const char *const whole =
       "mad.lo.u32 %r1, %t, 16, %s; mad.wide.u32 %d1, %t, 16, %p; cp.async.ca.shared.global [%r1], [%d1], 16; cp.async.commit_group; ";
@@ -209,7 +239,7 @@ static void banks(void) {
 }
 
 int main(void) {
-  bounds(), values(), races(), block_races(), copies(), divergence(), barriers(), banks();
+  bounds(), values(), races(), block_races(), vast(), strong(), copies(), divergence(), barriers(), banks();
   tg_context_free(ptx_ctx);
   return test_done();
 }
