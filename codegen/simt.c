@@ -20,7 +20,7 @@ void simt_fail(simt *s, const tg_op *op, const char *format, ...) {
 
 // ---- single ops -------------------------------------------------------------------------------------------------------------------
 
-static tg_value *lane_op(simt *s, const tg_op *op, tg_value *const *in) {
+tg_value *simt_lane_op(simt *s, const tg_op *op, tg_value *const *in) {
   tg_value *v = op->nin == 1 && tg_dtypes[in[0]->type.dtype].cls == 'f' ? tg_math_expand(&s->b, op->code, in[0]) : NULL;
   return v ? v : tg_build(&s->b, op->code, op->nin, in, op->nattrs, op->attrs)->out[0];
 }
@@ -36,17 +36,22 @@ static void lower_elementwise(simt *s, tg_op *op) {
   tg_value *in[4];
   if (out->type.rank == 0) {
     for (int i = 0; i < op->nin; i++) in[i] = simt_scalar(s, op->in[i]);
-    simt_note_of(s, out)->scalar = lane_op(s, op, in);
+    simt_note_of(s, out)->scalar = simt_lane_op(s, op, in);
     return;
   }
   simt_note_of(s, out)->tiles = NULL;
   tg_layout layout = simt_plan_of(s, out);
   simt_tile *x[4], *t = simt_new_tile(s, &layout);
   for (int i = 0; i < op->nin; i++) x[i] = simt_get(s, op->in[i], &layout);
+  tg_value *known = simt_compare_known(s, op);
   int n = tg_layout_registers(&layout), step = n % 2 == 0 && narrows_in_pairs(op) ? 2 : 1;
   for (int r = 0; r < n; r += step) {
+    if (known) {
+      t->reg[r] = known;
+      continue;
+    }
     for (int i = 0; i < op->nin; i++) in[i] = simt_pack(s, &x[i]->reg[r], step);
-    simt_unpack(s, lane_op(s, op, in), &t->reg[r], step);
+    simt_unpack(s, simt_lane_op(s, op, in), &t->reg[r], step);
   }
   simt_set(s, out, t);
 }
@@ -135,16 +140,8 @@ static void lower_assert(simt *s, const tg_op *op) {
   tg_build(&s->b, TG_OP_TRAP, 1, &all, 1, &TG_ASTR("text", text));
 }
 
-void simt_op(simt *s, tg_op *op) {
+static void lower_op(simt *s, tg_op *op) {
   const tg_value *out = op->nout == 1 ? op->out[0] : NULL;
-  if (out && (simt_note_of(s, out)->hoisted || simt_is_lazy(out))) return;
-  if (out && simt_note_of(s, out)->stage) {
-    if (!simt_note_of(s, out)->in_ring) simt_load_resident(s, op);
-    return;
-  }
-  if (out && op->code == TG_OP_CAST && simt_note_of(s, simt_staged(out))->stage) return; // widened where it is read
-  if (op->code == TG_OP_CAST && out->type.rank && op->in[0]->type.dtype == TG_E4M3 && simt_note_of(s, simt_renamed(op->in[0]))->stage)
-    return;
   if (out && out->type.kind == TG_TILE) simt_note_of(s, out)->tiles = NULL; // of an earlier lowering of the same region
   s->b.loc = s->prologue.loc = op->loc;
   if (tg_op_rows()[op->code].traits & TG_ELEMENTWISE) {
@@ -186,6 +183,13 @@ void simt_op(simt *s, tg_op *op) {
   case TG_OP_WHILE: simt_while(s, op); break;
   default: simt_fail(s, op, "'%s' is not supported; all other ops but print are", tg_op_rows()[op->code].info.name);
   }
+}
+
+void simt_op(simt *s, tg_op *op) {
+  const tg_value *out = op->nout == 1 ? op->out[0] : NULL;
+  if (out && (simt_note_of(s, out)->hoisted || simt_is_lazy(out) || simt_bring(s, op))) return;
+  lower_op(s, op);
+  if (out && simt_note_of(s, out)->kept) simt_keep(s, out);
 }
 
 void simt_region(simt *s, const tg_region *region) {
@@ -365,10 +369,10 @@ static dots dots_of(const tg_machine *machine, const tg_kernel *tile) {
 static int simt_knobs(const tg_kernel *tile, const tg_machine *machine, tg_knob *out, int max) {
   if (max < 1) return 0;
   *out = (tg_knob){.name = "warps", .doc = "warps of a block"};
-  tg_kernel *plain = simt_expand_scaled(machine, tile);
-  int first = default_warp_bits(plain ? plain : tile, machine);
-  const bool rings = dots_of(machine, plain ? plain : tile).in_folds;
-  if (plain) tg_kernel_free(plain);
+  tg_kernel *plain = simt_prepare(machine, tile);
+  int first = default_warp_bits(plain, machine);
+  const bool rings = dots_of(machine, plain).in_folds;
+  tg_kernel_free(plain);
   out->values[out->nvalues++] = 1 << first;
   for (int bits = 0; bits <= most_warp_bits(machine); bits++)
     if (bits != first) out->values[out->nvalues++] = 1 << bits;
@@ -426,6 +430,7 @@ static void record_knobs(simt *s) {
 typedef struct call {
   tg_kernel *tile, *lane;
   const tg_lower_options *options;
+  bool lean, overflowed;
 } call;
 
 static void lower_all(void *arg) {
@@ -437,6 +442,8 @@ static void lower_all(void *arg) {
               .machine = c->options->machine,
               .tile = c->tile,
               .lane = c->lane,
+              .lean = c->lean,
+              .overflowed = &c->overflowed,
               .lane_bits = LANE_BITS};
   if (s->machine->warp > 0 && s->machine->warp != 1 << LANE_BITS)
     tg_throw(s->ctx, TG_INVALID, "machine %s: its warps have %.0f lanes; this lowering makes warps of %d", s->machine->name,
@@ -457,10 +464,15 @@ static void lower_all(void *arg) {
 }
 
 static tg_kernel *simt_lower(tg_kernel *tile, const tg_lower_options *options) {
-  tg_kernel *plain = simt_expand_scaled(options->machine, tile);
-  call c = {plain ? plain : tile, NULL, options};
+  tg_kernel *plain = simt_prepare(options->machine, tile);
+  call c = {.tile = plain, .options = options};
   tg_status status = tg_protect(tile->ctx, lower_all, &c);
-  if (plain) tg_kernel_free(plain);
+  if (status != TG_OK && c.overflowed) {
+    if (c.lane) tg_kernel_free(c.lane);
+    c = (call){.tile = c.tile, .options = options, .lean = true};
+    status = tg_protect(tile->ctx, lower_all, &c);
+  }
+  tg_kernel_free(plain);
   if (status == TG_OK) return c.lane;
   if (c.lane) tg_kernel_free(c.lane);
   tg_rethrow(tile->ctx);

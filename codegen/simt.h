@@ -15,12 +15,19 @@ typedef struct simt_tile {
   struct simt_tile *next; // the same value in another layout
 } simt_tile;
 
+typedef struct simt_use { // of a value, by an op's operand
+  const tg_op *op;
+  int operand;
+  struct simt_use *next;
+} simt_use;
+
 typedef struct simt_stage { // a tile in shared memory (simt_stage.c)
   const tg_value *value;    // of the tile kernel
   tg_type type;             // what lies there: the value, or a chunk of it along one axis
   tg_layout tile;           // its extents
   tg_map at;                // packed coordinates to elements, within a repetition
   tg_layout held;           // in which lanes bring it
+  const tg_op *mask;        // select that leaves 0 of it where its condition does not hold: done by the copies; NULL: none
   int64_t bytes;
   int chunk_axis, chunk_bits; // 2^chunk_bits chunks
   int64_t offset;             // in a slot of a ring
@@ -31,14 +38,16 @@ typedef struct simt_stage { // a tile in shared memory (simt_stage.c)
 
 typedef struct simt_note { // of a value of the tile kernel, by its id
   bool planned;
-  tg_layout plan;    // advice of simt_plan; tiles keep their own
-  simt_tile *tiles;  // the first is what its op made
-  tg_value *scalar;  // rank 0
+  tg_layout plan;   // advice of simt_plan; tiles keep their own
+  simt_tile *tiles; // the first is what its op made
+  tg_value *scalar; // rank 0
+  simt_use *users;
   int uses, fetch;   // fetch: the one for which its op was last lowered
   bool ahead;        // a dot's operand that is to go through shared memory
   bool widened;      // codes that are to be widened there
   int reached;       // the walk that last came to it (simt_columns.c)
-  simt_stage *stage; // of a load: it goes to shared memory, and nowhere else
+  simt_stage *stage; // of a load: it goes to shared memory, and nowhere else; of what is computed for several dots: where it lies
+  bool kept;         // computed, and stored once for all dots that read it
   bool in_ring;      // there, by the fold that it stands in
   bool hoisted;      // made before the block was split into a full and an edge path
 } simt_note;
@@ -72,6 +81,8 @@ typedef struct simt {
   tg_op *scratch;              // shared memory; NULL until some is needed
   int64_t shared_top;          // what is in use of it: regions end when the tile kernel's do
   int stages;                  // slots of a ring at most; 1 = operands come straight from memory
+  bool lean;                   // shared memory for nothing that could do without: all else did not fit
+  bool *overflowed;            // whether that was why lowering failed
   simt_ring *rings;            // folds with one
   int fetches, walks;
   bool fresh;               // nobody has been given shared memory since the barrier that begins a trip of a ring
@@ -103,7 +114,8 @@ void simt_set(simt *s, const tg_value *v, simt_tile *tile);
 // The registers of a tile value in a layout, converted as needed; of a rank-0 value, its scalar (layout may then be NULL).
 simt_tile *simt_get(simt *s, const tg_value *v, const tg_layout *layout);
 tg_value *simt_scalar(simt *s, const tg_value *v);
-bool simt_has_scalar(simt *s, const tg_value *v); // rank 0, and known where code is being made
+bool simt_has_scalar(simt *s, const tg_value *v);                                  // rank 0, and known where code is being made
+simt_tile *simt_widen(simt *s, const simt_tile *compact, const tg_layout *layout); // with registers added that hold nothing of their own
 // Part of a packed coordinate (layout->map's) that the lane and warp contribute under `mask`, shifted down by `shift`: i32, in the
 // prologue.
 tg_value *simt_lane_part(simt *s, const tg_layout *layout, uint32_t mask, int shift);
@@ -138,20 +150,42 @@ simt_tile *simt_convert(simt *s, const simt_tile *from, uint8_t dtype, const tg_
 simt_tile *simt_share(simt *s, const simt_tile *from, uint8_t dtype);   // what owners hold, given to all who share the element
 bool simt_is_free(simt *s, const tg_layout *from, const tg_layout *to); // each lane has its elements already
 
+// ---- simt_operands.c
+enum { SIMT_MOST_READERS = 8 };
+typedef struct simt_readers { // of a tile in shared memory: dots
+  simt_use at[SIMT_MOST_READERS];
+  int n;
+  const tg_op *mask; // between them all and the tile; NULL: none
+} simt_readers;
+void simt_note_uses(simt *s, tg_launch *launch);
+const tg_value *simt_renamed(const tg_value *v); // what transposes and reshapes rename
+// What of a dot's operand lies in shared memory, or would: what is renamed, what a mask leaves of a load, e4m3 before it is widened.
+const tg_value *simt_staged(simt *s, const tg_value *v);
+const tg_value *simt_under(const tg_value *v); // one step of the way there
+bool simt_is_load(const tg_op *op);
+bool simt_is_zero(const tg_value *v);                                       // a constant, +0 everywhere
+bool simt_is_masking(const tg_op *op);                                      // select of a load or 0
+bool simt_find_readers(simt *s, const tg_value *staged, simt_readers *out); // false where not only dots with an instruction use it
+bool simt_dot_is_turned(simt *s, const tg_op *op);                          // simt_dot_layouts
+
+// ---- simt_remake.c
+bool simt_can_remake(simt *s, const tg_value *v, int depth); // of at most `depth` ops: element by element, renamings, loads of inputs
+simt_tile *simt_remake(simt *s, const tg_value *v, const tg_layout *layout);
+
 // ---- simt_stage.c: tiles in shared memory
 typedef struct simt_reader simt_reader;
-const tg_value *simt_renamed(const tg_value *v); // what transposes and reshapes rename
-const tg_value *simt_staged(const tg_value *v); // what of a dot's operand lies in shared memory: what is renamed, e4m3 before it is widened
-simt_stage *simt_stage_of_load(simt *s, const tg_op *load, const tg_value *operand, const tg_layout *fragment, const tg_layout *held);
+// A stage for all that read it; NULL where one of them could not. reads: dots and their operands. fragment: of each.
+simt_stage *simt_stage_of_load(simt *s, const tg_value *load, const simt_readers *reads, const tg_layout *fragment, const tg_layout *held);
+simt_stage *simt_stage_of_kept(simt *s, const tg_value *value, const simt_readers *reads, const tg_layout *fragment, const simt_tile *tile);
 simt_stage *simt_stage_of_tile(simt *s, const tg_value *operand, const tg_layout *fragment, const simt_tile *tile, int k_axis);
 void simt_copy_stage(simt *s, const tg_op *load, const simt_stage *stage);                 // asynchronously
 void simt_store_stage(simt *s, const simt_stage *stage, const simt_tile *from, int chunk); // from registers
-// Reads an operand's fragments, 32 bits of neighbouring registers at a time: a vector of the operand's dtype or an i32. is_a: of the two,
-// the left one. other: a register bit that is read together with the first beyond those of a word.
+// Reads an operand's fragments, 32 bits of neighbouring registers at a time: a vector of the operand's dtype or an i32. is_a: the
+// instruction's left one. other: a register bit that is read together with the first beyond those of a word.
 simt_reader *simt_open_reader(simt *s, const simt_stage *stage, const tg_value *operand, const tg_layout *fragment, bool is_a, int other);
 tg_value *simt_read_word(simt *s, simt_reader *reader, int reg);
 // Whether neighbours along an axis of a dot's operand are neighbours of a row in what is staged of it.
-bool simt_runs_along(const tg_value *operand, int axis);
+bool simt_runs_along(simt *s, const tg_value *operand, int axis);
 
 // ---- simt_columns.c
 // Neighbouring columns that one lane should hold of what a dot sums up: 16 bytes of them, where it goes to stores alone, otherwise 1.
@@ -167,13 +201,16 @@ void simt_widen_stage(simt *s, const simt_stage *codes); // all of it, at codes-
 // ---- simt_ring.c: folds that fetch ahead
 void simt_plan_rings(simt *s, tg_launch *launch); // before the layouts
 bool simt_ring_for(simt *s, tg_op *loop);         // lowers it, where it has a ring
-void simt_load_resident(simt *s, tg_op *load);    // whole, where several trips use it
+bool simt_bring(simt *s, tg_op *op);              // whether what the op makes lies in shared memory and nowhere else; brings it there
+void simt_keep(simt *s, const tg_value *v);       // stores what has been computed where all dots that use it will read it
 
 // ---- simt_memory.c
 tg_value *simt_argument(simt *s, const tg_expr *e); // launch argument that holds a launch-time expression, i64
 void simt_pointer_arguments(simt *s);
 tg_value *simt_scalar_argument(simt *s, const char *name, int dtype);
 void simt_load(simt *s, tg_op *op);
+simt_tile *simt_load_in(simt *s, const tg_op *op, const tg_layout *layout);
+bool simt_reads_input(simt *s, const tg_op *op); // a load of what the launch does not write
 void simt_store(simt *s, tg_op *op);
 void simt_atomic(simt *s, tg_op *op);
 void simt_check_view(simt *s, const tg_op *op); // stops the launch where the view leads outside of its tensor
@@ -181,7 +218,8 @@ static inline bool simt_is_used(simt *s, const tg_value *v) { return simt_note_o
 // What is known of integers of the tile kernel.
 int64_t simt_divisor_of(simt *s, const tg_value *v); // largest known; 0 for zero
 bool simt_same(simt *s, const tg_value *a, const tg_value *b);
-bool simt_range_is_full(simt *s, const tg_op *range); // all its indices are below its end
+bool simt_range_is_full(simt *s, const tg_op *range);   // all its indices are below its end
+tg_value *simt_compare_known(simt *s, const tg_op *op); // true, of indices against the end of a range that is full; else NULL
 
 // ---- simt_order.c: accesses of a block in program order
 void simt_barrier(simt *s);
@@ -205,6 +243,7 @@ typedef struct simt_dot_layouts {
   uint32_t k_image[12];            // where bit i of the fragment's k lies in the tile's k
   uint32_t m_image[4], n_image[4]; // likewise, of the fragment's rows and columns and the first bit beyond these
   const struct tg_matrix_row *row; // NULL: lanes multiply and add
+  bool turned;                     // the instruction's rows run along the result's columns: its left operand is the dot's right one
 } simt_dot_layouts;
 void simt_dot_plan(simt *s, const tg_op *op, simt_dot_layouts *out);
 // The instruction that does it; NULL: none, or the tile of k is shorter than one. Lanes multiply and add then.
@@ -223,9 +262,11 @@ void simt_fma(simt *s, tg_op *op, const simt_dot_layouts *l);
 // ---- simt_sink.c
 void simt_sink_loads(simt *s, tg_launch *launch);
 
+// ---- simt_prepare.c
+tg_kernel *simt_prepare(const tg_machine *machine, const tg_kernel *tile); // a copy, the caller's, in the form that is lowered
+
 // ---- simt_scaled.c
-// A copy in which products with scales are plain ones; NULL when there are none.
-tg_kernel *simt_expand_scaled(const tg_machine *machine, const tg_kernel *tile);
+void simt_expand_scaled(const tg_machine *machine, tg_kernel *kernel); // makes products with scales plain ones
 
 // ---- simt_control.c
 void simt_for(simt *s, tg_op *op);
@@ -234,6 +275,7 @@ void simt_while(simt *s, tg_op *op);
 
 // ---- simt.c
 void simt_op(simt *s, tg_op *op);
+tg_value *simt_lane_op(simt *s, const tg_op *op, tg_value *const *in);
 void simt_region(simt *s, const tg_region *region); // its ops but the yield
 _Noreturn void simt_fail(simt *s, const tg_op *op, const char *format, ...) __attribute__((format(printf, 3, 4)));
 

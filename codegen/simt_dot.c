@@ -30,7 +30,7 @@ static int word_bits(const tg_matrix_row *row) { return log2_of(32 / tg_dtypes[r
 static void place_k(simt *s, const tg_op *op, int own, int bits, int at[12]) {
   const tg_op *a = load_of(op->in[0]), *b = load_of(op->in[1]);
   for (int i = 0; i < bits; i++) at[i] = i;
-  bool ahead = simt_note_of(s, simt_staged(op->in[0]))->ahead && simt_note_of(s, simt_staged(op->in[1]))->ahead;
+  bool ahead = simt_note_of(s, simt_staged(s, op->in[0]))->ahead && simt_note_of(s, simt_staged(s, op->in[1]))->ahead;
   if (!a || !b) return;
   int size = bits_of(a->out[0]), other = bits_of(b->out[0]), vector = log2_of(128 / (size > other ? size : other));
   if (ahead) vector = size == 8 && other == 8 ? 2 : own; // as many as make a word of a matrix
@@ -43,9 +43,9 @@ static void place_k(simt *s, const tg_op *op, int own, int bits, int at[12]) {
 // Codes on their way from memory that runs along the tile's rows (or columns) come as pairs of neighbours (simt_stage.c, PAIRS): the bit
 // that tells two neighbours apart is then a register's, the one beyond the fragment's lane bits.
 static bool comes_in_pairs(simt *s, const tg_op *op, int operand) {
-  const tg_value *v = simt_staged(op->in[operand]);
+  const tg_value *v = simt_staged(s, op->in[operand]);
   return simt_note_of(s, v)->ahead && !simt_note_of(s, v)->widened && bits_of(v) == 8 && op->in[2]->type.dim[operand] % 16 == 0 &&
-         simt_runs_along(op->in[operand], operand);
+         simt_runs_along(s, op->in[operand], operand);
 }
 
 static void place_side(bool pairs, uint32_t image[4]) {
@@ -99,7 +99,7 @@ static void place_columns(simt *s, const tg_op *op, bool pairs, const tg_layout 
   int left = c->out[1] - 2;
   for (int i = 0; i < w->n; i++) left -= w->axis[i] == 1;
   place_side(pairs, image);
-  if (pairs || left < 2 || !simt_runs_along(op->in[1], 0)) return;
+  if (pairs || left < 2 || !simt_runs_along(s, op->in[1], 0)) return;
   const int together = log2_of(simt_columns_together(s, op)), near = together < left ? together : left;
   if (near > 1) image[1] = 1u << near, image[2] = 1u << (near + 1);
 }
@@ -112,15 +112,29 @@ static void add_warps(tg_layout *l, const warp_split *w, int m_axis, int n_axis)
   }
 }
 
-// A fragment's rows: three bits of lanes, one of registers.
-static void add_rows(tg_layout *l, const uint32_t image[4]) {
-  add_bit(l, TG_REGISTER, 0, image[3]);
-  for (int i = 0; i < 3; i++) add_bit(l, TG_LANE, 0, image[i]);
+// A fragment's rows along an axis: three bits of lanes, one of registers.
+static void add_rows(tg_layout *l, int axis, const uint32_t image[4]) {
+  add_bit(l, TG_REGISTER, axis, image[3]);
+  for (int i = 0; i < 3; i++) add_bit(l, TG_LANE, axis, image[i]);
 }
+
+// The instruction's left or right operand: which of the dot's it is, along which of its axes rows or columns and k run, and the result's
+// axis.
+typedef struct side {
+  int index, axis, k_axis, c_axis;
+} side;
+
+static side side_of(const simt_dot_layouts *l, bool left) {
+  return left != l->turned ? (side){.index = 0, .axis = 0, .k_axis = 1, .c_axis = 0}
+                           : (side){.index = 1, .axis = 1, .k_axis = 0, .c_axis = 1};
+}
+
+static tg_layout *layout_of(simt_dot_layouts *l, side x) { return x.index ? &l->b : &l->a; }
 
 void simt_dot_plan(simt *s, const tg_op *op, simt_dot_layouts *out) {
   const tg_type *ta = &op->in[0]->type, *tb = &op->in[1]->type, *tc = &op->in[2]->type;
   const tg_matrix_row *row = out->row = simt_dot_row(s->machine, op);
+  out->turned = row && simt_dot_is_turned(s, op);
   if (!row) {
     simt_fma_plan(s, op, out);
     return;
@@ -130,28 +144,33 @@ void simt_dot_plan(simt *s, const tg_op *op, simt_dot_layouts *out) {
   out->c = tg_layout_empty(2, tc->dim);
   int kbits = out->a.out[1], most = (int)(sizeof out->k_image / sizeof out->k_image[0]), own = word_bits(row);
   if (kbits > most) simt_fail(s, op, "dot over k tiles of %d is not supported; up to %d is", ta->dim[1], 1 << most);
-  const bool pairs[] = {comes_in_pairs(s, op, 0), comes_in_pairs(s, op, 1)};
-  const int atom[] = {log2_of(row->m), log2_of(row->n) + pairs[1]};
+  const side left = side_of(out, true), right = side_of(out, false);
+  const bool pairs[] = {comes_in_pairs(s, op, left.index), comes_in_pairs(s, op, right.index)};
+  int at[12], atom[2];
+  atom[left.c_axis] = log2_of(row->m), atom[right.c_axis] = log2_of(row->n) + pairs[1];
   warp_split w = split_warps(&out->c, atom, s->warp_bits);
-  int at[12];
   place_k(s, op, own, kbits, at);
   for (int i = 0; i < kbits; i++) out->k_image[i] = 1u << at[i];
   place_side(pairs[0], out->m_image);
   place_columns(s, op, pairs[1], &out->c, &w, out->n_image);
   // The fragments of layout.c's tg_layout_mma_*, with the bits where they were placed and what exceeds the tile left out.
-  tg_layout *a = &out->a, *b = &out->b, *c = &out->c;
+  tg_layout *a = layout_of(out, left), *b = layout_of(out, right), *c = &out->c;
   const uint32_t *k = out->k_image, *n = out->n_image;
-  for (int i = 0; i < kbits; i = i == own - 1 ? own + 2 : i + 1) add_bit(a, TG_REGISTER, 1, k[i]), add_bit(b, TG_REGISTER, 0, k[i]);
-  const int near = add_near(c, 1, n[1] | n[2], &w);
-  for (int i = 0; i < 2; i++) add_bit(a, TG_LANE, 1, k[own + i]), add_bit(b, TG_LANE, 0, k[own + i]), add_bit(c, TG_LANE, 1, n[1 + i]);
-  add_rows(a, out->m_image), add_rows(c, out->m_image);
-  for (int i = 0; i < 3; i++) add_bit(b, TG_LANE, 1, n[i]);
-  add_rest(a, 0, 4, 0, &w, 0);
-  add_rest(b, 1, 0, n[0] | n[1] | n[2], &w, 1);
-  add_rest(c, 1, near, n[1] | n[2], &w, 1);
-  add_rest(c, 0, 4, 0, &w, 0);
-  add_warps(a, &w, 0, -1);
-  add_warps(b, &w, -1, 1);
+  for (int i = 0; i < kbits; i = i == own - 1 ? own + 2 : i + 1)
+    add_bit(a, TG_REGISTER, left.k_axis, k[i]), add_bit(b, TG_REGISTER, right.k_axis, k[i]);
+  const int near = add_near(c, right.c_axis, n[1] | n[2], &w);
+  for (int i = 0; i < 2; i++) {
+    add_bit(a, TG_LANE, left.k_axis, k[own + i]), add_bit(b, TG_LANE, right.k_axis, k[own + i]);
+    add_bit(c, TG_LANE, right.c_axis, n[1 + i]);
+  }
+  add_rows(a, left.axis, out->m_image), add_rows(c, left.c_axis, out->m_image);
+  for (int i = 0; i < 3; i++) add_bit(b, TG_LANE, right.axis, n[i]);
+  add_rest(a, left.axis, 4, 0, &w, left.c_axis);
+  add_rest(b, right.axis, 0, n[0] | n[1] | n[2], &w, right.c_axis);
+  add_rest(c, right.c_axis, near, n[1] | n[2], &w, right.c_axis);
+  add_rest(c, left.c_axis, 4, 0, &w, left.c_axis);
+  add_warps(&out->a, &w, 0, -1);
+  add_warps(&out->b, &w, -1, 1);
   add_warps(c, &w, 0, 1);
 }
 
@@ -162,14 +181,15 @@ static int64_t depth_held(int64_t k) {
 }
 
 bool simt_dot_seeds(simt *s, const tg_op *op, int operand) {
-  const simt_note *note = simt_note_of(s, simt_staged(op->in[operand]));
-  return !note->stage && (!simt_dot_row(s->machine, op) || load_of(op->in[operand]) || !op->in[operand]->def);
+  const simt_note *note = simt_note_of(s, simt_staged(s, op->in[operand]));
+  return !note->stage && !note->kept && (!simt_dot_row(s->machine, op) || load_of(op->in[operand]) || !op->in[operand]->def);
 }
 
 static int fma_registers(const tg_op *op, int warp_bits) {
   int64_t m = op->in[2]->type.dim[0], n = op->in[2]->type.dim[1], sum = m * n >> (5 + warp_bits), side = 1;
+  const int64_t depth = op->in[0]->type.dim[1] < 4 ? op->in[0]->type.dim[1] : 4;
   while (side * side < sum) side++;
-  return (int)(sum + 2 * side * 4); // operands: rows and columns of a lane, four neighbours in k
+  return (int)(sum + 2 * side * depth); // operands: rows and columns of a lane, up to four neighbours in k
 }
 
 int simt_dot_registers(const tg_machine *machine, const tg_op *op, int warp_bits) {
@@ -237,35 +257,39 @@ typedef struct operand {
 typedef struct dot {
   simt *s;
   simt_dot_layouts l;
-  operand a, b;
+  operand left, right; // the instruction's
   finder c;
   simt_tile *sum, *total; // total: what earlier stretches of k sum to, beside the instruction's own accumulators; NULL: nothing
   int own;                // log2 of the operands in a register
+  int rows, columns;      // of the result, as the instruction has them
+  int m_extent, n_extent; // of their 2^n parts
   int m_half;             // distance of the second half of a fragment's rows; 0 when the tile has only one
   uint32_t k_inner;       // bits of k inside one instruction
 } dot;
 
-// Neighbours in k.
-static tg_value *word(dot *d, const operand *o, int row, int column) {
+static int find_in(const operand *o, int x, int k) { return o->k_axis ? find(&o->find, x, k) : find(&o->find, k, x); }
+static int find_sum(const dot *d, int m, int n) { return d->l.turned ? find(&d->c, n, m) : find(&d->c, m, n); }
+
+// Neighbours in k, of a row or column.
+static tg_value *word(dot *d, const operand *o, int x, int k) {
   tg_value *reg[4];
-  int first = find(&o->find, row, column);
-  if (o->reader) return simt_read_word(d->s, o->reader, first);
+  if (o->reader) return simt_read_word(d->s, o->reader, find_in(o, x, k));
   for (int i = 0; i < 1 << d->own; i++) {
-    int k = 0;
-    for (int b = 0; b < d->own; b++) k |= i >> b & 1 ? (int)d->l.k_image[b] : 0;
-    reg[i] = o->find.tile->reg[o->k_axis ? find(&o->find, row, column ^ k) : find(&o->find, row ^ k, column)];
+    int step = 0;
+    for (int b = 0; b < d->own; b++) step |= i >> b & 1 ? (int)d->l.k_image[b] : 0;
+    reg[i] = o->find.tile->reg[find_in(o, x, k ^ step)];
   }
   return simt_pack(d->s, reg, 1 << d->own);
 }
 
 static void one_mma(dot *d, int m, int n, int k) {
-  int far = k ^ (int)d->l.k_image[d->own + 2], m2 = m ^ d->m_half;
-  int c[4] = {find(&d->c, m, n), -1, find(&d->c, m2, n), -1};
-  bool two = d->l.c.out[1] > 0; // odd numbers of columns hold each element twice
-  c[1] = two ? find(&d->c, m, n ^ (int)d->l.n_image[0]) : c[0];
-  c[3] = two ? find(&d->c, m2, n ^ (int)d->l.n_image[0]) : c[2];
-  tg_value *in[10] = {word(d, &d->a, m, k),    word(d, &d->a, m2, k), word(d, &d->a, m, far),
-                      word(d, &d->a, m2, far), word(d, &d->b, k, n),  word(d, &d->b, far, n)};
+  int far = k ^ (int)d->l.k_image[d->own + 2], m2 = m ^ d->m_half, n2 = n ^ (int)d->l.n_image[0];
+  int c[4] = {find_sum(d, m, n), -1, find_sum(d, m2, n), -1};
+  bool two = d->n_extent > 1; // odd numbers of columns hold each element twice
+  c[1] = two ? find_sum(d, m, n2) : c[0];
+  c[3] = two ? find_sum(d, m2, n2) : c[2];
+  tg_value *in[10] = {word(d, &d->left, m, k),    word(d, &d->left, m2, k), word(d, &d->left, m, far),
+                      word(d, &d->left, m2, far), word(d, &d->right, n, k), word(d, &d->right, n, far)};
   for (int i = 0; i < 4; i++) in[6 + i] = d->sum->reg[c[i]];
   tg_type f32 = tg_scalar_type(TG_F32), types[] = {f32, f32, f32, f32};
   tg_op *mma = tg_build_typed(&d->s->b, TG_OP_MMA, 10, in, 1, &TG_ASTR("row", d->l.row->name), 4, types);
@@ -273,9 +297,12 @@ static void one_mma(dot *d, int m, int n, int k) {
 }
 
 static void along_n(dot *d, int m, int k) {
-  for (int n = 0; n < d->c.columns; n++)
-    if (find(&d->c, m, n) >= 0 && starts_step(n, 1 << d->l.c.out[1], d->l.n_image[0])) one_mma(d, m, n, k);
+  for (int n = 0; n < d->columns; n++)
+    if (find_sum(d, m, n) >= 0 && starts_step(n, d->n_extent, d->l.n_image[0])) one_mma(d, m, n, k);
 }
+
+// Number of the register bit that is the first beyond k's.
+static int beyond_k(const simt_dot_layouts *l) { return l->a.out[1] - 2; }
 
 static void take(simt *s, simt_stage *g) { // until the dot ends
   g->base = simt_shared(s, g->bytes);
@@ -294,10 +321,14 @@ static const simt_stage *stage_to_read(simt *s, const simt_stage *stage) {
 }
 
 // In registers where it comes from memory or has its elements in the right lanes, else through shared memory.
-static operand open_operand(simt *s, const tg_value *v, const tg_layout *l, int k_axis, int other) {
+static operand open_operand(simt *s, const tg_op *op, simt_dot_layouts *dot, bool left) {
+  const side side = side_of(dot, left);
+  const tg_value *v = op->in[side.index];
+  const tg_layout *l = layout_of(dot, side);
+  const int k_axis = side.k_axis;
   operand o = {.value = v, .k_axis = k_axis, .chunk = -1};
   const tg_value *held = simt_renamed(v);
-  const simt_stage *stage = stage_to_read(s, simt_note_of(s, simt_staged(v))->stage);
+  const simt_stage *stage = stage_to_read(s, simt_note_of(s, simt_staged(s, v))->stage);
   tg_layout have;
   simt_tile *places = simt_new_tile(s, l);
   if (!stage && !load_of(v) && v->def && !simt_is_lazy(held)) {
@@ -313,7 +344,7 @@ static operand open_operand(simt *s, const tg_value *v, const tg_layout *l, int 
     }
   }
   if (stage) {
-    o.reader = simt_open_reader(s, stage, v, l, k_axis == 1, other);
+    o.reader = simt_open_reader(s, stage, v, l, left, beyond_k(dot));
   }
   o.find = make_finder(s, stage ? places : simt_get(s, v, l), v->type);
   return o;
@@ -330,9 +361,6 @@ static void fill(simt *s, operand *o, int k) {
   o->chunk = chunk;
 }
 
-// Number of the register bit that is the first beyond k's.
-static int beyond_k(const simt_dot_layouts *l) { return l->a.out[1] - 2; }
-
 // The instruction's accumulators begin at 0, what they come to is added to the total.
 static void begin_stretch(dot *d) {
   tg_value *zero = tg_const_float(&d->s->prologue, tg_scalar_type(TG_F32), 0);
@@ -344,11 +372,6 @@ static void end_stretch(dot *d, bool alone) { // nothing but zeros before it
     d->total->reg[i] = alone ? d->sum->reg[i] : tg_build2(&d->s->b, TG_OP_ADD, d->sum->reg[i], d->total->reg[i]);
 }
 
-static bool is_zero(const tg_value *v) {
-  const tg_attr *a = v->def && v->def->code == TG_OP_CONST ? tg_find_attr(v->def, "value") : NULL;
-  return a && (a->kind == TG_ATTR_INT ? a->i == 0 : a->f == 0);
-}
-
 static simt_tile *copy_of(simt *s, const simt_tile *from) {
   simt_tile *t = simt_new_tile(s, &from->layout);
   memcpy(t->reg, from->reg, sizeof(tg_value *) * (size_t)tg_layout_registers(&from->layout));
@@ -356,7 +379,7 @@ static simt_tile *copy_of(simt *s, const simt_tile *from) {
 }
 
 static bool is_widened(simt *s, const tg_value *operand) {
-  const simt_stage *stage = simt_note_of(s, simt_staged(operand))->stage;
+  const simt_stage *stage = simt_note_of(s, simt_staged(s, operand))->stage;
   return stage && stage->wide;
 }
 
@@ -369,30 +392,33 @@ void simt_dot(simt *s, tg_op *op) {
   }
   int64_t top = s->shared_top;
   const int depth = d.l.row->depth;
-  d.a = open_operand(s, op->in[0], &d.l.a, 1, beyond_k(&d.l));
-  d.b = open_operand(s, op->in[1], &d.l.b, 0, beyond_k(&d.l));
+  d.left = open_operand(s, op, &d.l, true);
+  d.right = open_operand(s, op, &d.l, false);
   if (is_widened(s, op->in[0]) || is_widened(s, op->in[1])) simt_barrier(s);
   s->fresh = false;
   simt_tile *c = simt_get(s, op->in[2], &d.l.c);
   d.c = make_finder(s, c, op->in[2]->type);
   d.sum = copy_of(s, c);
   d.own = word_bits(d.l.row);
-  d.m_half = d.l.c.out[0] > 3 ? (int)d.l.m_image[3] : 0;
+  const side m = side_of(&d.l, true), n = side_of(&d.l, false);
+  d.rows = op->in[2]->type.dim[m.c_axis], d.columns = op->in[2]->type.dim[n.c_axis];
+  d.m_extent = 1 << d.l.c.out[m.c_axis], d.n_extent = 1 << d.l.c.out[n.c_axis];
+  d.m_half = d.l.c.out[m.c_axis] > 3 ? (int)d.l.m_image[3] : 0;
   for (int i = 0; i < d.own + 3; i++) d.k_inner |= d.l.k_image[i];
-  int pm = 1 << d.l.c.out[0], pk = 1 << d.l.a.out[1];
-  const bool zero = is_zero(op->in[2]);
-  if (depth && (d.a.find.columns > depth || !zero)) d.total = copy_of(s, c);
+  const int pk = 1 << d.l.a.out[1], deep = op->in[0]->type.dim[1];
+  const bool zero = simt_is_zero(op->in[2]);
+  if (depth && (deep > depth || !zero)) d.total = copy_of(s, c);
   int stretch = -1;
-  for (int k = 0; k < d.a.find.columns; k++) {
+  for (int k = 0; k < deep; k++) {
     if (!starts_step(k, pk, d.k_inner)) continue;
     if (d.total && k / depth != stretch) {
       if (stretch >= 0) end_stretch(&d, zero && stretch == 0);
       begin_stretch(&d);
       stretch = k / depth;
     }
-    fill(s, &d.a, k), fill(s, &d.b, k);
-    for (int m = 0; m < d.c.rows; m++)
-      if (starts_step(m, pm, (uint32_t)d.m_half) && find(&d.a.find, m, k) >= 0) along_n(&d, m, k);
+    fill(s, &d.left, k), fill(s, &d.right, k);
+    for (int i = 0; i < d.rows; i++)
+      if (starts_step(i, d.m_extent, (uint32_t)d.m_half) && find_in(&d.left, i, k) >= 0) along_n(&d, i, k);
   }
   if (d.total) end_stretch(&d, zero && stretch <= 0);
   s->shared_top = top;

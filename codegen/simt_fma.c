@@ -37,7 +37,8 @@ static tg_layout operand_layout(const tg_layout *c, const tg_type *type, int c_a
 }
 
 void simt_fma_plan(simt *s, const tg_op *op, simt_dot_layouts *out) {
-  out->c = result_layout(s, &op->in[2]->type);
+  const simt_note *sum = simt_note_of(s, op->out[0]), *acc = simt_note_of(s, op->in[2]);
+  out->c = sum->planned ? sum->plan : acc->planned ? acc->plan : result_layout(s, &op->in[2]->type);
   out->a = operand_layout(&out->c, &op->in[0]->type, 0, 0, 1);
   out->b = operand_layout(&out->c, &op->in[1]->type, 1, 1, 0);
 }

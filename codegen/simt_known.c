@@ -103,6 +103,19 @@ bool simt_nonnegative(const tg_value *v) {
   }
 }
 
+static const tg_value *unnamed(const tg_value *v) { // through all that only renames
+  while (simt_is_lazy(v) && v->def->nin == 1 && v->def->in[0]->type.kind == TG_TILE) v = v->def->in[0];
+  return v;
+}
+
+tg_value *simt_compare_known(simt *s, const tg_op *op) {
+  if (op->code != TG_OP_LT) return NULL;
+  const tg_value *index = unnamed(op->in[0]), *end = unnamed(op->in[1]);
+  const tg_op *range = index->def && index->def->code == TG_OP_INDEX ? index->def->in[0]->def : NULL;
+  if (!range || range->code != TG_OP_RANGE || end->type.rank || !simt_same(s, range->in[1], end)) return NULL;
+  return simt_range_is_full(s, range) ? simt_int(s, TG_I1, 1) : NULL;
+}
+
 // ---- launch arguments ----------------------------------------------------------------------------------------------------
 
 static bool same_argument(const tg_arg *a, const tg_arg *b) {

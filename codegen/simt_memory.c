@@ -20,16 +20,20 @@ static tg_value *fill_value(const simt_access *a) {
 
 // ---- loads and stores -----------------------------------------------------------------------------------------------------
 
-void simt_load(simt *s, tg_op *op) {
+bool simt_reads_input(simt *s, const tg_op *op) {
+  const tg_value *v = simt_is_load(op) ? op->in[0] : NULL;
+  while (v && v->def && v->def->code == TG_OP_VIEW) v = v->def->in[0];
+  const tg_param *p = v && v->def && v->def->code == TG_OP_PARAM ? tg_find_param(s->tile, tg_attr_str(v->def, "name", "")) : NULL;
+  return p && p->kind == TG_INPUT;
+}
+
+simt_tile *simt_load_in(simt *s, const tg_op *op, const tg_layout *layout) {
   simt_access a;
-  const tg_value *out = op->out[0];
-  simt_open_access(&a, s, op, out->type);
-  tg_layout layout = simt_plan_of(s, out);
-  simt_order(s, op, &layout);
-  simt_tile *t = simt_new_tile(s, &layout);
-  simt_start_access(&a, &layout);
+  simt_open_access(&a, s, op, op->out[0]->type);
+  simt_tile *t = simt_new_tile(s, layout);
+  simt_start_access(&a, layout);
   bool readonly = a.view.param->kind == TG_INPUT;
-  for (int i = 0, n = tg_layout_registers(&layout); i < n; i += a.width) {
+  for (int i = 0, n = tg_layout_registers(layout); i < n; i += a.width) {
     tg_value *inside, *ptr = simt_element(&a, i, &inside), *v;
     tg_attr attrs[] = {TG_ATYPE("type", group_type(&a)), TG_AINT("align", a.width * bytes_of(a.view.dtype)), TG_AINT("const", 1)};
     if (inside) {
@@ -40,6 +44,14 @@ void simt_load(simt *s, tg_op *op) {
     }
     simt_unpack(s, v, &t->reg[i], a.width);
   }
+  return t;
+}
+
+void simt_load(simt *s, tg_op *op) {
+  const tg_value *out = op->out[0];
+  tg_layout layout = simt_plan_of(s, out);
+  simt_order(s, op, &layout);
+  simt_tile *t = simt_load_in(s, op, &layout);
   if (out->type.rank == 0) simt_note_of(s, out)->scalar = t->reg[0];
   else simt_set(s, out, t);
 }

@@ -187,6 +187,15 @@ static void spread(plan *p, tg_launch *launch) {
 
 // ---- seeds
 
+static void seed_dot(plan *p, tg_op *op) {
+  simt_dot_layouts l;
+  simt_dot_plan(p->s, op, &l);
+  set(p, op->out[0], &l.c);
+  set(p, op->in[2], &l.c);
+  if (simt_dot_seeds(p->s, op, 0)) set(p, op->in[0], &l.a);
+  if (simt_dot_seeds(p->s, op, 1)) set(p, op->in[1], &l.b);
+}
+
 static void seed(tg_op *op, void *user) {
   plan *p = user;
   if (op->code == TG_OP_SCAN || op->code == TG_OP_SORT) {
@@ -195,13 +204,13 @@ static void seed(tg_op *op, void *user) {
     for (int i = 0; i < op->nin; i++) set(p, op->in[i], &line);
     return;
   }
-  if (op->code != TG_OP_DOT) return;
-  simt_dot_layouts l;
-  simt_dot_plan(p->s, op, &l);
-  set(p, op->out[0], &l.c);
-  set(p, op->in[2], &l.c);
-  if (simt_dot_seeds(p->s, op, 0)) set(p, op->in[0], &l.a);
-  if (simt_dot_seeds(p->s, op, 1)) set(p, op->in[1], &l.b);
+  if (op->code == TG_OP_DOT && simt_dot_row(p->s->machine, op)) seed_dot(p, op);
+}
+
+// What has no instruction takes its result as it is held, once those that have one have spoken.
+static void seed_other(tg_op *op, void *user) {
+  plan *p = user;
+  if (op->code == TG_OP_DOT && !simt_dot_row(p->s->machine, op)) seed_dot(p, op);
 }
 
 static void find_unplanned(tg_op *op, void *user) {
@@ -223,15 +232,13 @@ tg_layout simt_default_layout(simt *s, tg_type type) {
   return tg_layout_blocked(type.rank, type.dim, vector, s->lane_bits, s->warp_bits);
 }
 
-static void count_uses(tg_op *op, void *user) {
-  for (int i = 0; i < op->nin; i++) simt_note_of(user, op->in[i])->uses++;
-}
-
 void simt_plan(simt *s, tg_launch *launch) {
   plan p = {.s = s};
-  tg_walk(launch->body, count_uses, s);
+  simt_note_uses(s, launch);
   simt_plan_rings(s, launch);
   tg_walk(launch->body, seed, &p);
+  spread(&p, launch);
+  tg_walk(launch->body, seed_other, &p);
   for (;;) {
     spread(&p, launch);
     p.next = NULL;

@@ -8,27 +8,18 @@
 
 typedef struct ring_plan {
   simt *s;
-  int64_t resident, stored; // bytes
-  bool widen;               // codes that several warps use, in shared memory
-  const tg_op *kept[16];    // loads that are to be resident
-  int nkept;
+  int64_t resident, stored;    // bytes
+  bool widen;                  // codes that several warps use, in shared memory
+  const tg_value *brought[16]; // loads that are to be resident
+  int nbrought;
 } ring_plan;
-
-static bool is_load(const tg_op *op) { return op && (op->code == TG_OP_LOAD || op->code == TG_OP_GATHER); }
-
-static bool reads_input(simt *s, const tg_op *load) {
-  const tg_value *v = load->in[0];
-  while (v->def && v->def->code == TG_OP_VIEW) v = v->def->in[0];
-  const tg_param *p = v->def && v->def->code == TG_OP_PARAM ? tg_find_param(s->tile, tg_attr_str(v->def, "name", "")) : NULL;
-  return p && p->kind == TG_INPUT;
-}
 
 // Whether a value of the loop's body can be had for any trip ahead: from the index and from inputs, not from what is carried.
 static bool is_ahead(simt *s, const tg_value *v, const tg_region *body, int depth) {
   const tg_op *op = v->def;
   if (!op) return v->region != body || v->index == 0;
   if (op->parent != body) return true;
-  if (depth > 32 || op->nregions || (!(tg_op_rows()[op->code].traits & TG_PURE) && !(is_load(op) && reads_input(s, op)))) return false;
+  if (depth > 32 || op->nregions || (!(tg_op_rows()[op->code].traits & TG_PURE) && !simt_reads_input(s, op))) return false;
   if (op->code == TG_OP_REDUCE || op->code == TG_OP_DOT || op->code == TG_OP_SORT || op->code == TG_OP_SCAN) return false;
   for (int i = 0; i < op->nin; i++)
     if (!is_ahead(s, op->in[i], body, depth + 1)) return false;
@@ -40,13 +31,6 @@ static bool has_fill(const tg_op *load) {
   return fill && (fill->kind == TG_ATTR_INT ? fill->i != 0 : fill->f != 0);
 }
 
-static bool used_once_up_to(simt *s, const tg_value *v, const tg_value *staged) {
-  for (;; v = v->def->in[0]) {
-    if (simt_note_of(s, v)->uses != 1) return false;
-    if (v == staged) return true;
-  }
-}
-
 static bool in_loop_below(const tg_op *op, const tg_region *region) {
   for (const tg_region *r = op->parent; r != region; r = r->owner->parent) {
     if (!r->owner) return false;
@@ -55,19 +39,33 @@ static bool in_loop_below(const tg_op *op, const tg_region *region) {
   return false;
 }
 
-typedef enum way { STRAIGHT, RING, RESIDENT } way;
+static int64_t shared_of(const simt *s) { return s->machine->shared_bytes > 0 ? (int64_t)s->machine->shared_bytes : TG_STATIC_SHARED; }
 
-static way way_of(simt *s, const tg_op *dot, int operand) {
-  const tg_value *v = simt_staged(dot->in[operand]);
-  const tg_op *load = v->def;
-  if (s->stages < 2 || !s->assume || !simt_dot_row(s->machine, dot) || !is_load(load) || !reads_input(s, load) || has_fill(load))
-    return STRAIGHT;
-  if (!used_once_up_to(s, dot->in[operand], v)) return STRAIGHT;
-  if (dot->parent != load->parent) return in_loop_below(dot, load->parent) ? RESIDENT : STRAIGHT;
-  if (!load->parent->owner || load->parent->owner->code != TG_OP_FOR) return STRAIGHT;
+typedef enum way { STRAIGHT, RING, BROUGHT } way; // into registers; ahead of the trip that uses it; into shared memory where it stands
+
+// Registers of a lane that a tile would take.
+static int64_t registers_of(const simt *s, tg_type type) {
+  return tg_type_elements(type) * tg_dtypes[type.dtype].bits / 32 >> (s->lane_bits + s->warp_bits);
+}
+
+static bool is_ahead_of(simt *s, const tg_op *load, const simt_readers *r) {
+  if (!load->parent->owner || load->parent->owner->code != TG_OP_FOR) return false;
   for (int i = 0; i < load->nin; i++)
-    if (!is_ahead(s, load->in[i], load->parent, 0)) return STRAIGHT;
-  return RING;
+    if (!is_ahead(s, load->in[i], load->parent, 0)) return false;
+  return !r->mask || is_ahead(s, r->mask->in[0], load->parent, 0);
+}
+
+static way way_of(simt *s, const tg_op *load, simt_readers *r) {
+  enum { MANY = 32 };
+  if (s->lean || s->stages < 2 || !s->assume || !simt_reads_input(s, load) || has_fill(load)) return STRAIGHT;
+  if (!simt_find_readers(s, load->out[0], r)) return STRAIGHT;
+  int beside = 0, below = 0; // dots in the load's own region, and in loops within it
+  for (int i = 0; i < r->n; i++) {
+    beside += r->at[i].op->parent == load->parent;
+    below += in_loop_below(r->at[i].op, load->parent);
+  }
+  if (beside == r->n && is_ahead_of(s, load, r)) return RING;
+  return below || r->n > 1 || registers_of(s, load->out[0]->type) > MANY ? BROUGHT : STRAIGHT;
 }
 
 static simt_ring *ring_of(simt *s, const tg_op *loop) {
@@ -92,62 +90,100 @@ static void add_to_ring(simt *s, tg_op *load, simt_stage *g) {
   simt_note_of(s, load->out[0])->in_ring = true;
 }
 
-static void plan_operand(ring_plan *p, tg_op *dot, int operand, const tg_layout *fragment) {
+static void fragments_of(simt *s, const simt_readers *r, tg_layout *out) {
+  for (int i = 0; i < r->n; i++) {
+    simt_dot_layouts l;
+    simt_dot_plan(s, r->at[i].op, &l);
+    out[i] = r->at[i].operand ? l.b : l.a;
+  }
+}
+
+// First which loads go to shared memory at all, as fragments' order of k depends on that.
+static void choose_way(tg_op *op, void *user) {
+  ring_plan *p = user;
+  simt_readers r;
+  if (simt_is_load(op) && op->out[0]->type.rank) simt_note_of(p->s, op->out[0])->ahead = way_of(p->s, op, &r) != STRAIGHT;
+}
+
+static bool is_wider(simt *s, const tg_value *operand) {
+  return tg_dtypes[operand->type.dtype].bits > tg_dtypes[simt_staged(s, operand)->type.dtype].bits;
+}
+
+// Of codes that wait in a ring for one dot, whether they are widened in shared memory. What cannot be has other fragments.
+static void choose_widened(tg_op *op, void *user) {
+  ring_plan *p = user;
   simt *s = p->s;
-  way w = way_of(s, dot, operand);
+  if (!p->widen || op->code != TG_OP_DOT || !simt_dot_row(s->machine, op)) return;
+  for (int i = 0; i < 2; i++) {
+    const tg_value *v = simt_staged(s, op->in[i]);
+    simt_readers r;
+    bool rings = is_wider(s, op->in[i]) && simt_is_load(v->def) && way_of(s, v->def, &r) == RING && r.n == 1;
+    simt_note_of(s, v)->widened = rings && simt_dot_sharers(s, op, i) > 1;
+  }
+  simt_dot_layouts l;
+  for (int i = 0; i < 2; i++) {
+    simt_note *note = simt_note_of(s, simt_staged(s, op->in[i]));
+    if (!note->widened) continue;
+    simt_dot_plan(s, op, &l);
+    note->widened = simt_can_widen(s, op->in[i], i ? &l.b : &l.a, i == 0);
+  }
+}
+
+// Operands that are computed, or loaded without copies: for several dots, or trips, once and whole; else those that are computed beside
+// each dot, the right one in chunks.
+static void plan_computed(tg_op *op, void *user) {
+  enum { CHUNK = 32 << 10 };
+  ring_plan *p = user;
+  simt *s = p->s;
+  if (op->code != TG_OP_DOT || !simt_dot_row(s->machine, op)) return;
+  for (int i = 0; i < 2; i++) {
+    const tg_value *v = simt_renamed(op->in[i]);
+    int64_t bytes = tg_type_elements(v->type) * tg_dtypes[v->type.dtype].bits / 8;
+    simt_note *note = simt_note_of(s, v);
+    simt_readers r;
+    if (note->kept || simt_note_of(s, simt_staged(s, v))->ahead) continue;
+    bool found = v->def && !simt_is_lazy(v) && v->type.dtype != TG_E4M3 && simt_find_readers(s, v, &r), several = found && r.n > 1;
+    for (int k = 0; found && k < r.n; k++) several |= in_loop_below(r.at[k].op, v->def->parent);
+    note->kept = note->ahead = several && !s->lean && p->stored + bytes <= shared_of(s) * 3 / 4;
+    if (note->kept || !simt_is_load(v->def)) p->stored += note->kept || i == 0 || bytes < CHUNK ? bytes : CHUNK;
+  }
+}
+
+static void plan_load(tg_op *load, void *user) {
+  ring_plan *p = user;
+  simt *s = p->s;
+  simt_readers r;
+  way w = simt_is_load(load) && load->out[0]->type.rank ? way_of(s, load, &r) : STRAIGHT;
   if (w == STRAIGHT) return;
-  tg_op *load = simt_staged(dot->in[operand])->def;
   simt_access a;
-  tg_layout held = simt_default_layout(s, load->out[0]->type);
+  tg_layout held = simt_default_layout(s, load->out[0]->type), fragment[SIMT_MOST_READERS];
   simt_open_access(&a, s, load, load->out[0]->type);
   if (simt_access_width(&a, &held) * tg_dtypes[load->out[0]->type.dtype].bits < 32) return; // too narrow for the copies
-  simt_stage *g = simt_note_of(s, load->out[0])->widened ? simt_stage_to_widen(s, load, dot->in[operand], fragment, &held, operand == 0)
-                                                         : simt_stage_of_load(s, load, dot->in[operand], fragment, &held);
+  fragments_of(s, &r, fragment);
+  const simt_use *first = &r.at[0];
+  simt_stage *g = simt_note_of(s, load->out[0])->widened
+                      ? simt_stage_to_widen(s, load, first->op->in[first->operand], &fragment[0], &held, first->operand == 0)
+                      : simt_stage_of_load(s, load->out[0], &r, fragment, &held);
   if (!g) return;
   if (w == RING) {
     if (g->wide) p->stored += g->wide->bytes;
     add_to_ring(s, load, g);
-  } else if (g->bytes <= 64 << 10 && p->nkept < (int)(sizeof p->kept / sizeof p->kept[0])) {
+  } else if (g->bytes <= 80 << 10 && p->nbrought < (int)(sizeof p->brought / sizeof p->brought[0])) {
     simt_note_of(s, load->out[0])->stage = g;
-    p->kept[p->nkept++] = load;
+    p->brought[p->nbrought++] = load->out[0];
     p->resident += g->bytes;
   }
 }
 
-static bool is_wider(const tg_value *operand) {
-  return tg_dtypes[operand->type.dtype].bits > tg_dtypes[simt_staged(operand)->type.dtype].bits;
-}
-
-// Rings want all that a dot reads; operands that are computed are stored beside them.
-static void plan_dot(tg_op *op, void *user) {
-  ring_plan *p = user;
-  simt *s = p->s;
-  if (op->code != TG_OP_DOT || !simt_dot_row(s->machine, op)) return;
-  simt_dot_layouts l;
-  for (int i = 0; i < 2; i++) {
-    int64_t bytes = tg_type_elements(op->in[i]->type) * tg_dtypes[op->in[i]->type.dtype].bits / 8;
-    if (!is_load(simt_staged(op->in[i])->def)) p->stored += i == 0 || bytes < 32 << 10 ? bytes : 32 << 10; // the right one in chunks
-    simt_note *note = simt_note_of(s, simt_staged(op->in[i]));
-    const way w = way_of(s, op, i);
-    note->ahead = w != STRAIGHT;
-    note->widened = p->widen && w == RING && is_wider(op->in[i]) && simt_dot_sharers(s, op, i) > 1;
-  }
-  simt_dot_plan(s, op, &l);
-  for (int i = 0; i < 2; i++) { // what cannot be widened there has other fragments
-    simt_note *note = simt_note_of(s, simt_staged(op->in[i]));
-    if (!note->widened || simt_can_widen(s, op->in[i], i ? &l.b : &l.a, i == 0)) continue;
-    note->widened = false;
-    simt_dot_plan(s, op, &l);
-  }
-  plan_operand(p, op, 0, &l.a);
-  plan_operand(p, op, 1, &l.b);
-}
-
-static void drop(simt *s, simt_ring *r) {
+// Slots for one trip alone hold nothing ahead: then each trip brings its own, where there is room for that.
+static void give_up(simt *s, simt_ring *r, int64_t room) {
   for (int i = 0; i < r->nloads; i++) {
     simt_note *note = simt_note_of(s, r->load[i]->out[0]);
-    note->stage = NULL;
-    note->in_ring = note->ahead = false;
+    note->in_ring = false;
+    if (r->slot_bytes > room) {
+      note->stage = NULL;
+      note->ahead = false;
+    }
   }
   r->nloads = 0;
 }
@@ -157,7 +193,7 @@ static void forget(tg_op *op, void *user) {
   for (int i = 0; i < op->nout; i++) {
     simt_note *note = simt_note_of(s, op->out[i]);
     note->stage = NULL;
-    note->in_ring = note->ahead = note->widened = false;
+    note->in_ring = note->ahead = note->widened = note->kept = false;
   }
 }
 
@@ -166,11 +202,14 @@ static bool plan_rings(ring_plan *p, tg_launch *launch) {
   enum { SPARE = 3 << 10 }; // for conversions and sums across warps; three slots of 32 KiB fit beside it into 99 KiB
   simt *s = p->s;
   s->rings = NULL;
-  tg_walk(launch->body, plan_dot, p);
-  int64_t room = (s->machine->shared_bytes > 0 ? (int64_t)s->machine->shared_bytes : TG_STATIC_SHARED) - p->stored - SPARE;
+  tg_walk(launch->body, choose_way, p);
+  tg_walk(launch->body, choose_widened, p);
+  tg_walk(launch->body, plan_computed, p);
+  tg_walk(launch->body, plan_load, p);
+  int64_t room = shared_of(s) - p->stored - SPARE;
   if (p->resident > room) { // what is computed has to lie there; what is loaded may stay in registers
     if (p->widen) return false;
-    for (int i = 0; i < p->nkept; i++) simt_note_of(s, p->kept[i]->out[0])->stage = NULL;
+    for (int i = 0; i < p->nbrought; i++) simt_note_of(s, p->brought[i])->stage = NULL;
     p->resident = 0;
   }
   room -= p->resident;
@@ -179,7 +218,7 @@ static bool plan_rings(ring_plan *p, tg_launch *launch) {
     while (r->slots > 1 && r->slots * r->slot_bytes > room) r->slots--;
     if (r->slots > 1) continue;
     if (p->widen) return false;
-    drop(s, r);
+    give_up(s, r, room);
   }
   return true;
 }
@@ -200,7 +239,7 @@ static int64_t take(simt *s, int64_t bytes) { // a region, until the tile kernel
 static void commit(simt *s) { tg_build(&s->b, TG_OP_CP_COMMIT, 0, NULL, 0, NULL); }
 static void wait_for(simt *s, int pending) { tg_build(&s->b, TG_OP_CP_WAIT, 0, NULL, 1, &TG_AINT("pending", pending)); }
 
-void simt_load_resident(simt *s, tg_op *load) {
+static void bring(simt *s, const tg_op *load) {
   simt_stage *g = simt_note_of(s, load->out[0])->stage;
   g->base = simt_shared(s, g->bytes);
   take(s, g->bytes);
@@ -209,6 +248,39 @@ void simt_load_resident(simt *s, tg_op *load) {
   commit(s);
   wait_for(s, 0);
   simt_barrier(s);
+}
+
+bool simt_bring(simt *s, tg_op *op) {
+  const tg_value *out = op->out[0], *under = simt_staged(s, out);
+  const simt_stage *g = simt_note_of(s, under)->stage;
+  if (simt_note_of(s, out)->kept) return false; // made anew
+  if (op->code == TG_OP_CAST && out->type.rank && op->in[0]->type.dtype == TG_E4M3) g = simt_note_of(s, simt_renamed(op->in[0]))->stage;
+  if (!g) return false;
+  if (simt_is_load(op) && !g->mask) {
+    if (!simt_note_of(s, out)->in_ring) bring(s, op);
+  } else if (op == g->mask) { // what the mask is made of has been made
+    if (!simt_note_of(s, under)->in_ring) bring(s, under->def);
+  } else if (!simt_is_load(op) && op->code != TG_OP_CAST) {
+    return false;
+  }
+  return true; // casts are made where the tile is read
+}
+
+void simt_keep(simt *s, const tg_value *v) {
+  simt_note *note = simt_note_of(s, v);
+  simt_readers r;
+  tg_layout fragment[SIMT_MOST_READERS];
+  note->stage = NULL;
+  simt_find_readers(s, v, &r);
+  fragments_of(s, &r, fragment);
+  simt_stage *g = simt_stage_of_kept(s, v, &r, fragment, note->tiles);
+  if (!g) return;
+  g->base = simt_shared(s, g->bytes);
+  take(s, g->bytes);
+  simt_barrier(s);
+  simt_store_stage(s, g, note->tiles, 0);
+  simt_barrier(s);
+  note->stage = g;
 }
 
 // ---- rings -----------------------------------------------------------------------------------------------------------------
@@ -242,6 +314,17 @@ static void make_addresses(simt *s, const tg_value *v, const tg_region *body) {
   simt_op(s, op);
 }
 
+// The scalars that a mask is made of; its tiles are made where they are asked for.
+static void make_scalars(simt *s, const tg_value *v, const tg_region *body) {
+  tg_op *op = v->def;
+  if (!op || op->parent != body) return;
+  if (v->type.kind == TG_TILE && v->type.rank == 0) {
+    make_addresses(s, v, body);
+    return;
+  }
+  for (int i = 0; i < op->nin; i++) make_scalars(s, op->in[i], body);
+}
+
 static void fetch(turning *t, tg_value *i, tg_value *slot) {
   simt *s = t->s;
   tg_region *body = t->loop->regions[0];
@@ -250,8 +333,10 @@ static void fetch(turning *t, tg_value *i, tg_value *slot) {
   s->fetches++;
   for (int k = 0; k < t->ring->nloads; k++) {
     tg_op *load = t->ring->load[k];
+    const simt_stage *g = simt_note_of(s, load->out[0])->stage;
     for (int n = 0; n < load->nin; n++) make_addresses(s, load->in[n], body);
-    simt_copy_stage(s, load, simt_note_of(s, load->out[0])->stage);
+    if (g->mask) make_scalars(s, g->mask->in[0], body);
+    simt_copy_stage(s, load, g);
   }
 }
 

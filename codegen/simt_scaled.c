@@ -62,23 +62,8 @@ static void expand(const tg_machine *machine, tg_kernel *kernel, tg_op *op) {
   tg_remove_op(op);
 }
 
-typedef struct expanding {
-  const tg_machine *machine;
-  tg_kernel *kernel;
-  found found;
-} expanding;
-
-static void expand_all(void *arg) {
-  expanding *e = arg;
-  for (int i = 0; i < e->found.n; i++) expand(e->machine, e->kernel, e->found.at[i]);
-}
-
-tg_kernel *simt_expand_scaled(const tg_machine *machine, const tg_kernel *tile) {
-  tg_kernel *copy = tg_kernel_clone(tile);
-  expanding e = {machine, copy, {.kernel = copy}};
-  for (int i = 0; i < copy->nlaunches; i++) tg_walk(copy->launches[i]->body, find_scaled, &e.found);
-  if (e.found.n && tg_protect(tile->ctx, expand_all, &e) == TG_OK) return copy;
-  tg_kernel_free(copy);
-  if (e.found.n) tg_rethrow(tile->ctx);
-  return NULL;
+void simt_expand_scaled(const tg_machine *machine, tg_kernel *kernel) {
+  found f = {.kernel = kernel};
+  for (int i = 0; i < kernel->nlaunches; i++) tg_walk(kernel->launches[i]->body, find_scaled, &f);
+  for (int i = 0; i < f.n; i++) expand(machine, kernel, f.at[i]);
 }

@@ -123,8 +123,8 @@ static bool follow(const tg_value *operand, const tg_value *staged, const tg_lay
   tg_layout want;
   *out = *fragment;
   for (int i = 0, n = tg_layout_repetitions(fragment); repetition && i < n; i++) repetition[i] = i;
-  for (const tg_value *v = operand; v != staged; v = v->def->in[0]) {
-    if (v->def->code == TG_OP_CAST) continue;
+  for (const tg_value *v = operand; v != staged; v = simt_under(v)) {
+    if (v->def->code == TG_OP_CAST || v->def->code == TG_OP_SELECT) continue;
     if (!simt_operand_layout(v->def, out, &want)) return false;
     for (int i = 0, n = tg_layout_repetitions(fragment); repetition && i < n; i++)
       repetition[i] = simt_operand_repetition(v->def, out, &want, repetition[i]);
@@ -143,26 +143,11 @@ static bool lies(const simt_stage *g, const tg_value *operand, const tg_layout *
   return true;
 }
 
-const tg_value *simt_renamed(const tg_value *v) {
-  while (v->def && (v->def->code == TG_OP_TRANSPOSE || v->def->code == TG_OP_RESHAPE) && v->def->in[0]->type.rank) v = v->def->in[0];
-  return v;
-}
-
-bool simt_runs_along(const tg_value *operand, int axis) {
+bool simt_runs_along(simt *s, const tg_value *operand, int axis) {
   tg_layout l = tg_layout_empty(operand->type.rank, operand->type.dim), staged;
   if (!l.out[axis]) return false;
   tg_layout_add(&l, TG_REGISTER, axis, 0);
-  return follow(operand, simt_staged(operand), &l, &staged, NULL) && tg_layout_image(&staged, TG_REGISTER, 0) == 1;
-}
-
-// Codes that become bf16 on their way from a load, exactly, are staged as they are.
-const tg_value *simt_staged(const tg_value *v) {
-  const tg_value *at = simt_renamed(v);
-  for (int to = TG_BF16; at->def && at->def->code == TG_OP_CAST && at->type.dtype == to && at->def->in[0]->type.rank; to = TG_F32) {
-    at = simt_renamed(at->def->in[0]);
-    if (at->type.dtype == TG_E4M3) return at;
-  }
-  return simt_renamed(v);
+  return follow(operand, simt_staged(s, operand), &l, &staged, NULL) && tg_layout_image(&staged, TG_REGISTER, 0) == 1;
 }
 
 // Without the bits of an axis from `bits` on.
@@ -331,6 +316,30 @@ void simt_store_stage(simt *s, const simt_stage *g, const simt_tile *from, int c
   }
 }
 
+static bool mask_layout(const simt_stage *g, const tg_layout *held, tg_layout *out) {
+  return simt_result_layout(g->mask->in[1], g->value, held, out);
+}
+
+// The condition of each register of what the copies bring.
+static simt_tile *mask_of(simt *s, const simt_stage *g) {
+  tg_layout as_select;
+  if (!mask_layout(g, &g->held, &as_select)) tg_throw(s->ctx, TG_FAILED, "simt: a mask cannot be followed");
+  return simt_remake(s, g->mask->in[0], &as_select);
+}
+
+// Whether copies can do what a mask does: it is the same all along the tile's last axis, and cheap to make where they are made.
+static bool mask_can_be_copied(simt *s, const simt_stage *g) {
+  const tg_value *condition = g->mask->in[0];
+  const tg_op *op = condition->def;
+  tg_layout l;
+  int repeated = 0;
+  for (int a = 0; a < g->tile.rank; a++) repeated += g->tile.odd[a] > 1;
+  if (repeated > 1 || !mask_layout(g, &g->held, &l) || !simt_can_remake(s, condition, 12)) return false;
+  int last = condition->type.rank - 1;
+  return op && op->code == TG_OP_BROADCAST && condition->type.dim[last] == g->type.dim[g->type.rank - 1] && last >= 0 &&
+         (op->in[0]->type.rank == 0 || op->in[0]->type.dim[op->in[0]->type.rank - 1] == 1);
+}
+
 // Asynchronous copies of what a load reads; the caller closes their group.
 void simt_copy_stage(simt *s, const tg_op *op, const simt_stage *g) {
   simt_access a;
@@ -342,6 +351,7 @@ void simt_copy_stage(simt *s, const tg_op *op, const simt_stage *g) {
   uint32_t lanes[5], may = 0;
   for (int b = 0; b < 5; b++) lanes[b] = tg_layout_image(l, TG_LANE, b);
   tg_value *part = simt_stage_part(s, g, lanes, l, &may), *owner = simt_owner(s, l);
+  simt_tile *mask = g->mask ? mask_of(s, g) : NULL;
   tg_builder outer = s->b;
   if (owner) {
     tg_op *branch = tg_build_typed(&s->b, TG_OP_IF, 1, &owner, 0, NULL, 0, NULL);
@@ -353,6 +363,7 @@ void simt_copy_stage(simt *s, const tg_op *op, const simt_stage *g) {
   for (int i = 0, n = tg_layout_registers(l); i < n; i += a.width) {
     if (simt_is_replica(l, i)) continue;
     tg_value *inside, *from = simt_element(&a, i, &inside), *all = simt_int(s, TG_I32, bytes);
+    if (mask) inside = simt_and(&s->b, inside, mask->reg[i]);
     tg_value *to = simt_stage_address(s, g->base, part, may, simt_stage_byte(g, image_of(l, i & ((1 << bits) - 1))),
                                       (i >> bits) * simt_stage_block(g));
     tg_value *in[] = {to, from, inside ? tg_build3(&s->b, TG_OP_SELECT, inside, all, simt_int(s, TG_I32, 0)) : all};
@@ -380,15 +391,32 @@ static tg_map writes_of(const simt_stage *g, const tg_layout *l) {
   return eight(g, tg_layout_image(l, TG_LANE, 0), tg_layout_image(l, TG_LANE, 1), tg_layout_image(l, TG_LANE, 2));
 }
 
-simt_stage *simt_stage_of_load(simt *s, const tg_op *load, const tg_value *operand, const tg_layout *fragment, const tg_layout *held) {
-  simt_stage *g = simt_make_stage(s, load->out[0], load->out[0]->type.dtype, held);
-  tg_layout l;
-  if (g->tile.map.nout < unit_bits(g) || !follow(operand, g->value, fragment, &l, NULL)) return NULL;
-  how h = how_to_read(g, &l);
-  if (h == PLAIN && (neighbours(&l, 2) < 2 || size_of(g) != 2)) return NULL;
-  tg_map accesses[] = {reads_of(g, &l), writes_of(g, held)};
-  choose_places(g, 2, accesses);
-  return g;
+// Places that serve those who read, by their fragments, and one who writes; false where one could not read.
+static bool choose_for(simt_stage *g, const simt_readers *reads, const tg_layout *fragment, bool copied, tg_map writes) {
+  tg_map accesses[SIMT_MOST_READERS + 1];
+  for (int i = 0; i < reads->n; i++) {
+    tg_layout l;
+    if (!follow(reads->at[i].op->in[reads->at[i].operand], g->value, &fragment[i], &l, NULL)) return false;
+    if (copied && how_to_read(g, &l) == PLAIN && (neighbours(&l, 2) < 2 || size_of(g) != 2)) return false;
+    accesses[i] = reads_of(g, &l);
+  }
+  accesses[reads->n] = writes;
+  choose_places(g, reads->n + 1, accesses);
+  return true;
+}
+
+simt_stage *simt_stage_of_load(simt *s, const tg_value *load, const simt_readers *reads, const tg_layout *fragment, const tg_layout *held) {
+  simt_stage *g = simt_make_stage(s, load, load->type.dtype, held);
+  g->mask = reads->mask;
+  if (g->tile.map.nout < unit_bits(g) || (g->mask && !mask_can_be_copied(s, g))) return NULL;
+  return choose_for(g, reads, fragment, true, writes_of(g, held)) ? g : NULL;
+}
+
+simt_stage *simt_stage_of_kept(simt *s, const tg_value *value, const simt_readers *reads, const tg_layout *fragment,
+                               const simt_tile *tile) {
+  simt_stage *g = simt_make_stage(s, value, value->type.dtype, &tile->layout);
+  if (g->tile.map.nout < unit_bits(g)) return NULL;
+  return choose_for(g, reads, fragment, false, writes_of(g, &tile->layout)) ? g : NULL;
 }
 
 bool simt_stage_has_matrices(const simt_stage *g, const tg_value *operand, const tg_layout *fragment) {

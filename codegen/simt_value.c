@@ -35,6 +35,7 @@ tg_value *simt_shared(simt *s, int64_t bytes) {
   s->fresh = false;
   int64_t from = (s->shared_top + ALIGN - 1) / ALIGN * ALIGN,
           most = s->machine->shared_bytes > 0 ? (int64_t)s->machine->shared_bytes : TG_STATIC_SHARED;
+  *s->overflowed = from + bytes > most;
   if (from + bytes > most)
     tg_throw(s->ctx, TG_INVALID, "kernel '%s': tiles of %lld bytes do not fit into shared memory, %lld bytes; choose smaller tiles",
              s->tile->name, (long long)(from + bytes), (long long)most);
@@ -371,7 +372,7 @@ static simt_tile *make_lazy(simt *s, const tg_value *v, const tg_layout *layout)
 }
 
 // The same registers, with those added that hold nothing of their own.
-static simt_tile *widen(simt *s, const simt_tile *compact, const tg_layout *layout) {
+simt_tile *simt_widen(simt *s, const simt_tile *compact, const tg_layout *layout) {
   simt_tile *t = simt_new_tile(s, layout);
   int regs = layout->in[TG_REGISTER], held = compact->layout.in[TG_REGISTER];
   for (int i = 0, n = tg_layout_registers(layout); i < n; i++) {
@@ -386,7 +387,7 @@ static simt_tile *widen(simt *s, const simt_tile *compact, const tg_layout *layo
 simt_tile *simt_get(simt *s, const tg_value *v, const tg_layout *layout) {
   if (simt_is_lazy(v)) return make_lazy(s, v, layout);
   tg_layout compact = tg_layout_compact(layout);
-  if (compact.in[TG_REGISTER] != layout->in[TG_REGISTER]) return widen(s, simt_get(s, v, &compact), layout);
+  if (compact.in[TG_REGISTER] != layout->in[TG_REGISTER]) return simt_widen(s, simt_get(s, v, &compact), layout);
   if (v->type.rank == 0) {
     simt_tile *t = simt_new_tile(s, layout);
     for (int i = 0, n = tg_layout_registers(layout); i < n; i++) t->reg[i] = simt_scalar(s, v);

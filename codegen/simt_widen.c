@@ -8,12 +8,12 @@
 enum { CODES = SIMT_UNIT }; // of a unit
 
 static simt_stage *wide_stage(simt *s, const tg_value *operand, const tg_layout *fragment, int k_axis) {
-  const tg_value *codes = simt_staged(operand);
+  const tg_value *codes = simt_staged(s, operand);
   const tg_layout held = tg_layout_blocked(codes->type.rank, codes->type.dim, CODES, s->lane_bits, s->warp_bits);
   if (tg_dtypes[operand->type.dtype].bits != 16 || held.out[held.rank - 1] < 4) return NULL;
   if (tg_map_rank(&held.map) < held.map.nin) return NULL; // fewer units than threads
   simt_stage *g = simt_make_stage(s, codes, operand->type.dtype, &held);
-  g->turned = simt_runs_along(operand, k_axis);
+  g->turned = simt_runs_along(s, operand, k_axis);
   return simt_stage_has_matrices(g, operand, fragment) ? g : NULL;
 }
 

@@ -15,7 +15,7 @@ return tg.kernel("mla_decode", function(k)
   local scale = k.scalar("scale", f32)
   local O, LSE = k.output("O", dtype, B, S, N, D), k.output("LSE", f32, B, S, N, { optional = true })
   local splits = k.tune("splits", 1, 2, 4, 8, 16, 32, { default = 4 })
-  local bm, bp = k.tune("BM", 16, 32, 64, 128, 256, { default = 32 }), k.tune("BP", 1, 2, 4, { default = 2 }) -- rows, pages at a time
+  local bm, bk = k.tune("BM", 16, 32, 64, 128, 256, { default = 32 }), k.tune("BK", 32, 64, 128, 256, { default = 128 }) -- rows, keys at a time
   local rows, q, o, lse = S * N, Q:merge(2), O:merge(2), LSE:merge(2)     -- a row: a query's head
   local part, logs = k.workspace("part", f32, splits, B, rows, D), k.workspace("logs", f32, splits, B, rows)
   local tails = fp8 and KV:as(bf16, D + D // 32) or KV:slice(3, D, R)
@@ -48,7 +48,7 @@ return tg.kernel("mla_decode", function(k)
       local new = tg.dot(p.T:to(dtype), v, { acc = acc * factor.T })
       return n > 1 and new or tg.where(sees.T, new, acc), next, sum * factor + p:rsum(1)
     end
-    local acc, top, sum = tg.range(first, 64 * bp, last:min(common)):fold(tg.zeros(f32, bm, D), tg.full(f32, -huge, 1, bm),
+    local acc, top, sum = tg.range(first, bk, last:min(common)):fold(tg.zeros(f32, bm, D), tg.full(f32, -huge, 1, bm),
       tg.zeros(f32, 1, bm), function(a, t, u, keys) return attend(a, t, u, keys, last:min(common)) end)
     acc, top, sum = tg.range(first:max(common), 1, last):fold(acc, top, sum, function(a, t, u, keys) -- the others one by one: what a row
       return attend(a, t, u, keys, common + m:index() // N)                -- does not see must not reach it

@@ -102,7 +102,7 @@ static void test_bytes(void) {
 // What index tensors hold is the greatest that they may: a full cache, and that is the work reported.
 static void test_indices(void) {
   tg_binding at[8];
-  tg_binding set[] = {{"D", "64"}, {"R", "16"}, {"splits", "1"}, {"BM", "16"}, {"BP", "1"}};
+  tg_binding set[] = {{"D", "64"}, {"R", "16"}, {"splits", "1"}, {"BM", "16"}, {"BK", "64"}};
   cJSON *json = bench("mla_decode", list(at, "BSNPW", (const char *const[]){"1", "1", "16", "5", "4"}), (tg_bindings){5, set});
   CHECK(number(json, "flops") == 2.0 * 16 * 256 * (80 + 64));
   cJSON_Delete(json);
