@@ -61,6 +61,8 @@ static int refused;
 // In place of compiling for `device` and launching there: for a lowering's tests that need no device. NULL = not so.
 extern tg_status (*ops_elsewhere)(tg_kernel *kernel, job *j);
 
+static tg_bindings ops_settings; // of the lowering, for what is compiled from now on
+
 static tg_device *device; // NULL: the interpreter itself, with its reports
 static inline bool on_interpreter(void) { return !device; }
 
@@ -94,7 +96,7 @@ static inline void bind_parameter(launch *l, const tg_param *p, const tg_dims *d
 
 static inline void launch_body(void *arg) {
   launch *l = arg;
-  const tg_compile_options options = {.target = device->target, .no_cache = true};
+  const tg_compile_options options = {.target = device->target, .settings = ops_settings, .no_cache = true};
   tg_dims dims = {0};
   if (tg_compile_kernel(ctx, l->kernel, &options, &l->artifact)) tg_rethrow(ctx);
   for (int i = 0; i < l->kernel->nsymbols; i++) {
