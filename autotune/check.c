@@ -21,9 +21,11 @@ static bool one(walk *w, tg_bindings shape, tg_bindings settings, bool may_refus
   return tg_check_case(w->c, &(tg_case){w->source, w->kernel, shape, settings, may_refuse});
 }
 
+static bool walks_shapes(const tg_checking *c) { return c->options->device || c->options->all_shapes; }
+
 // Options change what a kernel means: a device runs them over every shape.
 static bool every_shape(walk *w) {
-  if (!w->c->options->device) return one(w, (tg_bindings){0}, w->options, false);
+  if (!walks_shapes(w->c)) return one(w, (tg_bindings){0}, w->options, false);
   bool good = true;
   for (int i = 0; i < TG_CHECK_SHAPES; i++) good &= one(w, tg_check_shape(&w->arena, w->signature, i), w->options, false);
   return good;
@@ -35,7 +37,7 @@ static bool every_shape(walk *w) {
 static void one_value(walk *w, const char *name, const char *value) {
   tg_binding *binding = TG_NEW(&w->arena, tg_binding);
   *binding = (tg_binding){name, value};
-  const tg_bindings shape = w->c->options->device ? tg_check_shape(&w->arena, w->signature, TG_CHECK_UNEVEN) : (tg_bindings){0};
+  const tg_bindings shape = walks_shapes(w->c) ? tg_check_shape(&w->arena, w->signature, TG_CHECK_UNEVEN) : (tg_bindings){0};
   one(w, shape, tg_bindings_join(&w->arena, (tg_bindings){1, binding}, w->options), true);
 }
 

@@ -104,8 +104,8 @@ static void compile_case(void *arg) {
   tg_context *ctx = k->c->ctx;
   tg_split split;
   tg_split_settings(ctx, k->given->source, &k->given->settings, &k->arena, &split);
-  tg_compile_options options = {
-      .target = k->c->options->target, .settings = k->given->settings, .statics = tg_check_statics(&k->arena, split.signature)};
+  tg_compile_options options = {.target = k->c->options->target, .settings = k->given->settings, .shape = k->given->shape};
+  if (!options.shape.n) options.statics = tg_check_statics(&k->arena, split.signature);
   tg_check_status(ctx, tg_compile(ctx, k->given->source, &options, &k->artifact));
   k->artifact->form = k->c->options->form ? k->c->options->form : "asm";
   tg_text found = {.arena = &k->arena};

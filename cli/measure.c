@@ -190,6 +190,7 @@ static const cli_option check_options[] = {
     {"--configs", "N", "so many configs of each search space, in place of every value by itself", NULL},
     {"--budget", "SECONDS", "what configs may take together (default no limit)", NULL},
     {"--seed", "N", "which configs (default 0)", NULL},
+    {"--all-shapes", NULL, "of a target: compile for every shape that a device is checked with (default: one)", NULL},
     {"--emit", "FORM", "what a target's code has to come to: asm or obj (default asm)", "asm obj"},
     {0}};
 
@@ -222,6 +223,7 @@ static int run_check(cli *c) {
   tg_check_options o = {.device = cli_value(c, "--device", NULL),
                         .target = cli_value(c, "--target", NULL),
                         .form = cli_value(c, "--emit", NULL),
+                        .all_shapes = cli_has(c, "--all-shapes"),
                         .configs = (int)cli_int(c, "--configs", 0, 0, 1 << 22),
                         .budget = cli_number(c, "--budget", 0),
                         .seed = (uint64_t)cli_int(c, "--seed", 0, 0, 1L << 62),
@@ -229,6 +231,7 @@ static int run_check(cli *c) {
                         .user = &t};
   if (!o.device == !o.target) cli_usage("check: give either --device D or --target T");
   if (o.form && o.device) cli_usage("check: --emit is for a target; a device takes the form that it runs");
+  if (o.all_shapes && o.device) cli_usage("check: --all-shapes is for a target; a device is given them all");
   if (cli_has(c, "--budget") && !o.configs) cli_usage("check: --budget is for configs: give --configs N too");
   o.nkernels = cli_names(c, "--kernels", &o.kernels);
   if (!o.nkernels && cli_has(c, "--kernels")) cli_usage("check: --kernels names none; 'tegula kernels' lists them");

@@ -280,6 +280,11 @@ static void resolve_defaults(void *arg) {
   if (!c->database) c->database = tg_arena_printf(arena, "%s/tuning.jsonl", c->cache_dir);
   c->worker = given_or_environment(arena, c->worker, "TEGULA_WORKER");
   if (!c->worker) c->worker = find_worker(arena, here);
+  c->pack_dir = given_or_environment(arena, c->pack_dir, "TEGULA_PACK");
+  const char *pack = tg_arena_printf(arena, "%s/pack", c->root);
+  if (!c->pack_dir && is_directory(pack)) c->pack_dir = pack;
+  const char *fill = environment("TEGULA_FILL_PACK");
+  c->fill_pack = c->pack_dir && (c->fill_pack || (fill && strcmp(fill, "0") != 0));
   c->dump_dir = given_or_environment(arena, c->dump_dir, "TEGULA_DUMP");
 }
 

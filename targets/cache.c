@@ -21,11 +21,11 @@ enum {
 static const int64_t max_bytes = (int64_t)512 << 20;
 static const char magic[] = {'T', 'G', 'C', 'A', 'C', 'H', 'E', '1'};
 
-static bool entry_path(tg_context *ctx, const unsigned char key[32], char *path, size_t size) {
-  if (!ctx->config.cache_dir) return false;
+static bool entry_path(const char *directory, const unsigned char key[32], char *path, size_t size) {
+  if (!directory) return false;
   char hex[65];
   for (int i = 0; i < 32; i++) snprintf(hex + 2 * i, 3, "%02x", key[i]);
-  return snprintf(path, size, "%s/compile/%.2s/%s", ctx->config.cache_dir, hex, hex + 2) < (int)size;
+  return snprintf(path, size, "%s/compile/%.2s/%s", directory, hex, hex + 2) < (int)size;
 }
 
 static void checksum(const unsigned char key[32], tg_bytes payload, unsigned char digest[32]) {
@@ -47,9 +47,13 @@ static bool read_all(int fd, char *data, size_t size) {
 }
 
 bool tg_cache_get(tg_context *ctx, const unsigned char key[32], tg_arena *arena, tg_bytes *payload) {
+  return tg_pack_get(ctx->config.cache_dir, key, arena, payload);
+}
+
+bool tg_pack_get(const char *directory, const unsigned char key[32], tg_arena *arena, tg_bytes *payload) {
   char path[4096];
   struct stat info;
-  if (!entry_path(ctx, key, path, sizeof path) || stat(path, &info) != 0) return false;
+  if (!entry_path(directory, key, path, sizeof path) || stat(path, &info) != 0) return false;
   if (!S_ISREG(info.st_mode) || info.st_size < HEAD || info.st_size > MAX_ENTRY) return false;
   size_t size = (size_t)info.st_size;
   char *data = tg_arena_alloc(arena, size + 1); // before the file is open: this may throw
@@ -92,9 +96,16 @@ static bool write_entry(const char *path, const unsigned char key[32], tg_bytes 
   return false;
 }
 
+bool tg_pack_put(const char *directory, const unsigned char key[32], tg_bytes payload) {
+  char path[4096];
+  if (payload.size > MAX_ENTRY - HEAD || !entry_path(directory, key, path, sizeof path)) return false;
+  tg_make_parents(path);
+  return write_entry(path, key, payload);
+}
+
 void tg_cache_put(tg_context *ctx, tg_cache_state *state, const unsigned char key[32], tg_bytes payload) {
   char path[4096];
-  if (payload.size > MAX_ENTRY - HEAD || !entry_path(ctx, key, path, sizeof path)) return;
+  if (payload.size > MAX_ENTRY - HEAD || !entry_path(ctx->config.cache_dir, key, path, sizeof path)) return;
   tg_make_parents(path);
   if (!write_entry(path, key, payload)) {
     if (!state->warned)

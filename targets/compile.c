@@ -2,6 +2,7 @@
 // compiler in this process.
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "targets/compiler.h"
 #include "targets/machines.h"
@@ -87,12 +88,14 @@ uint64_t tg_compiler_identity(tg_context *ctx, const tg_family *family, tg_arena
   return identity;
 }
 
-static void make_key(tg_context *ctx, const tg_job *job, tg_arena *arena, unsigned char key[32]) {
+// packed: of a pack, which serves where the compiler that filled it is not to be seen: this program's version stands for it.
+static void make_key(tg_context *ctx, const tg_job *job, const char *packed, tg_arena *arena, unsigned char key[32]) {
   const tg_family *family;
   const tg_machine *machine = tg_target_find(ctx, job->target, &family);
   tg_sha256 hash;
   tg_sha256_init(&hash);
-  add_compiler(ctx, &hash, family, job->want, arena);
+  if (packed) add_text(&hash, packed);
+  else add_compiler(ctx, &hash, family, job->want, arena);
   add_text(&hash, job->target);
   add_text(&hash, machine->name);
   add_text(&hash, machine->target);
@@ -125,9 +128,13 @@ static void decode_body(void *arg) {
   tg_wire_decode_reply(call->ctx, call->arena, call->payload, call->out);
 }
 
+static bool decoded(tg_context *ctx, tg_arena *arena, tg_bytes payload, tg_product *out) {
+  return tg_protect(ctx, decode_body, &(struct decode_call){ctx, arena, payload, out}) == TG_OK;
+}
+
 static bool from_cache(tg_context *ctx, const unsigned char key[32], tg_arena *arena, tg_product *out) {
-  struct decode_call call = {ctx, arena, {0}, out};
-  return tg_cache_get(ctx, key, arena, &call.payload) && tg_protect(ctx, decode_body, &call) == TG_OK;
+  tg_bytes payload;
+  return tg_cache_get(ctx, key, arena, &payload) && decoded(ctx, arena, payload, out);
 }
 
 // "gemm_fp8 for cpu": the first line of the text names the kernel.
@@ -138,12 +145,40 @@ static const char *describe(tg_arena *arena, const tg_job *job) {
   return tg_arena_printf(arena, "%s for %s (%s)", name, job->target, job->want);
 }
 
-void tg_compile_job(tg_context *ctx, const tg_job *job, bool no_cache, tg_arena *arena, tg_product *out) {
+// ---- packs
+
+static const char pack_version[] = "tegula " TG_VERSION " pack";
+
+bool tg_can_compile(tg_context *ctx) { return compiler_of(ctx)->here || (ctx->config.worker && access(ctx->config.worker, X_OK) == 0); }
+
+// Where nothing can be compiled the pack has it, or nobody.
+static void from_pack(tg_context *ctx, const tg_job *job, tg_arena *arena, tg_product *out) {
+  unsigned char key[32];
+  tg_bytes payload;
+  make_key(ctx, job, pack_version, arena, key);
+  if (tg_pack_get(ctx->config.pack_dir, key, arena, &payload) && decoded(ctx, arena, payload, out)) return;
+  tg_throw(ctx, TG_FAILED, "%s is not among the compiled kernels of %s, and there is no compile helper here that could make it (%s)",
+           describe(arena, job), ctx->config.pack_dir, ctx->config.worker ? ctx->config.worker : "tegula-worker");
+}
+
+static void to_pack(tg_context *ctx, const tg_job *job, tg_arena *arena, const tg_product *product) {
+  unsigned char key[32];
+  if (!ctx->config.fill_pack) return;
+  make_key(ctx, job, pack_version, arena, key);
+  if (!tg_pack_put(ctx->config.pack_dir, key, tg_wire_encode_product(arena, product)))
+    tg_throw(ctx, TG_FAILED, "%s: a compiled kernel cannot be kept there: %m", ctx->config.pack_dir);
+}
+
+static void compile_job(tg_context *ctx, const tg_job *job, bool no_cache, tg_arena *arena, tg_product *out) {
   compiler *c = compiler_of(ctx);
   unsigned char key[32];
-  make_key(ctx, job, arena, key);
+  make_key(ctx, job, NULL, arena, key);
   const bool look = !no_cache && !ctx->config.dump_dir; // a dump shows what the passes do: they must run
   if (look && from_cache(ctx, key, arena, out)) return;
+  if (ctx->config.pack_dir && !tg_can_compile(ctx)) {
+    from_pack(ctx, job, arena, out);
+    return;
+  }
   if (c->here) {
     c->here(ctx, job, arena, out);
     if (!no_cache) tg_cache_put(ctx, &c->cache, key, tg_wire_encode_product(arena, out));
@@ -152,4 +187,9 @@ void tg_compile_job(tg_context *ctx, const tg_job *job, bool no_cache, tg_arena 
   tg_bytes reply = tg_helper_call(ctx, &c->helper, tg_wire_encode_job(arena, job), describe(arena, job), key, arena);
   tg_wire_decode_reply(ctx, arena, reply, out);
   if (!no_cache) tg_cache_put(ctx, &c->cache, key, reply);
+}
+
+void tg_compile_job(tg_context *ctx, const tg_job *job, bool no_cache, tg_arena *arena, tg_product *out) {
+  compile_job(ctx, job, no_cache, arena, out);
+  to_pack(ctx, job, arena, out);
 }

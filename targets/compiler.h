@@ -16,6 +16,9 @@ typedef struct tg_cache_state {
 bool tg_cache_get(tg_context *ctx, const unsigned char key[32], tg_arena *arena, tg_bytes *payload);
 void tg_cache_put(tg_context *ctx, tg_cache_state *state, const unsigned char key[32], tg_bytes payload);
 void tg_cache_evict(const char *directory, int64_t limit); // removes the oldest entries until `limit` bytes are left
+// The same in a directory of its own, without a bound: a pack of compiled kernels. False: it cannot be written (errno).
+bool tg_pack_get(const char *directory, const unsigned char key[32], tg_arena *arena, tg_bytes *payload);
+bool tg_pack_put(const char *directory, const unsigned char key[32], tg_bytes payload);
 
 typedef struct tg_helper {
   pid_t pid;   // 0 = none

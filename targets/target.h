@@ -60,6 +60,8 @@ void tg_compile_job(tg_context *ctx, const tg_job *job, bool no_cache, tg_arena 
 // From now on the context compiles by this function, in this process; the core itself links no compiler. Throws TG_NO_MEMORY.
 typedef void tg_compile_fn(tg_context *ctx, const tg_job *job, tg_arena *arena, tg_product *out);
 void tg_compile_with(tg_context *ctx, tg_compile_fn *compile);
+// Is there a compiler here? Else what is not in the cache comes from a pack (tg_config.pack_dir), or from nowhere.
+bool tg_can_compile(tg_context *ctx);
 // Of what compiles for the family here, as the cache's keys have it: another number after a rebuild or an upgrade. family: NULL = host
 // alone.
 uint64_t tg_compiler_identity(tg_context *ctx, const tg_family *family, tg_arena *arena);

@@ -44,7 +44,11 @@ typedef struct tg_config {
   const char *database;  /* user's tuning database file (NULL: $TEGULA_DATABASE, else in the cache directory) */
   const char *worker;    /* compile helper program (NULL: $TEGULA_WORKER, tegula-worker beside the executable) */
   int compile_seconds;   /* time limit of one compile in the helper (0: $TEGULA_COMPILE_SECONDS, else 60) */
-  const char *dump_dir;  /* numbered files after each pass (NULL: $TEGULA_DUMP; none if unset) */
+  /* Compiled kernels to take where the compile helper cannot be run (NULL: $TEGULA_PACK, pack/ in `root` if there is one), under names that
+   * hold for every machine. fill_pack: what is compiled is kept there too ($TEGULA_FILL_PACK=1). */
+  const char *pack_dir;
+  bool fill_pack;
+  const char *dump_dir; /* numbered files after each pass (NULL: $TEGULA_DUMP; none if unset) */
 } tg_config;
 
 tg_status tg_context_new(const tg_config *config, tg_context **out); /* config may be NULL */
@@ -522,8 +526,8 @@ tg_status tg_config_lookup(tg_context *ctx, tg_source *source, const char *devic
 tg_status tg_config_record(tg_context *ctx, tg_source *source, const char *device, const tg_bindings *shape, const tg_bindings *settings,
                            int threads, const tg_bindings *config, double seconds);
 
-/* Conformance: a device runs library kernels over awkward shapes and is compared with the interpreter, or library kernels are compiled for a
- * target, every variant of them. */
+/* Conformance: a device runs library kernels over awkward shapes and is compared with the interpreter, or library kernels are compiled for
+ * a target, every variant of them. */
 typedef enum tg_verdict {
   TG_VERDICT_OK,
   TG_VERDICT_REFUSED, /* the lowering has no room for this value of a meta-parameter and says so: neither right nor wrong */
@@ -534,6 +538,7 @@ typedef struct tg_check_options {
   const char *device, *target; /* one of the two, the other NULL */
   int nkernels;                /* 0: the whole library */
   const char *const *kernels;
+  bool all_shapes;  /* a target compiles for the statics of every shape that a device is given, where it else has one of them do for all */
   const char *form; /* what a target's code has to come to: "asm" (NULL) or "obj" */
   /* 0: every value of every meta-parameter by itself. Else so many configs of each kernel's search space under every value of its options:
    * such that every value is met, then every pair of values of two parameters, then at random; all of a space that has no more. */

@@ -108,6 +108,7 @@ static const char *form_for(const cuda_device *d) {
     tg_throw(ctx, TG_INVALID,
              "TEGULA_CUDA_CODE=%.40s: it can be ptx or cubin; without it the device takes a cubin where an assembler is found", asked);
   if (asked && *asked) return strcmp(asked, "ptx") ? "obj" : "asm";
+  if (!tg_can_compile(ctx)) return "asm"; // what packs have
   const int number = atoi(strchr(d->facts.target, '_') + 1);
   return number / 10 == d->facts.major && tg_assembler_find(&ctx->arena) ? "obj" : "asm";
 }

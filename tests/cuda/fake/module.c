@@ -126,8 +126,10 @@ EXPORT int cuFuncSetAttribute(cu_function function, int attribute, int value) {
 static void add_memory(fake_device *d, const ptx_entry *e, const char *params, sim_launch *launch) {
   for (int i = 0; i < e->nparams; i++) {
     const char *address;
-    if (e->params[i]->bytes != sizeof address) continue;
-    memcpy(&address, params + e->params[i]->offset, sizeof address);
+    sim_tensor map;
+    if (e->params[i]->bytes == SIM_MAP_BYTES && sim_tensor_decode(params + e->params[i]->offset, &map)) address = map.base;
+    else if (e->params[i]->bytes == sizeof address) memcpy(&address, params + e->params[i]->offset, sizeof address);
+    else continue;
     const fake_memory *m = fake_memory_of(d, address);
     bool there = !m;
     for (int k = 0; k < launch->nbuffers && !there; k++) there = launch->buffers[k].base == m->base;
@@ -154,7 +156,7 @@ static void run(void *arg) {
                        .max_shared = SHARED_OPTIN,
                        .max_steps = (uint64_t)1 << 32,
                        .buffers = TG_NEWN(&call->arena, sim_buffer, op->code->entry->nparams + m->nvars + 1)};
-  for (int i = 0; i < 3; i++) launch.grid[i] = op->grid[i], launch.block[i] = op->block[i];
+  for (int i = 0; i < 3; i++) launch.grid[i] = op->grid[i], launch.block[i] = op->block[i], launch.cluster[i] = op->cluster[i];
   add_memory(call->device, op->code->entry, op->params, &launch);
   sim_add_variables(m, &launch);
   sim_run(fake_ctx, &launch, &call->result);
@@ -185,13 +187,23 @@ int fake_execute(fake_device *d, const fake_op *op) {
 static int launch(fake_device *d, const void *function, const cu_launch_config *c, void **arguments) {
   fake_function *f = function_of(d, function);
   fake_object *s = fake_object_find(d, FAKE_STREAM, c->stream);
+  uint32_t asked[3] = {1, 1, 1};
   if (!f || !s) return INVALID_HANDLE;
+  for (unsigned i = 0; i < c->nattributes; i++) {
+    if (c->attributes[i].id != CU_LAUNCH_ATTRIBUTE_CLUSTER_DIMENSION) return INVALID_VALUE;
+    asked[0] = c->attributes[i].value.cluster.x, asked[1] = c->attributes[i].value.cluster.y, asked[2] = c->attributes[i].value.cluster.z;
+  }
   const ptx_entry *e = f->code->entry;
   const uint64_t threads = (uint64_t)c->block[0] * c->block[1] * c->block[2];
   if (!c->grid[0] || !c->grid[1] || !c->grid[2] || c->grid[0] > INT32_MAX || c->grid[1] > 65535 || c->grid[2] > 65535 || !threads ||
       threads > 1024) {
     fake_complain("'%s': a grid of %u x %u x %u blocks of %llu threads", f->name, c->grid[0], c->grid[1], c->grid[2],
                   (unsigned long long)threads);
+    return INVALID_VALUE;
+  }
+  const uint64_t cluster = (uint64_t)asked[0] * asked[1] * asked[2];
+  if (!cluster || cluster > 8 || d->major < 9 * (cluster > 1) || c->grid[0] % asked[0] || c->grid[1] % asked[1] || c->grid[2] % asked[2]) {
+    fake_complain("'%s': clusters of %u x %u x %u", f->name, asked[0], asked[1], asked[2]);
     return INVALID_VALUE;
   }
   const int most = f->dynamic_shared > UNTOLD_SHARED ? f->dynamic_shared : UNTOLD_SHARED;
@@ -201,7 +213,7 @@ static int launch(fake_device *d, const void *function, const cu_launch_config *
   }
   if (e->param_bytes > MAX_PARAMS || (e->nparams && !arguments)) return INVALID_VALUE;
   fake_op op = {.kind = OP_LAUNCH, .code = f->code, .shared = c->shared_bytes, .params = calloc(1, e->param_bytes + 8)};
-  for (int i = 0; i < 3; i++) op.grid[i] = c->grid[i], op.block[i] = c->block[i];
+  for (int i = 0; i < 3; i++) op.grid[i] = c->grid[i], op.block[i] = c->block[i], op.cluster[i] = asked[i];
   for (int i = 0; i < e->nparams; i++) memcpy(op.params + e->params[i]->offset, arguments[i], e->params[i]->bytes);
   fake_queue(s, op);
   return 0;
@@ -214,4 +226,31 @@ EXPORT int cuLaunchKernel(cu_function function, unsigned grid_x, unsigned grid_y
   const cu_launch_config c = {
       .grid = {grid_x, grid_y, grid_z}, .block = {block_x, block_y, block_z}, .shared_bytes = shared_bytes, .stream = stream};
   return launch(current, function, &c, arguments);
+}
+
+EXPORT int cuLaunchKernelEx(const cu_launch_config *config, cu_function function, void **arguments, void **extra) {
+  ENTER_CONTEXT("cuLaunchKernelEx");
+  return extra ? INVALID_VALUE : launch(current, function, config, arguments);
+}
+
+EXPORT int cuTensorMapEncodeTiled(cu_tensor_map *map, int type, uint32_t rank, void *address, const uint64_t *dims, const uint64_t *strides,
+                                  const uint32_t *box, const uint32_t *element_strides, int interleave, int swizzle, int promotion,
+                                  int fill) {
+  ENTER_CONTEXT("cuTensorMapEncodeTiled");
+  // By CUtensorMapDataType.
+  static const uint8_t types[] = {PTX_u8, PTX_u16, PTX_u32, PTX_s32, PTX_u64, PTX_s64, PTX_f16, PTX_f32, PTX_f64, PTX_bf16};
+  if ((uintptr_t)map % 64 || type < 0 || type >= (int)sizeof types || interleave || swizzle < 0 || swizzle > 3 || promotion < 0 ||
+      promotion > 3 || fill < 0 || fill > 1 || !rank || rank > 5)
+    return INVALID_VALUE;
+  sim_tensor t = {
+      .base = address, .type = types[type], .rank = (uint8_t)rank, .swizzle = (uint8_t)(swizzle ? 16 << swizzle : 0), .nan_fill = fill};
+  for (uint32_t i = 0; i < rank; i++) {
+    t.dims[i] = dims[i], t.box[i] = box[i], t.step[i] = element_strides[i];
+    if (i) t.strides[i] = strides[i - 1];
+  }
+  const uint64_t bytes = rank > 1 ? t.strides[rank - 1] * dims[rank - 1] : dims[0];
+  if (!fake_reach(current, address, bytes)) return INVALID_VALUE;
+  const char *wrong = sim_tensor_encode(&t, (char *)map);
+  if (wrong) fprintf(stderr, "fake libcuda: cuTensorMapEncodeTiled: %s\n", wrong);
+  return wrong ? INVALID_VALUE : 0;
 }
