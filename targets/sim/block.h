@@ -80,7 +80,8 @@ typedef struct sim_landing { // a copy under way into shared memory, which lands
   const char *from;         // NULL: a tile, or nothing
   sim_block *source;        // whose shared memory `from` is in; NULL: global memory
   int pc;
-  bool is_tile, generic; // generic: it came through the proxy of ordinary stores (cp.async)
+  bool is_tile, is_value, generic; // generic: it came through the proxy of ordinary stores (cp.async, st.async)
+  char value[16];                  // of st.async
   sim_tile tile;
 } sim_landing;
 

@@ -110,6 +110,8 @@ void sim_land(sim_warp *w, const sim_mbarrier *m, const sim_landing *l) {
   sim_block *b = l->block;
   if (l->is_tile) {
     tile_in(&l->tile, b->shared, l->to);
+  } else if (l->is_value) {
+    memcpy(b->shared + l->to, l->value, l->bytes);
   } else {
     memset(b->shared + l->to, 0, l->bytes);
     if (l->take) memcpy(b->shared + l->to, l->from, l->take);
@@ -136,8 +138,10 @@ static bool read_map(sim_warp *w, int l, const sim_arg *a, const sim_arg *coords
   sim_place place, rest;
   if (!sim_resolve(w, l, PTX_GENERIC, address, 64, false, &place) || !sim_resolve(w, l, PTX_GENERIC, address + 64, 64, false, &rest))
     return false;
+  if (place.space == PTX_GLOBAL) sim_touch_place(w, l, &place, SIM_MAP_BYTES, SIM_READ, true, true);
   if (place.space == PTX_SHARED || !sim_tensor_decode(place.memory, &tile->map)) {
-    sim_report(w, l, SIM_FAULT_TENSOR, "no tensor map that the launch gave lies at address 0x%llx", (unsigned long long)address);
+    sim_report(w, l, SIM_FAULT_TENSOR, "no tensor map of the launch's, nor a whole one of the code's, lies at address 0x%llx",
+               (unsigned long long)address);
     return false;
   }
   if (tile->map.rank != rank) {
@@ -200,9 +204,9 @@ static bool good_size(sim_warp *w, int l, uint64_t bytes) {
 static void begin(sim_warp *w, int l, sim_block *b, uint64_t to, uint64_t bar, const sim_landing *what) {
   sim_mbarrier *m = sim_mbarrier_find(w, l, b, bar);
   if (!m) return;
-  sim_shared_touch(w, l, b, to, what->bytes, SIM_ASYNC_WRITE, false, false);
+  sim_shared_touch(w, l, b, to, what->bytes, what->generic ? SIM_WRITE : SIM_ASYNC_WRITE, false, false);
   for (uint64_t g = to >> b->grain_shift; g <= (to + what->bytes - 1) >> b->grain_shift; g++)
-    b->grains[g].flags = GRAIN_PENDING | GRAIN_ASYNC;
+    b->grains[g].flags = GRAIN_PENDING | (what->generic ? 0 : GRAIN_ASYNC);
   memset(b->shared + to, 0xff, what->bytes);
   sim_landing *landing = sim_mbarrier_landing(w, m);
   if (!landing) return;
@@ -266,6 +270,50 @@ static void want_all(sim_warp *w, const sim_instr *in, uint32_t active) {
 static void load(sim_warp *w, const sim_instr *in, uint32_t active) {
   want_all(w, in, active);
   for (uint32_t rest = active; rest; rest &= rest - 1) load_one(w, in, __builtin_ctz(rest));
+}
+
+// ---- st.async (ISA 9.7.9.13): values that arrive in a block of the cluster, and complete their bytes on its mbarrier
+
+static void store_value(sim_warp *w, const sim_instr *in, uint32_t active) {
+  const sim_arg *bar = &in->args[2 + in->items];
+  uint32_t valid = UINT32_MAX;
+  sim_want(w, in, in->args, active, "the address");
+  sim_want(w, in, bar, active, "the mbarrier's address");
+  for (int k = 0; k < in->items; k++) valid &= sim_valid(w, &in->args[2 + k]);
+  for (uint32_t rest = active; rest; rest &= rest - 1) {
+    const int l = __builtin_ctz(rest);
+    sim_landing what = {.is_value = true, .generic = true, .bytes = (uint32_t)in->bytes * in->items, .pc = w->pc};
+    sim_place to, at;
+    if (!sim_resolve(w, l, PTX_CLUSTER, far_address(w, in->args, l), what.bytes, true, &to)) continue;
+    if (!sim_resolve(w, l, PTX_CLUSTER, far_address(w, bar, l), 8, true, &at)) continue;
+    if (at.block != to.block) {
+      sim_report(w, l, SIM_FAULT_MBARRIER, "its mbarrier is in another block's shared memory than its destination");
+      continue;
+    }
+    if (!(valid >> l & 1)) sim_report(w, l, SIM_FAULT_UNINITIALISED, "what it stores has no value");
+    for (int k = 0; k < in->items; k++) {
+      const uint64_t v = sim_get(w, &in->args[2 + k], l);
+      memcpy(what.value + (size_t)k * in->bytes, &v, in->bytes);
+    }
+    begin(w, l, to.block, to.offset, at.offset, &what);
+  }
+}
+
+// st.async[.weak][.shared::cluster].mbarrier::complete_tx::bytes[.v2|.v4].type [a], b, [mbar]
+void sim_decode_store_value(sim_decoder *d) {
+  static const char *const vectors[] = {"v2", "v4"};
+  sim_instr *out = d->out;
+  sim_take(d, "weak"), sim_take(d, "shared::cluster");
+  if (!sim_take(d, "mbarrier::complete_tx::bytes")) sim_bad(d, "its completion mechanism is not known");
+  const int k = sim_take_one(d, vectors, 2), type = sim_take_type(d);
+  out->items = (uint8_t)(k < 0 ? 1 : 2 << k), out->bytes = ptx_types[type].bytes;
+  if ((out->bytes != 4 && out->bytes != 8) || out->bytes * out->items > 16) sim_bad(d, "no such store");
+  sim_operands(d, 3, 3);
+  sim_add_far_address(d, sim_operand(d, 0));
+  sim_add_vector(d, sim_operand(d, 1), out->items, out->bytes, false);
+  sim_add_far_address(d, sim_operand(d, 2));
+  out->memory = true, out->space = PTX_CLUSTER, out->cls = SIM_CLASS_SHARED;
+  sim_set_op(d, store_value, SIM_OP);
 }
 
 // ---- out of shared memory

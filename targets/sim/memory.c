@@ -245,6 +245,10 @@ static void store(sim_warp *w, const sim_instr *in, uint32_t active) {
 void sim_decode_store(sim_decoder *d) {
   int type;
   bool policy;
+  if (sim_take(d, "async")) {
+    sim_decode_store_value(d);
+    return;
+  }
   memory_form(d, &type, &policy);
   sim_operands(d, policy ? 3 : 2, policy ? 3 : 2);
   sim_add_address(d, sim_operand(d, 0));

@@ -112,6 +112,20 @@ typedef struct sim_tensor { // innermost dimension first
 bool sim_tensor_type(int dtype, sim_tensor *tensor); // its element type from a tg_dtype; false: it has none of 8 to 64 bits
 // NULL, or what is wrong with it.
 const char *sim_tensor_encode(const sim_tensor *tensor, char map[SIM_MAP_BYTES]);
+// One field anew, by the numbers of ISA 9.7.9.27; `dimension` of those that each has. NULL, or why it cannot be.
+typedef enum sim_tensor_field {
+  SIM_TENSOR_ADDRESS,
+  SIM_TENSOR_RANK,
+  SIM_TENSOR_BOX,
+  SIM_TENSOR_DIM,
+  SIM_TENSOR_STRIDE,
+  SIM_TENSOR_STEP,
+  SIM_TENSOR_TYPE,
+  SIM_TENSOR_INTERLEAVE,
+  SIM_TENSOR_SWIZZLE,
+  SIM_TENSOR_FILL
+} sim_tensor_field;
+const char *sim_tensor_replace(char map[SIM_MAP_BYTES], sim_tensor_field field, int dimension, uint64_t value);
 bool sim_tensor_decode(const char map[SIM_MAP_BYTES], sim_tensor *tensor); // false: these bytes are no map, or were changed
 
 // ---- launches

@@ -73,3 +73,37 @@ bool sim_tensor_decode(const char map[SIM_MAP_BYTES], sim_tensor *t) {
   }
   return !wrong(t);
 }
+
+static const char *set_field(map_bytes *m, sim_tensor_field field, int d, uint64_t v) {
+  static const uint8_t types[] = {PTX_u8,  PTX_u16, PTX_u32, PTX_s32,  PTX_u64,  PTX_s64, PTX_f16,
+                                  PTX_f32, PTX_f32, PTX_f64, PTX_bf16, PTX_tf32, PTX_tf32};
+  static const uint8_t swizzles[] = {0, 32, 64, 128};
+  switch (field) {
+  case SIM_TENSOR_ADDRESS: m->base = v; return NULL;
+  case SIM_TENSOR_RANK: m->rank = (uint8_t)(v < 5 ? v + 1 : 0); return v < 5 ? NULL : "a rank, less 1, is not 0 to 4";
+  case SIM_TENSOR_BOX: m->box[d] = (uint16_t)(v <= 256 ? v : 0); return v <= 256 ? NULL : "an extent of a box is not 1 to 256";
+  case SIM_TENSOR_DIM: m->last[d] = (uint32_t)v - 1; return NULL;
+  case SIM_TENSOR_STRIDE:
+    if (d > 3) return "there are strides of 4 dimensions";
+    m->strides[d] = v;
+    return NULL;
+  case SIM_TENSOR_STEP: m->step[d] = (uint8_t)(v <= 8 ? v : 0); return v <= 8 ? NULL : "an element stride is not 1 to 8";
+  case SIM_TENSOR_TYPE: m->type = v < sizeof types ? types[v] : 0; return v < sizeof types ? NULL : "no such element type is known";
+  case SIM_TENSOR_INTERLEAVE: return v ? "only tensor maps without interleaving are known" : NULL;
+  case SIM_TENSOR_SWIZZLE: m->swizzle = v < 4 ? swizzles[v] : 0; return v < 4 ? NULL : "no such swizzle is known";
+  case SIM_TENSOR_FILL: m->nan_fill = v == 1; return v < 2 ? NULL : "a fill mode is not 0 or 1";
+  }
+  return NULL;
+}
+
+const char *sim_tensor_replace(char map[SIM_MAP_BYTES], sim_tensor_field field, int dimension, uint64_t value) {
+  static const char blank[SIM_MAP_BYTES];
+  map_bytes m;
+  memcpy(&m, map, sizeof m);
+  if (!memcmp(map, blank, sizeof blank)) memcpy(m.magic, "tgmap", 6), m.version = MAP_VERSION;
+  else if (memcmp(m.magic, "tgmap", 6) != 0 || m.checksum != checksum(&m)) return "what it changes is neither a tensor map nor 128 zeros";
+  const char *why = set_field(&m, field, dimension, value);
+  m.checksum = checksum(&m);
+  memcpy(map, &m, sizeof m);
+  return why;
+}

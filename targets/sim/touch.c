@@ -140,8 +140,8 @@ void sim_shared_touch(sim_warp *w, int lane, sim_block *b, uint64_t offset, uint
     const uint64_t at = g << b->grain_shift;
     if (s->flags & (GRAIN_PENDING | GRAIN_MBARRIER) || s->in_use) check_state(w, lane, s, at, access);
     const bool both_atomic = is_strong(access) && s->flags & GRAIN_ATOMIC;
-    // Lanes of one instruction that store the same value do not disagree.
-    const bool agrees = same && s->writer == w->agent && s->write_pc == (uint32_t)w->pc;
+    // Threads that store the same value by one instruction do not disagree.
+    const bool agrees = same && access == SIM_WRITE && s->write_pc == (uint32_t)w->pc && s->flags & GRAIN_VALUE;
     if (!both_atomic && !agrees && !ordered(w, lane, s->writer, s->write))
       report_race(w, lane, at, is_read(access) ? "it reads" : "it writes", s->writer, s->write, "wrote", s->write_pc);
     else if (is_async(access)) check_proxy(w, lane, s, at, is_read(access));

@@ -331,7 +331,7 @@ static void leave_trail(sim_warp *w, const sim_instr *in, const product *p) {
   if (w == first) w->trails[w->issued % SIM_TRAILS] = w->trail;
   if (w == first || first->issued < w->issued || first->issued - w->issued >= SIM_TRAILS) return;
   if (first->trails[w->issued % SIM_TRAILS] != w->trail)
-    sim_report(w, 0, SIM_FAULT_WARPGROUP, "its warpgroup's first warp executed another wgmma, or with other descriptors, as its %uth",
+    sim_report(w, 0, SIM_FAULT_WARPGROUP, "its warpgroup's first warp executed another wgmma, or with other descriptors, as its product %u",
                w->issued);
 }
 

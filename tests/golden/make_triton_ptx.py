@@ -51,6 +51,20 @@ def tensors(a, b, c, K, BM: tl.constexpr, BN: tl.constexpr, BK: tl.constexpr):
     c.store([m, n], acc)
 
 
+@triton.jit
+def made(a, b, c, M, N, K, BM: tl.constexpr, BN: tl.constexpr, BK: tl.constexpr):
+    """the same, the descriptors made by the kernel itself"""
+    x = tl.make_tensor_descriptor(a, [M, K], [K, 1], [BM, BK])
+    y = tl.make_tensor_descriptor(b, [N, K], [K, 1], [BN, BK])
+    z = tl.make_tensor_descriptor(c, [M, N], [N, 1], [BM, BN])
+    m = tl.program_id(0) * BM
+    n = tl.program_id(1) * BN
+    acc = tl.zeros((BM, BN), tl.float32)
+    for k in range(0, K, BK):
+        acc = tl.dot(x.load([m, k]), y.load([n, k]).T, acc)
+    z.store([m, n], acc)
+
+
 def make(fn, name, signature, constants, divisible, capability=80, **options):
     attributes = {(i,): [['tt.divisibility', 16]] for i in divisible}
     src = ASTSource(fn=fn, signature={**signature, **{k: 'constexpr' for k in constants}}, constexprs={(fn.arg_names.index(k),): v for k, v in constants.items()}, attrs=attributes)
@@ -66,3 +80,4 @@ make(softmax, 'triton_softmax', {'x': '*fp32', 'y': '*fp32', 'columns': 'i32'}, 
 make(plain, 'triton_plain_90', {'a': '*bf16', 'b': '*bf16', 'c': '*fp32', 'N': 'i32', 'K': 'i32'}, {'BM': 64, 'BN': 64, 'BK': 64}, (0, 1, 2, 3, 4), capability=90, num_warps=4, num_stages=3)
 tiles = {'a': 'tensordesc<bf16[64,64]>', 'b': 'tensordesc<bf16[64,64]>', 'c': 'tensordesc<fp32[64,64]>'}
 make(tensors, 'triton_tensors_90', {**tiles, 'K': 'i32'}, {'BM': 64, 'BN': 64, 'BK': 64}, (3,), capability=90, num_warps=4, num_stages=3)
+make(made, 'triton_made_90', {'a': '*bf16', 'b': '*bf16', 'c': '*fp32', 'M': 'i32', 'N': 'i32', 'K': 'i32'}, {'BM': 64, 'BN': 64, 'BK': 64}, (0, 1, 2, 3, 4, 5), capability=90, num_warps=4, num_stages=3)

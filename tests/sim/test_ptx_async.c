@@ -240,7 +240,7 @@ static void operands(void) {
   LOAD(1024) "@%first cp.async.bulk.tensor.2d.shared::cluster.global.mbarrier::complete_tx::bytes [" dst "], [" map "], [sm];"
   FINDS(TILE("sm+2112", "%m, {0, 0}"), 1, 0, "is no multiple of 128");
   FINDS(TILE("sm+15872", "%m, {0, 0}"), 1, 0, "it copies 1024 bytes at byte 15872");
-  FINDS(TILE("sm+2048", "%p, {0, 0}"), 1, 0, "no tensor map that the launch gave lies at address");
+  FINDS(TILE("sm+2048", "%p, {0, 0}"), 1, 0, "no tensor map of the launch's, nor a whole one of the code's, lies at address");
   FINDS(LOAD(1024) "@%first cp.async.bulk.tensor.3d.shared::cluster.global.mbarrier::complete_tx::bytes [sm+2048], [%m, {0, 0, 0}], [sm];",
         1, 0, "3 coordinates for a tensor map of 2 dimensions");
   ptx_call c = call(LOAD(1024) WAIT(0), 1, 0);
@@ -291,6 +291,15 @@ static void clusters(void) {
                      "{0, 8}], [sm], %h; " WAIT(0) "ld.shared.u32 %r1, [sm+1024]; " SHOW SYNC,
         64, 2);
   CHECK(B[0] == (512 | 513 << 16) && B[1] == B[0]);
+  // Values that arrive with their bytes.
+#define SEND                                                                                                                               \
+  "@%first mbarrier.arrive.expect_tx.shared.b64 _, [sm], 8; " SYNC                                                                         \
+  "@%first st.async.weak.shared::cluster.mbarrier::complete_tx::bytes.v2.u32 [%r8+64], {%r6, %r5}, [%r8]; "
+  CLEAN(RANK INIT(1) SEND WAIT(0) OWN SHOW SYNC, 64, 2);
+  CHECK(B[0] == 0 && B[1] == 1);
+  FINDS(RANK INIT(1) SEND OWN SHOW WAIT(0) SYNC, 64, 2, "");
+  FINDS(RANK INIT(1) SYNC "@%first st.async.weak.shared::cluster.mbarrier::complete_tx::bytes.u32 [%r8+64], %r6, [sm]; " SYNC, 64, 2,
+        "its mbarrier is in another block");
   FINDS(RANK "barrier.cluster.arrive; barrier.cluster.arrive; barrier.cluster.wait;", 32, 2, "a second time");
   FINDS(RANK "barrier.cluster.wait;", 32, 2, "where it has not arrived");
   FINDS(RANK INIT(1) "setp.eq.u32 %e1, %r5, 0; @%e1 bra X; " WAIT(0) "X: " SYNC, 32, 2,

@@ -84,7 +84,7 @@ static void races(void) {
   CLEAN("st.shared.u32 [%st], %t; bar.sync 0; xor.b32 %r1, %st, 128; ld.shared.u32 %r2, [%r1]; bar.sync 0; st.shared.u32 [%st], %r2;", 1,
         64);
   // Two lanes of one store: the same value, or not.
-  CLEAN("st.shared.u32 [%s], 5;", 1, 32);
+  CLEAN("st.shared.u32 [%s], 5;", 1, 96);
   FINDS("st.shared.u32 [%s], %t;", 1, 32, "it writes shared memory at 0, which thread (");
   // Read by many warps, then written by one with a barrier, and without.
   CLEAN("st.shared.u32 [%st], %t; bar.sync 0; ld.shared.u32 %r1, [%s]; bar.sync 0; setp.eq.u32 %e1, %t, 0; @%e1 st.shared.u32 [%s], 1;", 1,

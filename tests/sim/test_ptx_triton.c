@@ -75,8 +75,8 @@ static void matmul(int threads) {
 // ---- sm_90
 
 enum { M = 128, N = 192, K = 256 };
-static uint16_t a90[M * K], b90[N * K];
-static float c90[M * N];
+static _Alignas(64) uint16_t a90[M * K], b90[N * K];
+static _Alignas(64) float c90[M * N];
 
 static int fill_90(int i, int which) { return which ? i * 5 % 13 - 6 : i * 7 % 11 - 5; }
 
@@ -136,6 +136,23 @@ static void tensors_90(int threads) {
   missing(&call, "fence.proxy.async");
 }
 
+// Each block makes its three maps in shared memory and copies them to scratch memory of its own.
+static void made_90(void) {
+  enum { BLOCKS = M / 64 * N / 64 };
+  static _Alignas(128) uint8_t scratch[BLOCKS * 384];
+  read_text("triton_made_90");
+  const ptx_call call = {.text = text,
+                         .entry = "made",
+                         .grid = {M / 64, N / 64},
+                         .block = {128},
+                         .shared = 49176,
+                         .nargs = 8,
+                         .args = {ARRAY(a90), ARRAY(b90), EMPTY(c90), NUMBER(M), NUMBER(N), NUMBER(K), EMPTY(scratch), NUMBER(0)}};
+  check_90(&call);
+  missing(&call, "tensormap.cp_fenceproxy");
+  missing(&call, "tensormap.replace");
+}
+
 static void softmax(void) {
   enum { ROWS = 3, COLUMNS = 200 };
   static float x[ROWS * COLUMNS], y[ROWS * COLUMNS];
@@ -162,7 +179,7 @@ static void softmax(void) {
 
 int main(void) {
   matmul(1), matmul(2), softmax();
-  plain_90(), tensors_90(1), tensors_90(2);
+  plain_90(), tensors_90(1), tensors_90(2), made_90();
   tg_context_free(ptx_ctx);
   return test_done();
 }
