@@ -74,7 +74,10 @@ static void leave(sim_warp *w, sim_group *g, uint32_t lanes) {
   g->pc++;
   if (!g->mask) drop_group(w, (int)(g - w->groups));
   w->block->cluster->events++;
-  if (!w->alive) sim_readings_end(w);
+  if (!w->alive) {
+    sim_readings_end(w);
+    sim_products_end(w);
+  }
   sim_barrier_check(w->block);
   sim_cluster_check(w->block->cluster);
 }

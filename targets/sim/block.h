@@ -133,7 +133,7 @@ struct sim_warp {
   // wgmma: groups committed and retired; of each 16 bits of a register the group that holds it (2 × (group + 1), + 1 for an operand A), and
   // the fence after which something else wrote it.
   uint32_t committed, retired, fences, issued, trail; // issued, trail: how many products, and what they were
-  uint32_t trails[SIM_TRAILS];                        // of the first warp of a warpgroup: after each
+  uint32_t trails[SIM_TRAILS];                        // what `trail` was after each of the last ones
   uint32_t *held, *wrote;
   uint32_t cluster_arrived, cluster_generation; // lanes that have arrived at the cluster's barrier and not waited
   bool spun;                                    // its turn ended by a test that failed
@@ -262,6 +262,7 @@ void sim_land(sim_warp *w, const sim_mbarrier *m, const sim_landing *l);
 void sim_readings_end(sim_warp *w); // when a warp ends: nothing of it may still be read
 sim_reading *sim_reading_add(sim_warp *w, sim_readings *r, uint32_t group, uint32_t lanes, int nparts);
 void sim_readings_retire(sim_warp *w, sim_readings *r, uint32_t lanes, const uint32_t *before); // groups below before[lane]
+void sim_products_end(sim_warp *w);                    // when a warp ends: the others of its warpgroup had as many
 void sim_held_check(sim_warp *w, const sim_instr *in); // registers of products that nobody waited for
 void sim_wrote(sim_warp *w, const sim_instr *in);      // to registers that a product takes: it needs a fence
 

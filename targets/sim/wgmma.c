@@ -327,12 +327,26 @@ static void leave_trail(sim_warp *w, const sim_instr *in, const product *p) {
   const uint64_t what[] = {(uint64_t)w->pc, in->packed ? 0 : sim_get(w, p->a, 0), sim_get(w, p->b, 0), p->keeps, w->trail};
   w->trail = (uint32_t)tg_hash(what, sizeof what, 0);
   w->issued++;
+  w->trails[w->issued % SIM_TRAILS] = w->trail;
   const sim_warp *first = w - w->index % WARPGROUP;
-  if (w == first) w->trails[w->issued % SIM_TRAILS] = w->trail;
-  if (w == first || first->issued < w->issued || first->issued - w->issued >= SIM_TRAILS) return;
-  if (first->trails[w->issued % SIM_TRAILS] != w->trail)
-    sim_report(w, 0, SIM_FAULT_WARPGROUP, "its warpgroup's first warp executed another wgmma, or with other descriptors, as its product %u",
-               w->issued);
+  for (const sim_warp *o = first; o < first + WARPGROUP; o++) {
+    const bool comparable = o->issued >= w->issued && o->issued - w->issued < SIM_TRAILS;
+    if (!comparable || o->trails[w->issued % SIM_TRAILS] == w->trail) continue;
+    sim_report(w, 0, SIM_FAULT_WARPGROUP, "warp %d of its warpgroup executed another wgmma, or with other descriptors, as its product %u",
+               o->index, w->issued);
+    return;
+  }
+}
+
+void sim_products_end(sim_warp *w) {
+  if (!w->block->code->products || w->block->nwarps % WARPGROUP) return;
+  const sim_warp *first = w - w->index % WARPGROUP;
+  for (const sim_warp *o = first; o < first + WARPGROUP; o++) {
+    if (o->alive || o->issued == w->issued) continue;
+    sim_report(w, 0, SIM_FAULT_WARPGROUP, "the warp ends after %u wgmma, warp %d of its warpgroup after %u", w->issued, o->index,
+               o->issued);
+    return;
+  }
 }
 
 static void mma_async(sim_warp *w, const sim_instr *in, uint32_t active) {

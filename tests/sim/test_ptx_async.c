@@ -199,6 +199,7 @@ static void products(void) {
   FINDS(READY FENCE MMA COMMIT DONE GIVE, 64, 0, "all 128 threads of a warpgroup have to execute it");
   FINDS(READY FENCE "setp.eq.u32 %e1, %w, 2; @%e1 bra S; " MMA "bra U; S: add.u64 %d1, %d1, 2; " MMA "U: " COMMIT DONE GIVE, 128, 0,
         "warpgroup apart");
+  FINDS(READY FENCE "setp.eq.u32 %e1, %w, 2; @%e1 bra S; " MMA "S: " COMMIT DONE, 128, 0, "the warp ends after ");
   FINDS(READY FENCE MMA COMMIT GIVE "exit;", 128, 0, "the thread ends while the operation of line 9 still reads shared memory");
   // Descriptors.
   FINDS(READY "add.u64 %d1, %d1, 1024; " FENCE MMA COMMIT DONE GIVE, 128, 0, "leads to byte 22528 of the shared memory");
