@@ -9,7 +9,8 @@ static const cli_option options[] = {
     {"--set", "P=V,…", "options and meta-parameters", NULL},
     {"--shape", "S=V,…", "values of dims for --emit meta; specialises statics alone", NULL},
     {"--fix", "S=V,…", "specialise on these dims", NULL},
-    {"--emit", "FORM", "tile, lane, llvm, asm, obj, source or meta (default asm)", "tile lane llvm asm obj source meta"},
+    {"--emit", "FORM", "tile, lane, layouts, layouts-svg, llvm, asm, obj, source or meta (default asm)",
+     "tile lane layouts layouts-svg llvm asm obj source meta"},
     {"-o", "FILE", "write there instead of standard output", "@files"},
     {"--report", NULL, "registers, spills, shared memory, occupancy, main loop; with --shape waves and roofline", NULL},
     {"--json", NULL, "with --report: one JSON document on standard output", NULL},
@@ -124,6 +125,7 @@ const cli_command cli_compile = {
     .summary = "Compiles a kernel and prints one of its forms",
     .examples = "  tegula compile gemm_fp8 --target cpu --emit lane\n"
                 "  tegula compile rmsnorm --target nvptx:sm_80 --emit asm -o rmsnorm.ptx\n"
+                "  tegula compile gemm_bf16 --target nvptx:sm_80 --set variant=0 --emit layouts-svg -o layouts.svg\n"
                 "  tegula compile gemm_f32 --target mychip.lua --emit asm\n"
                 "  tegula compile gemm_bf16 --target nvptx:sm_80 --set variant=0 --emit meta\n"
                 "  tegula compile gemm_bf16 --target nvptx:sm_80 --shape M=64,N=576,K=512 --emit meta\n"

@@ -25,8 +25,9 @@ typedef struct tg_knob {
 
 typedef struct tg_lower_options {
   const tg_machine *machine;
-  tg_bindings settings; // all of --set; the lowering reads its own knobs
-  int variant;          // 0 … variants-1: the first make assumptions (preconditions of the lane kernel), the last makes none
+  tg_bindings settings;   // all of --set; the lowering reads its own knobs
+  struct tg_shown *shown; // filled with who holds what by lowerings that have layouts (layout_show.h); NULL: not asked for
+  int variant;            // 0 … variants-1: the first make assumptions (preconditions of the lane kernel), the last makes none
 } tg_lower_options;
 
 typedef struct tg_lowering {
@@ -36,6 +37,7 @@ typedef struct tg_lowering {
   // Knobs with the values that make sense for this kernel on this machine; returns the number, fills at most `max`.
   int (*knobs)(const tg_kernel *tile, const tg_machine *machine, tg_knob *out, int max);
   int (*variants)(const tg_kernel *tile, const tg_machine *machine); // NULL = 1
+  bool has_layouts;
 } tg_lowering;
 extern const tg_lowering tg_lowering_loops, tg_lowering_simt;
 

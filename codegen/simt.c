@@ -285,6 +285,20 @@ static void check_registers(tg_op *op, void *user) {
               s->warp_bits < most_warp_bits(s->machine) ? ", or more warps with warps=" : "");
 }
 
+static void show_tiles(tg_op *op, void *user) {
+  simt *s = user;
+  for (int i = 0; i < op->nout; i++) {
+    const tg_value *v = op->out[i];
+    const simt_stage *g = simt_note_of(s, v)->stage;
+    if (v->type.kind != TG_TILE || v->type.rank == 0 || simt_is_lazy(v)) continue;
+    tg_shown_tile tile = {.what = tg_arena_printf(s->arena, "%s%s %s", tg_loc_text(s->arena, op->loc), tg_op_rows()[op->code].info.name,
+                                                  tg_type_text(s->arena, v->type)),
+                          .layout = g ? g->held : simt_plan_of(s, v)};
+    if (g) tile.bytes = g->bytes, tile.at = g->at, tile.element_bytes = tg_dtypes[g->type.dtype].bits / 8;
+    tg_show_tile(s->shown, &tile);
+  }
+}
+
 static void lower_launch(simt *s, tg_launch *launch) {
   const tg_expr *grid = tg_e_copy(s->arena, launch->grid[0]);
   for (int i = 1; i < launch->naxes; i++) grid = tg_e_bin(s->arena, TG_EXPR_MUL, grid, tg_e_copy(s->arena, launch->grid[i]));
@@ -308,7 +322,9 @@ static void lower_launch(simt *s, tg_launch *launch) {
   tg_value *tid = tg_build0(&s->prologue, TG_OP_TID, 1, &TG_AINT("axis", 0));
   s->lane_id = s->warps == 1 ? tid : tg_build2(&s->prologue, TG_OP_AND, tid, simt_int(s, TG_I32, (1 << s->lane_bits) - 1));
   s->warp_id = s->warps == 1 ? simt_int(s, TG_I32, 0) : tg_build2(&s->prologue, TG_OP_SHR, tid, simt_int(s, TG_I32, s->lane_bits));
+  if (s->shown) tg_show_launch(s->shown, out->entry, s->warps, 1 << s->lane_bits);
   lower_body(s);
+  if (s->shown) tg_walk(launch->body, show_tiles, s);
 }
 
 // ---- the lowering -------------------------------------------------------------------------------------------------------------------
@@ -444,7 +460,9 @@ static void lower_all(void *arg) {
               .lane = c->lane,
               .lean = c->lean,
               .overflowed = &c->overflowed,
+              .shown = c->options->shown,
               .lane_bits = LANE_BITS};
+  if (s->shown) s->shown->nlaunches = 0; // of an attempt before
   if (s->machine->warp > 0 && s->machine->warp != 1 << LANE_BITS)
     tg_throw(s->ctx, TG_INVALID, "machine %s: its warps have %.0f lanes; this lowering makes warps of %d", s->machine->name,
              s->machine->warp, 1 << LANE_BITS);
@@ -478,4 +496,4 @@ static tg_kernel *simt_lower(tg_kernel *tile, const tg_lower_options *options) {
   tg_rethrow(tile->ctx);
 }
 
-const tg_lowering tg_lowering_simt = {"simt", simt_lower, simt_knobs, simt_variants};
+const tg_lowering tg_lowering_simt = {"simt", simt_lower, simt_knobs, simt_variants, true};

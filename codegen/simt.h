@@ -6,7 +6,7 @@
 #define TG_SIMT_H
 
 #include "codegen/codegen.h"
-#include "codegen/layout_convert.h"
+#include "codegen/layout_show.h"
 
 typedef struct simt_tile {
   tg_layout layout;
@@ -73,6 +73,7 @@ typedef struct simt {
   tg_kernel *tile, *lane;
   tg_launch *launch, *out; // the tile launch at work and what becomes of it
   simt_note *notes;        // by value id
+  tg_shown *shown;         // NULL: nobody asked
   tg_builder b;            // where code goes
   tg_builder prologue;     // start of the launch; dominates everything
   int warps, warp_bits, lane_bits;

@@ -189,6 +189,7 @@ simt_tile *simt_convert(simt *s, const simt_tile *from, uint8_t dtype, const tg_
   tg_conversion c;
   if (!tg_conversion_plan(s->arena, &from->layout, layout, element_bits(dtype), shared, &c))
     tg_throw(s->ctx, TG_FAILED, "simt: a layout lacks elements of its tile");
+  if (s->shown) tg_show_conversion(s->shown, tg_arena_printf(s->arena, "%s%s", tg_loc_text(s->arena, s->b.loc), tg_dtypes[dtype].name), &c);
   if (c.kind == TG_CONVERT_SHARED) by_memory(s, &c, from, dtype, to);
   else by_lanes(s, &c, from, dtype, to);
   return to;

@@ -202,7 +202,7 @@ static void object_record_body(void *arg) {
 static void emit_body(void *arg) {
   struct emit_call *call = arg;
   tg_artifact *artifact = call->artifact;
-  static const char *const forms[] = {"lane", "llvm", "asm", "obj", "source"};
+  static const char *const forms[] = {"lane", "layouts", "layouts-svg", "llvm", "asm", "obj", "source"};
   if (strcmp(call->what, "tile") == 0) {
     call->out = (tg_bytes){(void *)(uintptr_t)artifact->job.ir, artifact->job.ir_size};
     return;
@@ -220,7 +220,8 @@ static void emit_body(void *arg) {
     call->out = product.bytes;
     return;
   }
-  tg_throw(artifact->ctx, TG_INVALID, "there is no form '%s' to emit; forms: tile, lane, llvm, asm, obj, source, meta", call->what);
+  tg_throw(artifact->ctx, TG_INVALID,
+           "there is no form '%s' to emit; forms: tile, lane, layouts, layouts-svg, llvm, asm, obj, source, meta", call->what);
 }
 
 tg_status tg_artifact_emit(tg_artifact *artifact, const char *what, const tg_bindings *shape, const void **data, size_t *size) {

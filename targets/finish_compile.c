@@ -1,4 +1,5 @@
 // The whole compile in one process: IR text to the wanted form, with the launch record.
+#include "codegen/layout_show.h"
 #include "targets/finish.h"
 #include "targets/machines.h"
 #include "targets/occupancy.h"
@@ -9,6 +10,7 @@ typedef struct compile {
   const tg_job *job;
   tg_arena *arena;
   tg_product *out;
+  tg_shown shown;
   tg_kernel *tile, *lane; // freed by the caller, whatever happens
 } compile;
 
@@ -28,13 +30,20 @@ static void read_tile(compile *c) {
   tg_run_passes(c->tile, "canonicalise,cse,licm,dce");
 }
 
+static bool wants_layouts(const compile *c) { return !strncmp(c->job->want, "layouts", strlen("layouts")); }
+
 static void lower(compile *c, const tg_family *family, const tg_machine *machine) {
   const tg_lowering *lowering = family->lowering;
   c->out->variants = lowering->variants ? lowering->variants(c->tile, machine) : 1;
   if (c->job->variant < 0 || c->job->variant >= c->out->variants)
     tg_throw(c->ctx, TG_INVALID, "kernel %s has %d variants on %s, numbered from 0: there is no variant %d", c->tile->name,
              c->out->variants, c->job->target, c->job->variant);
-  const tg_lower_options options = {.machine = machine, .settings = c->job->settings, .variant = c->job->variant};
+  if (wants_layouts(c) && !lowering->has_layouts)
+    tg_throw(c->ctx, TG_INVALID, "target %s has no layouts to show: one worker runs a whole block; targets of family nvptx have them",
+             c->job->target);
+  c->shown.arena = c->arena;
+  const tg_lower_options options = {
+      .machine = machine, .settings = c->job->settings, .variant = c->job->variant, .shown = wants_layouts(c) ? &c->shown : NULL};
   c->lane = lowering->lower(c->tile, &options);
   tg_dump(c->lane, lowering->name);
   tg_run_passes(c->lane, "canonicalise,cse,dce");
@@ -84,6 +93,11 @@ static void compile_body(void *arg) {
   if (!strcmp(c->job->want, "lane")) {
     size_t size;
     const char *text = tg_print(c->arena, c->lane, &size);
+    c->out->bytes = (tg_bytes){(void *)(uintptr_t)text, size};
+  } else if (wants_layouts(c)) {
+    const char *title = tg_arena_printf(c->arena, "%s for %s, variant %d", c->tile->name, c->job->target, c->job->variant);
+    size_t size;
+    const char *text = (!strcmp(c->job->want, "layouts-svg") ? tg_shown_svg : tg_shown_text)(&c->shown, title, &size);
     c->out->bytes = (tg_bytes){(void *)(uintptr_t)text, size};
   } else {
     c->out->bytes = finisher->finish(c->lane, machine, c->job->want, c->arena, record);

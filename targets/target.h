@@ -41,7 +41,7 @@ typedef struct tg_job { // request
   size_t ir_size;
   const char *target;
   const char *machine; // text of the user's own description that the target names (the helper has not loaded it); NULL = a built-in one
-  const char *want;    // "lane" "llvm" "asm" "obj" "source" "report"
+  const char *want;    // "lane" "layouts" "layouts-svg" "llvm" "asm" "obj" "source" "report"
   int variant;         // which of the lowering's variants
   tg_bindings settings, statics;
 } tg_job;

@@ -15,7 +15,7 @@ offers() { # words that must be offered, then the command line, its last word be
   done
 }
 offers 'compile completion' tegula comp
-offers 'lane llvm' tegula compile --emit l
+offers 'lane layouts layouts-svg llvm' tegula compile --emit l
 offers 'cpu:avx2 nvptx:sm_80 a100' tegula compile --target ''
 offers 'cpu interp' tegula exec --device ''
 offers 'gemm_fp8 rmsnorm' tegula bench ''
