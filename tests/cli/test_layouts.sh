@@ -20,7 +20,7 @@ for row in 0 1 2 3 4 5 6 7; do
   for column in 0 1 2 3 4 5 6 7; do want+=$(printf ' 0.%02d.%03d' $((4 * row)) "$column"); done
   check "row $row" 'grep -q "^     $want$" gemm.txt'
 done
-# Eight rows of one column of units are what ldmatrix reads at once: they lie in eight different groups of banks.
+# Eight rows of the first operand, one column of units, are what ldmatrix reads at once: they lie in eight different groups of banks.
 groups=$(awk '/^    places/ { n = 0; on = 1; next } on && NF == 4 && n < 8 { seen[$1] = 1; n++; if (n == 8) { print length(seen); delete seen; on = 0 } }' gemm.txt)
 check "rows of a matrix meet in no bank" '[[ $groups == 8* ]]'
 
