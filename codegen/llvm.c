@@ -32,6 +32,7 @@ static tg_llvm_emit_fn *const *make_table(tg_arena *arena, const tg_llvm_family 
   add_rows(table, tg_llvm_rows_vector);
   add_rows(table, tg_llvm_rows_control);
   add_rows(table, family->rows);
+  add_rows(table, family->more);
   return table;
 }
 
@@ -94,7 +95,7 @@ static void open_module(tg_llvm *e) {
   e->i1 = LLVMInt1TypeInContext(c), e->i8 = LLVMInt8TypeInContext(c), e->i16 = LLVMInt16TypeInContext(c);
   e->i32 = LLVMInt32TypeInContext(c), e->i64 = LLVMInt64TypeInContext(c);
   e->half = LLVMHalfTypeInContext(c), e->f32 = LLVMFloatTypeInContext(c), e->f64 = LLVMDoubleTypeInContext(c);
-  for (int i = 0; i < 3; i++) e->ptr[i] = LLVMPointerTypeInContext(c, e->family->address_space[i]);
+  for (int i = 0; i < 4; i++) e->ptr[i] = LLVMPointerTypeInContext(c, e->family->address_space[i]);
   e->empty_node = LLVMMDNodeInContext2(c, NULL, 0);
   LLVMMetadataRef disable = LLVMMDStringInContext2(c, "llvm.loop.unroll.disable", 24);
   e->unroll_disable = LLVMMDNodeInContext2(c, &disable, 1);

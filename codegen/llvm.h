@@ -25,12 +25,13 @@ typedef struct tg_llvm_row {
 // What a family of targets does in its own way.
 typedef struct tg_llvm_family {
   const char *name;
-  unsigned address_space[3];  // of TG_GLOBAL, TG_SHARED, TG_LOCAL pointers
+  unsigned address_space[4];  // by tg_space
   void (*initialise)(void);   // LLVM's target, called once per process
   void (*module)(tg_llvm *e); // after the module is made, before any launch; may be NULL
   void (*launch)(tg_llvm *e); // makes the functions of e->launch and emits its body (tg_llvm_region)
   bool plain_addresses;       // no loop strength reduction
   const tg_llvm_row *rows;    // looked up before the common tables; ends with emit NULL
+  const tg_llvm_row *more;    // likewise; may be NULL
   const char *passes;         // default pass pipeline
 } tg_llvm_family;
 extern const tg_llvm_family tg_llvm_cpu, tg_llvm_nvptx;
@@ -49,7 +50,7 @@ struct tg_llvm {
   LLVMBuilderRef b;
   LLVMTargetMachineRef target;
   LLVMValueRef function;                                           // being filled
-  LLVMTypeRef none, i1, i8, i16, i32, i64, half, f32, f64, ptr[3]; // ptr by tg_space
+  LLVMTypeRef none, i1, i8, i16, i32, i64, half, f32, f64, ptr[4]; // ptr by tg_space
   bool fma, f16c, bf16_dot, rounding; // native: fused multiply-add, f16 <-> f32 conversion, dots of bf16 pairs, floor and relatives
   bool byte_table;                    // 64 bytes can be looked up in a table of 128 at once
   LLVMMetadataRef unroll_disable, empty_node;
@@ -139,6 +140,7 @@ LLVMValueRef tg_llvm_ptradd(tg_llvm *e, LLVMValueRef pointer, LLVMValueRef bytes
 void tg_llvm_no_unroll(tg_llvm *e, LLVMValueRef branch); // on a loop's backward branch: neither unrolled nor vectorised
 
 // ---- tables of the op emitters by file
+extern const tg_llvm_row tg_llvm_rows_async[]; // NVIDIA's, from sm_90 on
 extern const tg_llvm_row tg_llvm_rows_arith[], tg_llvm_rows_cast[], tg_llvm_rows_memory[], tg_llvm_rows_vector[], tg_llvm_rows_control[];
 
 #endif

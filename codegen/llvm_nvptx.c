@@ -11,16 +11,31 @@ static void initialise(void) {
   LLVMInitializeNVPTXAsmPrinter();
 }
 
+// A tensor map is 128 bytes among the parameters; grid_constant keeps the copy unit's pointer to them from being one to a copy.
+static void by_value(tg_llvm *e, LLVMValueRef f, unsigned index) {
+  const unsigned byval = LLVMGetEnumAttributeKindForName("byval", 5);
+  LLVMAddAttributeAtIndex(f, index, LLVMCreateTypeAttribute(e->context, byval, LLVMArrayType2(e->i8, 128)));
+  LLVMAddAttributeAtIndex(f, index, LLVMCreateStringAttribute(e->context, "nvvm.grid_constant", 18, "", 0));
+  tg_llvm_attribute(e, f, index, "align", 64);
+}
+
 static void emit_launch(tg_llvm *e) {
   tg_launch *launch = e->launch;
   LLVMTypeRef *types = TG_NEWN(e->arena, LLVMTypeRef, launch->nargs + 1);
+  bool maps = false;
   for (int i = 0; i < launch->nargs; i++) types[i] = tg_llvm_type(e, launch->body->args[i]->type);
   LLVMValueRef f = e->function = LLVMAddFunction(e->module, launch->entry, LLVMFunctionType(e->none, types, (unsigned)launch->nargs, 0));
   LLVMSetFunctionCallConv(f, LLVMPTXKernelCallConv);
   tg_llvm_attribute(e, f, (unsigned)LLVMAttributeFunctionIndex, "nounwind", 0);
   const int *block = launch->block;
   tg_llvm_string_attribute(e, f, "nvvm.maxntid", tg_arena_printf(e->arena, "%d,%d,%d", block[0], block[1], block[2]));
-  for (int i = 0; i < launch->nargs; i++) launch->body->args[i]->note = LLVMGetParam(f, (unsigned)i);
+  for (int i = 0; i < launch->nargs; i++) {
+    launch->body->args[i]->note = LLVMGetParam(f, (unsigned)i);
+    if (launch->args[i].kind != TG_ARG_MAP) continue;
+    maps = true;
+    by_value(e, f, (unsigned)i + 1);
+  }
+  if (maps) tg_llvm_string_attribute(e, f, "nvvm.minctasm", "1"); // setmaxnreg wants to know how many registers a thread begins with
   LLVMPositionBuilderAtEnd(B, tg_llvm_block(e, "body"));
   tg_llvm_region(e, launch->body);
   LLVMBuildRetVoid(B);
@@ -103,9 +118,10 @@ static void emit_storem(tg_llvm *e, tg_op *op) {
 // ---- what warps and blocks do together
 
 static void emit_barrier(tg_llvm *e, tg_op *op) {
-  (void)op;
-  LLVMValueRef zero = LLVMConstInt(e->i32, 0, 0);
-  tg_llvm_intrinsic(e, "llvm.nvvm.barrier.cta.sync.aligned.all", 0, NULL, 1, &zero);
+  const int64_t threads = tg_attr_int(op, "threads", 0);
+  LLVMValueRef args[] = {tg_llvm_int(e->i32, tg_attr_int(op, "id", 0)), tg_llvm_int(e->i32, threads)};
+  tg_llvm_intrinsic(e, threads ? "llvm.nvvm.barrier.cta.sync.aligned.count" : "llvm.nvvm.barrier.cta.sync.aligned.all", 0, NULL,
+                    threads ? 2 : 1, args);
 }
 
 // PTX ISA, shfl.sync: c holds the last lane of a segment in bits 0-4 and the mask of the bits that name the segment in bits 8-12.
@@ -278,10 +294,11 @@ static const tg_llvm_row rows[] = {{TG_OP_TID, emit_tid},
                                    {0, NULL}};
 
 const tg_llvm_family tg_llvm_nvptx = {.name = "nvptx",
-                                      .address_space = {1, 3, 5},
+                                      .address_space = {1, 3, 5, 0},
                                       .initialise = initialise,
                                       .module = prepare,
                                       .plain_addresses = true,
                                       .launch = emit_launch,
                                       .rows = rows,
+                                      .more = tg_llvm_rows_async,
                                       .passes = "function(early-cse,dce)"};

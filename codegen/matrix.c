@@ -23,3 +23,22 @@ bool tg_matrix_on(const tg_matrix_row *row, const tg_machine *machine) {
   const long sm = machine->arch && !strncmp(machine->arch, "sm_", 3) ? strtol(machine->arch + 3, NULL, 10) : 0;
   return (sm >= row->archs[0] && sm <= row->archs[1]) || (sm >= row->archs[2] && sm <= row->archs[3]);
 }
+
+static const tg_wgmma_row wgmma_rows[] = {
+#define WGMMA(name, k, operands, spelling, more) {name, k, TG_##operands, spelling, more},
+#include "targets/nvptx/wgmma.def"
+#undef WGMMA
+    {0},
+};
+
+const tg_wgmma_row *tg_wgmma_find(const char *name) {
+  for (const tg_wgmma_row *row = wgmma_rows; row->name; row++)
+    if (!strcmp(row->name, name)) return row;
+  return NULL;
+}
+
+const tg_wgmma_row *tg_wgmma_of(int operands) {
+  for (const tg_wgmma_row *row = wgmma_rows; row->name; row++)
+    if (row->operands == operands) return row;
+  return NULL;
+}

@@ -13,4 +13,12 @@ extern const tg_matrix_row tg_matrix_rows[];           // ends with name NULL
 const tg_matrix_row *tg_matrix_find(const char *name); // NULL if there is none
 bool tg_matrix_on(const tg_matrix_row *row, const tg_machine *machine);
 
+typedef struct tg_wgmma_row { // by warp groups, from shared memory
+  const char *name;           // the `row` of lane op wgmma
+  int k, operands;
+  const char *spelling, *more;
+} tg_wgmma_row;
+const tg_wgmma_row *tg_wgmma_find(const char *name); // NULL if there is none
+const tg_wgmma_row *tg_wgmma_of(int operands);       // by dtype
+
 #endif

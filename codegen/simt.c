@@ -1,5 +1,6 @@
 // The simt lowering: a block of the tile kernel becomes a block of warps. Walks the ops; the other simt_*.c files know how tiles are held.
 #include "codegen/simt_control.h"
+#include "codegen/simt_pipe.h"
 
 #include <stdlib.h>
 
@@ -168,7 +169,10 @@ static void lower_op(simt *s, tg_op *op) {
   case TG_OP_LOAD:
   case TG_OP_GATHER: simt_load(s, op); break;
   case TG_OP_STORE:
-  case TG_OP_SCATTER: simt_store(s, op); break;
+  case TG_OP_SCATTER:
+    if (s->block_full) simt_split_store(s, op);
+    else simt_store(s, op);
+    break;
   case TG_OP_ATOMIC: simt_atomic(s, op); break;
   case TG_OP_REDUCE: simt_reduce(s, op); break;
   case TG_OP_ARGMAX: simt_argmax(s, op); break;
@@ -187,7 +191,7 @@ static void lower_op(simt *s, tg_op *op) {
 
 void simt_op(simt *s, tg_op *op) {
   const tg_value *out = op->nout == 1 ? op->out[0] : NULL;
-  if (out && (simt_note_of(s, out)->hoisted || simt_is_lazy(out) || simt_bring(s, op))) return;
+  if (out && (simt_note_of(s, out)->hoisted || simt_is_lazy(out) || simt_note_of(s, out)->box || simt_bring(s, op))) return;
   lower_op(s, op);
   if (out && simt_note_of(s, out)->kept) simt_keep(s, out);
 }
@@ -243,6 +247,14 @@ static void lower_body(simt *s) {
   simt_trip_ranges t = {.s = s};
   hoist_scalars(s);
   tg_value *full = block_is_full(s, &t);
+  if (s->pipes) {
+    s->block_full = full;
+    s->nblock_ranges = t.n;
+    memcpy(s->block_range, t.at, sizeof t.at);
+    simt_specialise(s);
+    s->block_full = NULL;
+    return;
+  }
   s->split = true;
   if (!full) {
     simt_region(s, s->launch->body);
@@ -279,6 +291,8 @@ static void check_registers(tg_op *op, void *user) {
                 s->warps << s->lane_bits, s->warp_bits < most_warp_bits(s->machine) ? ", or more warps with warps=" : "");
   }
   int most = s->machine->max_registers > 0 ? (int)s->machine->max_registers : 255, spare = 40; // addresses, masks, counters
+  simt_wgmma w;
+  if (op->code == TG_OP_DOT && simt_pipe_fits(s, op, &w)) return;
   if (op->code == TG_OP_DOT && simt_dot_registers(s->machine, op, s->warp_bits) > most - spare)
     simt_fail(s, op, "this dot needs about %d registers of each thread and %d can be had with %d warps; choose smaller tiles%s",
               simt_dot_registers(s->machine, op, s->warp_bits), most - spare, s->warps,
@@ -314,6 +328,7 @@ static void lower_launch(simt *s, tg_launch *launch) {
   s->ntouches = 0;
   tg_walk(launch->body, check_registers, s);
   simt_plan(s, launch);
+  if (s->pipes) out->block[0] += 128; // a warp group that asks for operands
   // A constant at the top marks where the prologue ends.
   s->b = (tg_builder){.kernel = s->lane, .region = out->body, .loc = launch->loc};
   s->prologue = s->b;
@@ -353,6 +368,8 @@ static void add_need(tg_op *op, void *user) {
 
 // The fewest warps whose threads hold the kernel's largest dot, or largest load, in half of their registers.
 static int default_warp_bits(const tg_kernel *tile, const tg_machine *machine) {
+  int groups = simt_wgmma_warps(machine, tile);
+  if (groups) return log2_exact(groups);
   int half = machine->max_registers > 0 ? (int)machine->max_registers / 2 : 127;
   for (int bits = 0;; bits++) {
     need n = {.machine = machine, .warp_bits = bits};
@@ -361,7 +378,10 @@ static int default_warp_bits(const tg_kernel *tile, const tg_machine *machine) {
   }
 }
 
-enum { DEFAULT_STAGES = 3, MOST_STAGES = 8 };
+enum { MOST_STAGES = 8 };
+
+// Slots by copies of threads cost them instructions, those of the copy unit only memory.
+static int default_stages(const tg_machine *machine) { return machine->tensor_maps ? 4 : 3; }
 
 typedef struct dots { // of a kernel, as far as somebody asks
   const tg_machine *machine;
@@ -372,7 +392,8 @@ static void find_dot(tg_op *op, void *user) {
   dots *d = user;
   if (op->code != TG_OP_DOT) return;
   d->stream |= simt_dot_streams(d->machine, op);
-  if (!simt_dot_row(d->machine, op)) return;
+  const bool groups = d->machine->warpgroup_mma && tg_wgmma_of(op->in[0]->type.dtype);
+  if (!groups && !simt_dot_row(d->machine, op)) return;
   for (const tg_region *r = op->parent; r->owner; r = r->owner->parent) d->in_folds |= r->owner->code == TG_OP_FOR;
 }
 
@@ -385,7 +406,7 @@ static dots dots_of(const tg_machine *machine, const tg_kernel *tile) {
 static int simt_knobs(const tg_kernel *tile, const tg_machine *machine, tg_knob *out, int max) {
   if (max < 1) return 0;
   *out = (tg_knob){.name = "warps", .doc = "warps of a block"};
-  tg_kernel *plain = simt_prepare(machine, tile);
+  tg_kernel *plain = simt_prepare(machine, tile, NULL, NULL);
   int first = default_warp_bits(plain, machine);
   const bool rings = dots_of(machine, plain).in_folds;
   tg_kernel_free(plain);
@@ -396,7 +417,7 @@ static int simt_knobs(const tg_kernel *tile, const tg_machine *machine, tg_knob 
   out[1] = (tg_knob){.name = "stages",
                      .doc = "slots at most for operands of dots on their way through shared memory; 1: none, straight from memory",
                      .nvalues = 4,
-                     .values = {DEFAULT_STAGES, 1, 2, 4}};
+                     .values = {default_stages(machine), 1, 2, machine->tensor_maps ? 6 : 4}};
   return 2;
 }
 
@@ -409,7 +430,7 @@ static int stages_setting(const tg_kernel *tile, const tg_lower_options *options
       tg_throw(tile->ctx, TG_INVALID, "stages=%s: it can be 1 to %d", options->settings.at[i].value, MOST_STAGES);
     return (int)n;
   }
-  return DEFAULT_STAGES;
+  return default_stages(options->machine);
 }
 
 static int warps_setting(const tg_kernel *tile, const tg_lower_options *options) {
@@ -481,8 +502,22 @@ static void lower_all(void *arg) {
   }
 }
 
+// Warp groups multiply codes as they are.
+static bool keeps_codes(const tg_kernel *tile, const tg_op *dot, void *user) {
+  const tg_lower_options *options = user;
+  simt s = {.ctx = tile->ctx,
+            .arena = (tg_arena *)(uintptr_t)&tile->arena,
+            .machine = options->machine,
+            .tile = (tg_kernel *)(uintptr_t)tile,
+            .warps = warps_setting(tile, options),
+            .stages = stages_setting(tile, options),
+            .assume = options->variant == 0};
+  simt_wgmma w;
+  return simt_pipe_fits(&s, dot, &w);
+}
+
 static tg_kernel *simt_lower(tg_kernel *tile, const tg_lower_options *options) {
-  tg_kernel *plain = simt_prepare(options->machine, tile);
+  tg_kernel *plain = simt_prepare(options->machine, tile, keeps_codes, (void *)(uintptr_t)options);
   call c = {.tile = plain, .options = options};
   tg_status status = tg_protect(tile->ctx, lower_all, &c);
   if (status != TG_OK && c.overflowed) {

@@ -50,6 +50,8 @@ typedef struct simt_note { // of a value of the tile kernel, by its id
   bool kept;         // computed, and stored once for all dots that read it
   bool in_ring;      // there, by the fold that it stands in
   bool hoisted;      // made before the block was split into a full and an edge path
+
+  struct simt_box *box; // of a load: the copy unit brings it (simt_tma.c)
 } simt_note;
 
 typedef struct simt_ring { // of a fold: operands of the trips to come
@@ -92,6 +94,11 @@ typedef struct simt {
   int nfull;
   simt_touch *touches; // since the last barrier
   int ntouches;
+  struct simt_pipe *pipes, *trip; // folds whose operands the copy unit brings; the one whose body is being lowered
+  int consumers;                  // threads that compute, where others do not; 0: all
+  tg_value *block_full;           // with pipes: no range of the block's own sticks out; NULL: never
+  const tg_value *block_range[32];
+  int nblock_ranges;
   bool split; // folds get a trip without masks of their own (not on a block's edge path)
 } simt;
 
@@ -204,6 +211,26 @@ void simt_plan_rings(simt *s, tg_launch *launch); // before the layouts
 bool simt_ring_for(simt *s, tg_op *loop);         // lowers it, where it has a ring
 bool simt_bring(simt *s, tg_op *op);              // whether what the op makes lies in shared memory and nowhere else; brings it there
 void simt_keep(simt *s, const tg_value *v);       // stores what has been computed where all dots that use it will read it
+// Whether a value of the loop's body can be had for any trip ahead: from the index and from inputs, not from what is carried.
+bool simt_is_ahead(simt *s, const tg_value *v, const tg_region *body, int depth);
+bool simt_has_fill(const tg_op *load); // other than 0
+// Everything that a load's addresses are made of, for the trip whose index the body's first argument has just been given, once for each
+// s->fetches.
+void simt_make_addresses(simt *s, const tg_value *v, const tg_region *body);
+
+// ---- simt_tma.c, simt_wgmma.c, simt_specialise.c: folds whose operands the copy unit brings and warp groups multiply
+typedef struct simt_pipe simt_pipe;
+typedef struct simt_wgmma simt_wgmma;
+bool simt_pipe_fits(simt *s, const tg_op *dot, simt_wgmma *out); // of a dot or dot_scaled; s: machine, tile, arena, warps, stages, assume
+void simt_plan_pipes(simt *s, tg_launch *launch);                // before the rings
+simt_pipe *simt_pipe_of_dot(simt *s, const tg_op *dot);          // NULL: none
+void simt_wgmma_plan(simt *s, const tg_op *dot, tg_layout *c);
+void simt_wgmma_dot(simt *s, tg_op *dot);
+int simt_wgmma_warps(const tg_machine *machine, const tg_kernel *tile); // of a block for the largest such product; 0: none
+int simt_wgmma_registers(const tg_op *dot, int warps);
+bool simt_pipe_for(simt *s, tg_op *loop); // lowers it, where it has a pipe
+void simt_specialise(simt *s);            // the launch's body, where it has pipes
+void simt_split_store(simt *s, tg_op *op);
 
 // ---- simt_memory.c
 tg_value *simt_argument(simt *s, const tg_expr *e); // launch argument that holds a launch-time expression, i64
@@ -264,10 +291,14 @@ void simt_fma(simt *s, tg_op *op, const simt_dot_layouts *l);
 void simt_sink_loads(simt *s, tg_launch *launch);
 
 // ---- simt_prepare.c
-tg_kernel *simt_prepare(const tg_machine *machine, const tg_kernel *tile); // a copy, the caller's, in the form that is lowered
+// A copy, the caller's, in the form that is lowered. `keeps` (NULL: none) says which products keep operands that no matrix instruction of
+// warps takes.
+typedef bool simt_keeps_fn(const tg_kernel *tile, const tg_op *dot, void *user);
+tg_kernel *simt_prepare(const tg_machine *machine, const tg_kernel *tile, simt_keeps_fn *keeps, void *user);
 
 // ---- simt_scaled.c
-void simt_expand_scaled(const tg_machine *machine, tg_kernel *kernel); // makes products with scales plain ones
+// Makes products with scales plain ones.
+void simt_expand_scaled(const tg_machine *machine, tg_kernel *kernel, simt_keeps_fn *keeps, void *user);
 
 // ---- simt_control.c
 void simt_for(simt *s, tg_op *op);

@@ -45,6 +45,27 @@ void simt_resolve_view(simt *s, const tg_op *user, const tg_value *v, simt_view 
 
 // ---- one access ---------------------------------------------------------------------------------------------------------------
 
+// Whether a value is known to lie below an expression of the launch: a loop's index below where the loop ends, a block's coordinate times
+// what its axis was divided by, and either divided by what the expression was.
+static bool is_below(simt *s, const tg_value *v, const tg_expr *e) {
+  const tg_op *op = v->def, *owner = v->region->owner;
+  int64_t by, divisor;
+  if (!op) {
+    const tg_expr *end = owner && owner->code == TG_OP_FOR && v->index == 0 ? tg_launch_expr(s->arena, owner->in[1]) : NULL;
+    return end && tg_e_equal(end, e);
+  }
+  if (op->code == TG_OP_PID) return tg_e_equal(s->launch->grid[tg_attr_int(op, "axis", 0)], e);
+  if ((op->code != TG_OP_MUL && op->code != TG_OP_DIV) || !tg_const_as_int(op->in[1], &by) || by < 1) return false;
+  if (op->code == TG_OP_MUL) { // i < ceildiv(e, by) is i * by < e
+    const tg_op *pid = op->in[0]->def;
+    if (!pid || pid->code != TG_OP_PID) return false;
+    const tg_expr *grid = s->launch->grid[tg_attr_int(pid, "axis", 0)];
+    return grid->op == TG_EXPR_CEILDIV && tg_e_equal(grid->a, e) && tg_expr_is_const(grid->b, &divisor) && divisor == by;
+  }
+  return e->op == TG_EXPR_CEILDIV && tg_expr_is_const(e->b, &divisor) && divisor == by && simt_nonnegative(op->in[0]) &&
+         is_below(s, op->in[0], e->a);
+}
+
 bool simt_range_is_full(simt *s, const tg_op *range) {
   int64_t len = tg_attr_int(range, "len", 0), start, end;
   for (int i = 0; i < s->nfull; i++) {
@@ -55,11 +76,8 @@ bool simt_range_is_full(simt *s, const tg_op *range) {
   }
   if (simt_size_const(s, simt_size_of(s, range->in[0]), &start) && simt_size_const(s, simt_size_of(s, range->in[1]), &end))
     return start + len <= end;
-  // One index that is the block's own coordinate on a grid axis as long as the range's end.
-  const tg_op *pid = range->in[0]->def;
-  if (len != 1 || !pid || pid->code != TG_OP_PID) return false;
-  const tg_expr *grid = s->launch->grid[tg_attr_int(pid, "axis", 0)], *e = tg_launch_expr(s->arena, range->in[1]);
-  return e && tg_e_equal(grid, e);
+  const tg_expr *e = len == 1 ? tg_launch_expr(s->arena, range->in[1]) : NULL;
+  return e && is_below(s, range->in[0], e);
 }
 
 static bool index_is_inside(simt *s, const tg_value *index, simt_size dim) {
@@ -95,7 +113,7 @@ void simt_open_access(simt_access *a, simt *s, const tg_op *op, tg_type tile) {
 
 // ---- how wide: what has to divide by the width, proven or asked for as a precondition of this variant
 
-static void require(simt *s, const char *text) {
+void simt_require(simt *s, const char *text) {
   tg_kernel *k = s->lane;
   for (int i = 0; i < k->npreconditions; i++)
     if (!strcmp(k->preconditions[i], text)) return;
@@ -103,12 +121,12 @@ static void require(simt *s, const char *text) {
   k->preconditions[k->npreconditions++] = text;
 }
 
-static bool divides(simt *s, simt_size z, int64_t n, bool commit) {
+bool simt_divides(simt *s, simt_size z, int64_t n, bool commit) {
   int64_t known = z.e ? simt_expr_divisor(s, z.e) : simt_divisor_of(s, z.v);
   if (known % n == 0) return true;
   int64_t value;
   if (!z.e || !s->assume || simt_expr_const(s, z.e, &value)) return false;
-  if (commit) require(s, tg_arena_printf(s->arena, "%s %% %lld == 0", tg_e_text(s->arena, z.e), (long long)n));
+  if (commit) simt_require(s, tg_arena_printf(s->arena, "%s %% %lld == 0", tg_e_text(s->arena, z.e), (long long)n));
   return true;
 }
 
@@ -130,13 +148,13 @@ static bool width_fits(simt_access *a, int width, bool commit) {
   int bytes = width * bytes_of(v->dtype);
   const tg_op *range = a->range[a->fast];
   if (!s->assume) return false; // nothing is known of the pointer
-  if (tg_attr_int(range, "align", 1) % width != 0 && !divides(s, simt_size_of(s, range->in[0]), width, commit)) return false;
-  if (v->scale && !divides(s, v->shift, bytes / simt_gcd(bytes, v->scale), commit)) return false;
+  if (tg_attr_int(range, "align", 1) % width != 0 && !simt_divides(s, simt_size_of(s, range->in[0]), width, commit)) return false;
+  if (v->scale && !simt_divides(s, v->shift, bytes / simt_gcd(bytes, v->scale), commit)) return false;
   for (int i = 0; i < v->rank; i++)
-    if (i != a->view_axis[a->fast] && !divides(s, v->stride[i], width, commit)) return false;
-  if (needs_end(a, a->fast) && !divides(s, simt_size_of(s, range->in[1]), width, commit)) return false;
-  if (needs_dim(a, a->fast) && !divides(s, v->dim[a->view_axis[a->fast]], width, commit)) return false;
-  if (commit) require(s, tg_arena_printf(s->arena, "aligned(%s, %d)", v->param->name, bytes));
+    if (i != a->view_axis[a->fast] && !simt_divides(s, v->stride[i], width, commit)) return false;
+  if (needs_end(a, a->fast) && !simt_divides(s, simt_size_of(s, range->in[1]), width, commit)) return false;
+  if (needs_dim(a, a->fast) && !simt_divides(s, v->dim[a->view_axis[a->fast]], width, commit)) return false;
+  if (commit) simt_require(s, tg_arena_printf(s->arena, "aligned(%s, %d)", v->param->name, bytes));
   return true;
 }
 
@@ -186,6 +204,9 @@ static void add_term(simt_access *a, tg_value *bytes, const tg_value *by) {
   else a->moving = simt_add(&a->s->b, a->moving, bytes);
 }
 
+// An axis whose address has parts of the lane's and the register's that are added.
+static bool axis_adds(const simt_access *a, int at) { return !a->clamped[at] && simt_axis_adds(&a->layout, at); }
+
 static void start_axis(simt_access *a, int at) {
   simt *s = a->s;
   const tg_layout *layout = &a->layout;
@@ -202,7 +223,7 @@ static void start_axis(simt_access *a, int at) {
   tg_value *lane = simt_axis_adds(layout, at) ? simt_lane_part(s, layout, mask, tg_layout_axis_shift(layout, at)) : NULL;
   tg_value *lane64 = lane ? tg_cast_to(&s->prologue, lane, TG_I64, NULL) : NULL;
   a->first[at] = simt_add(&s->b, start, lane64);
-  if (simt_axis_adds(layout, at)) {
+  if (axis_adds(a, at)) {
     if (lane64) a->ptr = simt_offset(s, a->ptr, index_bytes(a, i, lane64));
     add_term(a, index_bytes(a, i, start), start);
   }
@@ -210,6 +231,31 @@ static void start_axis(simt_access *a, int at) {
   if (needs_dim(a, at)) dim = simt_size_value(s, a->view.dim[i]);
   a->bound[at] = end && dim ? tg_build2(&s->b, TG_OP_MIN, end, dim) : end ? end : dim;
   a->below[at] = !simt_nonnegative(range->in[0]);
+}
+
+bool simt_clamp_access(simt_access *a) {
+  simt *s = a->s;
+  const char *text[2 * TG_MAX_RANK];
+  int n = 0;
+  for (int i = 0; i < a->rank; i++) {
+    int64_t known;
+    if (!a->range[i] || !simt_nonnegative(a->range[i]->in[0])) return false;
+    simt_size ends[] = {simt_size_of(s, a->range[i]->in[1]), a->view.dim[a->view_axis[i]]};
+    const bool asks[] = {needs_end(a, i), needs_dim(a, i)};
+    for (int k = 0; k < 2; k++) {
+      if (!asks[k]) continue;
+      a->clamped[i] = true;
+      if (simt_size_const(s, ends[k], &known) ? known < 1 : !ends[k].e) return false;
+      if (ends[k].e && !simt_size_const(s, ends[k], &known))
+        text[n++] = tg_arena_printf(s->arena, "%s > 0", tg_e_text(s->arena, ends[k].e));
+    }
+  }
+  for (int i = 0; i < a->view.rank; i++) {
+    const tg_value *index = a->op->in[1 + i];
+    if (index->type.kind != TG_RANGE && !index_is_inside(s, index, a->view.dim[i])) return false;
+  }
+  while (n) simt_require(s, text[--n]);
+  return true;
 }
 
 void simt_start_access(simt_access *a, const tg_layout *layout) {
@@ -241,16 +287,17 @@ tg_value *simt_element(simt_access *a, int reg, tg_value **inside) {
   int64_t known;
   *inside = a->inside;
   for (int i = 0; i < a->rank; i++) {
-    bool adds = !a->index[i] && simt_axis_adds(&a->layout, i);
-    tg_value *offset = NULL, *index;
+    bool adds = !a->index[i] && axis_adds(a, i);
+    tg_value *offset = NULL, *index, *at;
     if (a->index[i]) {
       index = a->index[i]->reg[reg];
     } else {
-      offset = adds ? simt_int(s, TG_I64, simt_register_offset(&a->layout, reg, i))
-                    : tg_cast_to(&s->prologue, simt_coordinate(s, &a->layout, reg, i), TG_I64, NULL);
+      offset = simt_axis_adds(&a->layout, i) ? simt_int(s, TG_I64, simt_register_offset(&a->layout, reg, i))
+                                             : tg_cast_to(&s->prologue, simt_coordinate(s, &a->layout, reg, i), TG_I64, NULL);
       index = simt_add(&s->b, a->first[i], offset);
     }
-    tg_value *bytes = index_bytes(a, a->view_axis[i], adds ? offset : index);
+    at = a->clamped[i] ? tg_build2(&s->b, TG_OP_MIN, index, tg_build2(&s->b, TG_OP_SUB, a->bound[i], simt_int(s, TG_I64, 1))) : index;
+    tg_value *bytes = index_bytes(a, a->view_axis[i], adds ? offset : at);
     if (tg_const_as_int(bytes, &known)) last = simt_add(&s->b, last, bytes);
     else ptr = simt_offset(s, ptr, bytes);
     if (a->below[i]) *inside = simt_and(&s->b, *inside, tg_build2(&s->b, TG_OP_GE, index, simt_int(s, TG_I64, 0)));

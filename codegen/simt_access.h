@@ -37,9 +37,13 @@ typedef struct simt_access {
   tg_value *first[TG_MAX_RANK]; // index of the lane's first element on an axis that adds, i64
   tg_value *bound[TG_MAX_RANK]; // indices must stay below; NULL = they do
   bool below[TG_MAX_RANK];      // start may be negative
+  bool clamped[TG_MAX_RANK];    // addresses stay inside: what is outside reads something that is there
 } simt_access;
 
 void simt_open_access(simt_access *a, simt *s, const tg_op *op, tg_type tile);
+// Has what is outside read something that is there, where a launch that has any elements has some in every range, so that no load waits for
+// a branch; for an access that is open. False where it cannot.
+bool simt_clamp_access(simt_access *a);
 int simt_access_width(simt_access *a, const tg_layout *layout);     // elements of a vector, for an access that is open
 void simt_start_access(simt_access *a, const tg_layout *layout);    // chooses the width
 tg_value *simt_element(simt_access *a, int reg, tg_value **inside); // its address, and whether it is inside (NULL: always)
@@ -52,6 +56,8 @@ bool simt_size_same(simt_size a, simt_size b);
 // ---- simt_known.c
 bool simt_expr_const(simt *s, const tg_expr *e, int64_t *value);
 int64_t simt_expr_divisor(simt *s, const tg_expr *e);
+void simt_require(simt *s, const char *text);                    // a precondition of this variant
+bool simt_divides(simt *s, simt_size z, int64_t n, bool commit); // proven, or to be asked for; commit: asks
 int64_t simt_gcd(int64_t a, int64_t b);
 bool simt_nonnegative(const tg_value *v);
 tg_value *simt_pointer_argument(simt *s, const tg_param *p);

@@ -112,7 +112,7 @@ bool simt_trips_are_even(simt *s, const tg_op *loop) {
 }
 
 void simt_for(simt *s, tg_op *op) {
-  if (simt_ring_for(s, op)) return;
+  if (simt_pipe_for(s, op) || simt_ring_for(s, op)) return;
   tg_region *body = op->regions[0];
   simt_touches before = simt_order_save(s);
   simt_order_loop(s, op);

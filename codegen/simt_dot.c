@@ -132,6 +132,11 @@ static side side_of(const simt_dot_layouts *l, bool left) {
 static tg_layout *layout_of(simt_dot_layouts *l, side x) { return x.index ? &l->b : &l->a; }
 
 void simt_dot_plan(simt *s, const tg_op *op, simt_dot_layouts *out) {
+  if (simt_pipe_of_dot(s, op)) {
+    simt_wgmma_plan(s, op, &out->c);
+    out->row = NULL;
+    return;
+  }
   const tg_type *ta = &op->in[0]->type, *tb = &op->in[1]->type, *tc = &op->in[2]->type;
   const tg_matrix_row *row = out->row = simt_dot_row(s->machine, op);
   out->turned = row && simt_dot_is_turned(s, op);
@@ -182,7 +187,7 @@ static int64_t depth_held(int64_t k) {
 
 bool simt_dot_seeds(simt *s, const tg_op *op, int operand) {
   const simt_note *note = simt_note_of(s, simt_staged(s, op->in[operand]));
-  return !note->stage && !note->kept && (!simt_dot_row(s->machine, op) || load_of(op->in[operand]) || !op->in[operand]->def);
+  return !note->stage && !note->kept && !note->box && (!simt_dot_row(s->machine, op) || load_of(op->in[operand]) || !op->in[operand]->def);
 }
 
 static int fma_registers(const tg_op *op, int warp_bits) {
@@ -385,6 +390,10 @@ static bool is_widened(simt *s, const tg_value *operand) {
 
 void simt_dot(simt *s, tg_op *op) {
   dot d = {.s = s};
+  if (simt_pipe_of_dot(s, op)) {
+    simt_wgmma_dot(s, op);
+    return;
+  }
   simt_dot_plan(s, op, &d.l);
   if (!d.l.row) {
     simt_fma(s, op, &d.l);

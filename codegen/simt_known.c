@@ -1,5 +1,5 @@
 // What is known of integers of the tile kernel, and the arguments of a launch.
-#include "codegen/simt_access.h"
+#include "codegen/simt_pipe.h"
 
 // ---- what is known of integers -----------------------------------------------------------------------------------------
 
@@ -157,6 +157,15 @@ tg_value *simt_scalar_argument(simt *s, const char *name, int dtype) {
 tg_value *simt_pointer_argument(simt *s, const tg_param *p) {
   return add_argument(s, &(tg_arg){.name = tg_arena_strdup(s->arena, p->name), .kind = TG_ARG_POINTER, .dtype = (uint8_t)p->dtype},
                       tg_ptr_type(TG_GLOBAL));
+}
+
+tg_value *simt_map_argument(simt *s, const simt_box *box) {
+  const tg_arg_map *map = tg_arg_map_copy(s->arena, &box->map); // outlives the tile kernel
+  int n = 0;
+  for (int i = 0; i < s->out->nargs; i++) n += s->out->args[i].kind == TG_ARG_MAP;
+  const uint8_t dtype = box->load->out[0]->type.dtype;
+  const char *name = tg_arena_printf(s->arena, "%s.map%d", map->of, n);
+  return add_argument(s, &(tg_arg){.name = name, .kind = TG_ARG_MAP, .dtype = dtype, .map = map}, tg_ptr_type(TG_PARAMETER));
 }
 
 static void find_param(tg_op *op, void *user) {

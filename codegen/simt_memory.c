@@ -31,12 +31,18 @@ simt_tile *simt_load_in(simt *s, const tg_op *op, const tg_layout *layout) {
   simt_access a;
   simt_open_access(&a, s, op, op->out[0]->type);
   simt_tile *t = simt_new_tile(s, layout);
+  const bool always = s->trip && simt_clamp_access(&a); // beside products of warp groups
+  if (always) a.fast = -1;
+  else memset(a.clamped, 0, sizeof a.clamped);
   simt_start_access(&a, layout);
   bool readonly = a.view.param->kind == TG_INPUT;
   for (int i = 0, n = tg_layout_registers(layout); i < n; i += a.width) {
     tg_value *inside, *ptr = simt_element(&a, i, &inside), *v;
     tg_attr attrs[] = {TG_ATYPE("type", group_type(&a)), TG_AINT("align", a.width * bytes_of(a.view.dtype)), TG_AINT("const", 1)};
-    if (inside) {
+    if (inside && always) {
+      v = tg_build(&s->b, TG_OP_LLOAD, 1, &ptr, readonly ? 3 : 2, attrs)->out[0];
+      v = tg_build3(&s->b, TG_OP_SELECT, inside, v, fill_value(&a));
+    } else if (inside) {
       tg_value *in[] = {ptr, splat(s, inside, a.width), fill_value(&a)};
       v = tg_build(&s->b, TG_OP_LOADM, 3, in, readonly ? 2 : 1, attrs + 1)->out[0];
     } else {

@@ -73,7 +73,8 @@ static bool conflicts(simt *s, const simt_touch *t, const tg_op *op, const tg_la
 }
 
 void simt_barrier(simt *s) {
-  tg_build(&s->b, TG_OP_BARRIER, 0, NULL, 0, NULL);
+  tg_attr attrs[] = {TG_AINT("id", 1), TG_AINT("threads", s->consumers)}; // threads that bring operands have gone their own way
+  tg_build(&s->b, TG_OP_BARRIER, 0, NULL, s->consumers ? 2 : 0, attrs);
   s->ntouches = 0;
 }
 

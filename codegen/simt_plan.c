@@ -235,6 +235,7 @@ tg_layout simt_default_layout(simt *s, tg_type type) {
 void simt_plan(simt *s, tg_launch *launch) {
   plan p = {.s = s};
   simt_note_uses(s, launch);
+  simt_plan_pipes(s, launch);
   simt_plan_rings(s, launch);
   tg_walk(launch->body, seed, &p);
   spread(&p, launch);

@@ -14,19 +14,18 @@ typedef struct ring_plan {
   int nbrought;
 } ring_plan;
 
-// Whether a value of the loop's body can be had for any trip ahead: from the index and from inputs, not from what is carried.
-static bool is_ahead(simt *s, const tg_value *v, const tg_region *body, int depth) {
+bool simt_is_ahead(simt *s, const tg_value *v, const tg_region *body, int depth) {
   const tg_op *op = v->def;
   if (!op) return v->region != body || v->index == 0;
   if (op->parent != body) return true;
   if (depth > 32 || op->nregions || (!(tg_op_rows()[op->code].traits & TG_PURE) && !simt_reads_input(s, op))) return false;
   if (op->code == TG_OP_REDUCE || op->code == TG_OP_DOT || op->code == TG_OP_SORT || op->code == TG_OP_SCAN) return false;
   for (int i = 0; i < op->nin; i++)
-    if (!is_ahead(s, op->in[i], body, depth + 1)) return false;
+    if (!simt_is_ahead(s, op->in[i], body, depth + 1)) return false;
   return true;
 }
 
-static bool has_fill(const tg_op *load) {
+bool simt_has_fill(const tg_op *load) {
   const tg_attr *fill = tg_find_attr(load, "fill");
   return fill && (fill->kind == TG_ATTR_INT ? fill->i != 0 : fill->f != 0);
 }
@@ -51,13 +50,14 @@ static int64_t registers_of(const simt *s, tg_type type) {
 static bool is_ahead_of(simt *s, const tg_op *load, const simt_readers *r) {
   if (!load->parent->owner || load->parent->owner->code != TG_OP_FOR) return false;
   for (int i = 0; i < load->nin; i++)
-    if (!is_ahead(s, load->in[i], load->parent, 0)) return false;
-  return !r->mask || is_ahead(s, r->mask->in[0], load->parent, 0);
+    if (!simt_is_ahead(s, load->in[i], load->parent, 0)) return false;
+  return !r->mask || simt_is_ahead(s, r->mask->in[0], load->parent, 0);
 }
 
 static way way_of(simt *s, const tg_op *load, simt_readers *r) {
   enum { MANY = 32 };
-  if (s->lean || s->stages < 2 || !s->assume || !simt_reads_input(s, load) || has_fill(load)) return STRAIGHT;
+  if (s->lean || s->stages < 2 || !s->assume || !simt_reads_input(s, load) || simt_has_fill(load) || simt_note_of(s, load->out[0])->box)
+    return STRAIGHT;
   if (!simt_find_readers(s, load->out[0], r)) return STRAIGHT;
   int beside = 0, below = 0; // dots in the load's own region, and in loops within it
   for (int i = 0; i < r->n; i++) {
@@ -135,7 +135,7 @@ static void plan_computed(tg_op *op, void *user) {
   enum { CHUNK = 32 << 10 };
   ring_plan *p = user;
   simt *s = p->s;
-  if (op->code != TG_OP_DOT || !simt_dot_row(s->machine, op)) return;
+  if (op->code != TG_OP_DOT || !simt_dot_row(s->machine, op) || simt_pipe_of_dot(s, op)) return;
   for (int i = 0; i < 2; i++) {
     const tg_value *v = simt_renamed(op->in[i]);
     int64_t bytes = tg_type_elements(v->type) * tg_dtypes[v->type.dtype].bits / 8;
@@ -206,7 +206,7 @@ static bool plan_rings(ring_plan *p, tg_launch *launch) {
   tg_walk(launch->body, choose_widened, p);
   tg_walk(launch->body, plan_computed, p);
   tg_walk(launch->body, plan_load, p);
-  int64_t room = shared_of(s) - p->stored - SPARE;
+  int64_t room = shared_of(s) - p->stored - SPARE - s->shared_top;
   if (p->resident > room) { // what is computed has to lie there; what is loaded may stay in registers
     if (p->widen) return false;
     for (int i = 0; i < p->nbrought; i++) simt_note_of(s, p->brought[i])->stage = NULL;
@@ -305,12 +305,11 @@ static void point_stages(turning *t, tg_value *slot) {
   }
 }
 
-// Everything that the loads' addresses are made of, for the trip whose index the body's first argument has just been given.
-static void make_addresses(simt *s, const tg_value *v, const tg_region *body) {
+void simt_make_addresses(simt *s, const tg_value *v, const tg_region *body) {
   tg_op *op = v->def;
   if (!op || op->parent != body || simt_note_of(s, v)->fetch == s->fetches) return;
   simt_note_of(s, v)->fetch = s->fetches;
-  for (int i = 0; i < op->nin; i++) make_addresses(s, op->in[i], body);
+  for (int i = 0; i < op->nin; i++) simt_make_addresses(s, op->in[i], body);
   simt_op(s, op);
 }
 
@@ -319,7 +318,7 @@ static void make_scalars(simt *s, const tg_value *v, const tg_region *body) {
   tg_op *op = v->def;
   if (!op || op->parent != body) return;
   if (v->type.kind == TG_TILE && v->type.rank == 0) {
-    make_addresses(s, v, body);
+    simt_make_addresses(s, v, body);
     return;
   }
   for (int i = 0; i < op->nin; i++) make_scalars(s, op->in[i], body);
@@ -334,7 +333,7 @@ static void fetch(turning *t, tg_value *i, tg_value *slot) {
   for (int k = 0; k < t->ring->nloads; k++) {
     tg_op *load = t->ring->load[k];
     const simt_stage *g = simt_note_of(s, load->out[0])->stage;
-    for (int n = 0; n < load->nin; n++) make_addresses(s, load->in[n], body);
+    for (int n = 0; n < load->nin; n++) simt_make_addresses(s, load->in[n], body);
     if (g->mask) make_scalars(s, g->mask->in[0], body);
     simt_copy_stage(s, load, g);
   }

@@ -34,16 +34,16 @@ static tg_value *per_row(tg_builder *b, tg_value *scales, int64_t n) {
 }
 
 // Operands stay as they are where an instruction takes them.
-static tg_value *sum_of(tg_builder *b, const tg_machine *machine, const tg_op *op) {
+static tg_value *sum_of(tg_builder *b, const tg_machine *machine, const tg_op *op, bool keep) {
   tg_value *in[] = {op->in[0], op->in[1], tg_const_float(b, op->in[2]->type, 0)};
   tg_op *dot = tg_build(b, TG_OP_DOT, 3, in, 0, NULL);
-  if (simt_dot_row(machine, dot)) return dot->out[0];
+  if (keep || simt_dot_row(machine, dot)) return dot->out[0];
   tg_remove_op(dot);
   in[0] = widen(b, op->in[0]), in[1] = widen(b, op->in[1]);
   return tg_build(b, TG_OP_DOT, 3, in, 0, NULL)->out[0];
 }
 
-static void expand(const tg_machine *machine, tg_kernel *kernel, tg_op *op) {
+static void expand(const tg_machine *machine, tg_kernel *kernel, tg_op *op, bool keep) {
   tg_builder b = {.kernel = kernel, .region = op->parent, .before = op, .loc = op->loc};
   tg_value *acc = op->in[2];
   int64_t shape[] = {acc->type.dim[0], acc->type.dim[1]};
@@ -52,7 +52,7 @@ static void expand(const tg_machine *machine, tg_kernel *kernel, tg_op *op) {
              "%s:%d: in kernel '%s': a dot with several scales along its tile of k is not supported by simt; make the tile as long as a "
              "scale's block",
              op->loc.file ? op->loc.file : "?", op->loc.line, kernel->name);
-  tg_value *sum = sum_of(&b, machine, op);
+  tg_value *sum = sum_of(&b, machine, op, keep);
   tg_value *rows = per_row(&b, op->in[3], shape[0]), *columns = per_row(&b, op->in[4], shape[1]);
   columns = reshaped(&b, TG_OP_TRANSPOSE, columns, "perm", (const int64_t[]){1, 0});
   rows = reshaped(&b, TG_OP_BROADCAST, rows, "shape", shape);
@@ -62,8 +62,8 @@ static void expand(const tg_machine *machine, tg_kernel *kernel, tg_op *op) {
   tg_remove_op(op);
 }
 
-void simt_expand_scaled(const tg_machine *machine, tg_kernel *kernel) {
+void simt_expand_scaled(const tg_machine *machine, tg_kernel *kernel, simt_keeps_fn *keeps, void *user) {
   found f = {.kernel = kernel};
   for (int i = 0; i < kernel->nlaunches; i++) tg_walk(kernel->launches[i]->body, find_scaled, &f);
-  for (int i = 0; i < f.n; i++) expand(machine, kernel, f.at[i]);
+  for (int i = 0; i < f.n; i++) expand(machine, kernel, f.at[i], keeps && keeps(kernel, f.at[i], user));
 }

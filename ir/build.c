@@ -207,7 +207,7 @@ tg_region *tg_add_region(tg_builder *b, tg_op *op, int index, int nargs, const t
 int tg_region_types(const tg_op *op, int index, tg_type out[TG_MAX_RESULTS + 1]) {
   (void)index; // both regions of `while` carry the same
   int n = 0, first = op->code == TG_OP_FOR ? 2 : 0;
-  if (op->code == TG_OP_FOR) out[n++] = tg_scalar_type(TG_I64);
+  if (op->code == TG_OP_FOR) out[n++] = op->in[0]->type;
   else if (op->code != TG_OP_WHILE) return 0;
   for (int i = first; i < op->nin; i++) out[n++] = op->in[i]->type;
   return n;

@@ -436,7 +436,8 @@ static bool carried(tg_infer_state *s, int first) {
 }
 
 bool tg_infer_FOR(tg_infer_state *s) {
-  if (!tg_rule_scalar(s, 0, TG_M_I64) || !tg_rule_scalar(s, 1, TG_M_I64)) return false;
+  const bool narrow = tg_type_equal(s->in[0]->type, tg_scalar_type(TG_I32)) && tg_type_equal(s->in[1]->type, s->in[0]->type);
+  if (!narrow && (!tg_rule_scalar(s, 0, TG_M_I64) || !tg_rule_scalar(s, 1, TG_M_I64))) return false; // i32: lane level (verify.c)
   if (tg_rule_int(s, "step", 0) < 1) return tg_rule_fail(s, "step %lld is not positive", (long long)tg_rule_int(s, "step", 0));
   return carried(s, 2);
 }

@@ -111,6 +111,8 @@ static void check_yield(verifier *v, const tg_op *op, int index) {
 }
 
 static void check_regions(verifier *v, tg_op *op) {
+  if (op->code == TG_OP_FOR && v->kernel->level == TG_LEVEL_TILE && op->nin && op->in[0]->type.dtype != TG_I64)
+    complain_op(v, op, "its bounds are i32; at tile level they are i64");
   tg_type types[TG_MAX_RESULTS + 1];
   int n = op->nin <= TG_MAX_RESULTS ? tg_region_types(op, 0, types) : -1;
   for (int r = 0; r < op->nregions; r++) {

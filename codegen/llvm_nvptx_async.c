@@ -1,0 +1,145 @@
+// Barriers in memory, the copy unit (TMA), products of warp groups (wgmma) and registers by warp group: what NVIDIA's GPUs have from sm_90
+// on, as lines of PTX. Shared addresses are 32-bit numbers.
+#include "codegen/llvm_short.h"
+#include "codegen/matrix.h"
+
+#define B e->b
+
+// Every op that is one line with its operands in order. $0, $1 … are the operands, %d an attribute. PTX ISA 8.0, mbarrier, cp.async.bulk,
+// fence.proxy, wgmma and setmaxnreg.
+static const struct {
+  int code;
+  const char *attr, *text, *constraints;
+} lines[] = {
+    {TG_OP_MBAR_INIT, "count", "mbarrier.init.shared::cta.b64 [$0], %d;", "r,~{memory}"},
+    {TG_OP_MBAR_ARRIVE, NULL, "{ .reg .pred P; setp.ne.b32 P, $1, 0; @P mbarrier.arrive.shared::cta.b64 _, [$0]; }", "r,r,~{memory}"},
+    {TG_OP_MBAR_EXPECT, "count", "mbarrier.arrive.expect_tx.shared::cta.b64 _, [$0], %d;", "r,~{memory}"},
+    // The whole spin in one line: no control flow that the optimiser sees.
+    {TG_OP_MBAR_WAIT, NULL, "{ .reg .pred P; W${:uid}: mbarrier.try_wait.parity.shared::cta.b64 P, [$0], $1; @!P bra.uni W${:uid}; }",
+     "r,r,~{memory}"},
+    {TG_OP_PREFETCH_MAP, NULL, "prefetch.tensormap [$0];", "l,~{memory}"},
+    {TG_OP_WGMMA_BEGIN, NULL, "wgmma.fence.sync.aligned;", "~{memory}"},
+    {TG_OP_WGMMA_COMMIT, NULL, "wgmma.commit_group.sync.aligned;", "~{memory}"},
+};
+enum { NLINES = sizeof lines / sizeof *lines };
+
+static LLVMValueRef line(tg_llvm *e, const char *text, const char *constraints, LLVMTypeRef result, int n, LLVMValueRef *args) {
+  LLVMTypeRef *types = TG_NEWN(e->arena, LLVMTypeRef, n + 1);
+  for (int i = 0; i < n; i++) types[i] = LLVMTypeOf(args[i]);
+  LLVMTypeRef type = LLVMFunctionType(result, types, (unsigned)n, 0);
+  LLVMValueRef f = LLVMGetInlineAsm(type, text, strlen(text), constraints, strlen(constraints), 1, 0, LLVMInlineAsmDialectATT, 0);
+  LLVMValueRef call = LLVMBuildCall2(B, type, f, args, (unsigned)n, "");
+  const unsigned kind = LLVMGetEnumAttributeKindForName("convergent", 10);
+  LLVMAddCallSiteAttribute(call, (LLVMAttributeIndex)LLVMAttributeFunctionIndex, LLVMCreateEnumAttribute(e->context, kind, 0));
+  return call;
+}
+
+static void emit_line(tg_llvm *e, tg_op *op) {
+  LLVMValueRef args[4];
+  int i = 0;
+  while (i < NLINES && lines[i].code != op->code) i++;
+  for (int k = 0; k < op->nin; k++) {
+    args[k] = tg_llvm_in(op, k);
+    if (op->in[k]->type.dtype == TG_I1 && op->in[k]->type.kind == TG_TILE) args[k] = zext(e, args[k], e->i32);
+  }
+  const char *text = lines[i].text;
+  if (lines[i].attr) { // the one %d of the line
+    const char *at = strstr(text, "%d");
+    text = tg_arena_printf(e->arena, "%.*s%lld%s", (int)(at - text), text, (long long)tg_attr_int(op, lines[i].attr, 0), at + 2);
+  }
+  line(e, text, lines[i].constraints, e->none, op->nin, args);
+}
+
+static void emit_fence(tg_llvm *e, tg_op *op) {
+  const bool init = tg_attr_int(op, "init", 0);
+  line(e, init ? "fence.mbarrier_init.release.cluster;" : "fence.proxy.async.shared::cta;", "~{memory}", e->none, 0, NULL);
+}
+
+static void emit_registers(tg_llvm *e, tg_op *op) {
+  LLVMValueRef n = tg_llvm_int(e->i32, tg_attr_int(op, "n", 0));
+  const bool more = tg_attr_int(op, "more", 0);
+  tg_llvm_intrinsic(e, more ? "llvm.nvvm.setmaxnreg.inc.sync.aligned.u32" : "llvm.nvvm.setmaxnreg.dec.sync.aligned.u32", 0, NULL, 1, &n);
+}
+
+// cp.async.bulk.tensor: destination, map and coordinates, barrier.
+static void emit_copy_box(tg_llvm *e, tg_op *op) {
+  const int rank = op->nin - 3;
+  tg_text text = {.arena = e->arena}, constraints = {.arena = e->arena};
+  LLVMValueRef args[8] = {tg_llvm_in(op, 0), tg_llvm_in(op, 1)};
+  tg_text_add(&text, "cp.async.bulk.tensor.%dd.shared::cluster.global.mbarrier::complete_tx::bytes [$0], [$1, {", rank);
+  tg_text_add(&constraints, "r,l");
+  for (int i = 0; i < rank; i++) {
+    args[2 + i] = tg_llvm_in(op, 3 + i);
+    tg_text_add(&text, "%s$%d", i ? ", " : "", 2 + i);
+    tg_text_add(&constraints, ",r");
+  }
+  args[2 + rank] = tg_llvm_in(op, 2);
+  tg_text_add(&text, "}], [$%d];", 2 + rank);
+  tg_text_add(&constraints, ",r,~{memory}");
+  line(e, text.data, constraints.data, e->none, op->nin, args);
+}
+
+// PTX ISA, wgmma, matrix descriptor: bits 0-13 address, 16-29 leading and 32-45 stride distance, each in units of 16 bytes; 62-63 the
+// swizzle, 1: 128 bytes, 2: 64, 3: 32.
+static void emit_desc(tg_llvm *e, tg_op *op) {
+  const int64_t swizzle = tg_attr_int(op, "swizzle", 0), mode = swizzle == 128 ? 1 : swizzle == 64 ? 2 : swizzle == 32 ? 3 : 0;
+  const int64_t fixed = tg_attr_int(op, "lead", 0) >> 4 << 16 | tg_attr_int(op, "stride", 0) >> 4 << 32 | mode << 62;
+  LLVMValueRef address = zext(e, andk(e, shrk(e, tg_llvm_in(op, 0), 4), 0x3fff), e->i64);
+  tg_llvm_set(op, ork(e, address, fixed));
+}
+
+// ---- accumulators: operands and results of one line, tied so that each stays in its register
+
+static LLVMTypeRef floats(tg_llvm *e, int n) {
+  LLVMTypeRef *types = TG_NEWN(e->arena, LLVMTypeRef, n + 1);
+  for (int i = 0; i < n; i++) types[i] = e->f32;
+  return n == 1 ? e->f32 : LLVMStructTypeInContext(e->context, types, (unsigned)n, 0);
+}
+
+static void add_outputs(tg_text *constraints, int n, bool tied) {
+  for (int i = 0; i < n; i++) tg_text_add(constraints, "%s=f", i ? "," : "");
+  for (int i = 0; tied && i < n; i++) tg_text_add(constraints, ",%d", i);
+}
+
+static void take_results(tg_llvm *e, tg_op *op, LLVMValueRef d) {
+  for (int i = 0; i < op->nout; i++) op->out[i]->note = op->nout == 1 ? d : LLVMBuildExtractValue(B, d, (unsigned)i, "");
+}
+
+static void emit_wgmma(tg_llvm *e, tg_op *op) {
+  const tg_wgmma_row *row = tg_wgmma_find(tg_attr_str(op, "row", ""));
+  if (!row) tg_llvm_fail(e, "there is no matrix instruction '%s'", tg_attr_str(op, "row", ""));
+  const int held = op->nout, tied = op->nin >= held + 2 ? held : 0, na = op->nin - tied - 1;
+  tg_text text = {.arena = e->arena}, constraints = {.arena = e->arena};
+  LLVMValueRef *args = TG_NEWN(e->arena, LLVMValueRef, op->nin + 1);
+  for (int i = 0; i < op->nin; i++) args[i] = tg_llvm_in(op, i);
+  tg_text_add(&text, "wgmma.mma_async.sync.aligned.m64n%d%s {", held * 2, row->spelling);
+  for (int i = 0; i < held; i++) tg_text_add(&text, "%s$%d", i ? ", " : "", i);
+  tg_text_add(&text, "}, ");
+  for (int i = 0, at = held + tied; i < na; i++)
+    tg_text_add(&text, "%s$%d%s", na > 1 && i == 0 ? "{" : i ? ", " : "", at + i, na > 1 && i == na - 1 ? "}" : "");
+  // scale-d, then the signs; of A in registers there is no order to choose
+  const char *more = na > 1 && *row->more ? ", 0" : row->more;
+  tg_text_add(&text, ", $%d, %d, 1, 1%s;", held + tied + na, tied ? 1 : 0, more);
+  add_outputs(&constraints, held, tied);
+  for (int i = 0; i < na; i++) tg_text_add(&constraints, na > 1 ? ",r" : ",l");
+  tg_text_add(&constraints, ",l,~{memory}");
+  take_results(e, op, line(e, text.data, constraints.data, floats(e, held), op->nin, args));
+}
+
+static void emit_wait(tg_llvm *e, tg_op *op) {
+  tg_text constraints = {.arena = e->arena};
+  LLVMValueRef *args = TG_NEWN(e->arena, LLVMValueRef, op->nin + 1);
+  for (int i = 0; i < op->nin; i++) args[i] = tg_llvm_in(op, i);
+  add_outputs(&constraints, op->nout, true);
+  tg_text_add(&constraints, ",~{memory}");
+  const char *text = tg_arena_printf(e->arena, "wgmma.wait_group.sync.aligned %d;", (int)tg_attr_int(op, "pending", 0));
+  take_results(e, op, line(e, text, constraints.data, floats(e, op->nout), op->nin, args));
+}
+
+const tg_llvm_row tg_llvm_rows_async[] = {{TG_OP_MBAR_INIT, emit_line},          {TG_OP_MBAR_ARRIVE, emit_line},
+                                          {TG_OP_MBAR_EXPECT, emit_line},        {TG_OP_MBAR_WAIT, emit_line},
+                                          {TG_OP_PREFETCH_MAP, emit_line},       {TG_OP_WGMMA_BEGIN, emit_line},
+                                          {TG_OP_WGMMA_COMMIT, emit_line},       {TG_OP_FENCE_ASYNC, emit_fence},
+                                          {TG_OP_SET_REGISTERS, emit_registers}, {TG_OP_COPY_BOX, emit_copy_box},
+                                          {TG_OP_SMEM_DESC, emit_desc},          {TG_OP_WGMMA, emit_wgmma},
+                                          {TG_OP_WGMMA_WAIT, emit_wait},         {0, NULL}};

@@ -1,0 +1,45 @@
+// Folds whose operands the copy unit brings to a ring of slots in shared memory, and warp groups multiply from there.
+#ifndef TG_SIMT_PIPE_H
+#define TG_SIMT_PIPE_H
+
+#include "codegen/matrix.h"
+#include "codegen/simt_access.h"
+
+// An operand in a slot: [part of k][row][`swizzle` bytes], rows of the parts one after the other.
+typedef struct simt_box {
+  const tg_op *load;
+  tg_arg_map map;
+  tg_value *argument;    // ptr<param>
+  int axis[TG_MAP_RANK]; // of the view, by the map's
+  int row_axis;          // of the map: the one that is no part of k and has more than one index
+  int rows, row_boxes, k_boxes;
+  int64_t offset, bytes; // in a slot
+} simt_box;
+
+// How the warp groups of a block share a product: blocks of 64 rows and n_each columns.
+struct simt_wgmma {
+  const tg_wgmma_row *row;
+  int k;
+  int groups_m, groups_n, blocks, n_each; // blocks: of 64 rows, of each group
+};
+
+enum { SIMT_BOXES = 4 };
+struct simt_pipe {
+  tg_op *loop, *dot;
+  simt_wgmma shape;
+  simt_box box[2];                  // A's, B's
+  int slots, flight;                // flight: which carried value the product adds to while the next one is in flight; -1: it is waited for
+  int64_t slot_bytes, at;           // at: in shared memory
+  tg_value *base, *full, *empty;    // ptr<shared>: slots, barriers of 8 bytes each, one more empty one that nobody waits for
+  tg_value *slot, *parity, *before; // of the trip being lowered, i32: number, phase; the barrier to release once its successor is in flight
+  simt_pipe *next;
+};
+
+bool simt_box_of(simt *s, const tg_op *load, const tg_value *operand, int k_axis, simt_box *out);
+void simt_require_box(simt *s, const simt_box *box); // what a tensor map asks of the launch
+tg_value *simt_barrier_at(simt *s, tg_value *barriers, tg_value *slot);
+void simt_copy_boxes(simt *s, simt_pipe *pipe, tg_value *slot, tg_value *barrier); // for the trip that the loop's index says
+tg_value *simt_map_argument(simt *s, const simt_box *box);
+simt_pipe *simt_pipe_of_loop(simt *s, const tg_op *loop);
+
+#endif

@@ -1,0 +1,123 @@
+// Launches with pipes: their barriers, the warp group that asks the copy unit for what the others multiply, and what is left of blocks that
+// stick out: masks on what is stored.
+#include "codegen/simt_pipe.h"
+
+enum { GROUP = 128 }; // threads of a warp group
+
+static void make_barriers(simt *s, simt_pipe *pipe, tg_builder *init) {
+  const int64_t top = s->shared_top;
+  s->shared_top = pipe->at;
+  pipe->base = simt_shared(s, pipe->slots * pipe->slot_bytes + (2 * pipe->slots + 1) * 8);
+  s->shared_top = top;
+  tg_builder *b = &s->prologue;
+  pipe->full = tg_build2(b, TG_OP_PTRADD, pipe->base, simt_int(s, TG_I32, pipe->slots * pipe->slot_bytes));
+  pipe->empty = tg_build2(b, TG_OP_PTRADD, pipe->full, simt_int(s, TG_I32, 8 * pipe->slots));
+  for (int i = 0; i < 2; i++) pipe->box[i].argument = simt_map_argument(s, &pipe->box[i]);
+  for (int i = 0; i < 2 * pipe->slots + 1; i++) {
+    tg_value *bar = tg_build2(init, TG_OP_PTRADD, pipe->full, simt_int(s, TG_I32, 8 * i));
+    tg_build(init, TG_OP_MBAR_INIT, 1, &bar, 1, &TG_AINT("count", i < pipe->slots ? 1 : s->warps));
+  }
+  for (int i = 0; i < 2; i++) tg_build(init, TG_OP_PREFETCH_MAP, 1, &pipe->box[i].argument, 0, NULL);
+}
+
+// Opens both sides of a branch: code goes to the first, what the caller puts into `otherwise` to the second.
+static tg_op *open_branch(simt *s, tg_value *cond, tg_builder *otherwise) {
+  tg_op *branch = tg_build_typed(&s->b, TG_OP_IF, 1, &cond, 0, NULL, 0, NULL);
+  tg_builder outer = s->b;
+  *otherwise = outer;
+  s->b.region = tg_add_region(&outer, branch, 0, 0, NULL), otherwise->region = tg_add_region(&outer, branch, 1, 0, NULL);
+  s->b.before = otherwise->before = NULL;
+  return branch;
+}
+
+// The fold's trips as the producer makes them: a slot that is free, what it will get, the copies.
+static void produce(simt *s, simt_pipe *pipe) {
+  const tg_op *op = pipe->loop;
+  tg_value *init[] = {simt_int(s, TG_I32, 0), simt_int(s, TG_I32, 1)};
+  tg_op *loop = tg_build_for(&s->b, simt_scalar(s, op->in[0]), simt_scalar(s, op->in[1]), tg_attr_int(op, "step", 1), 2, init);
+  tg_builder outer = s->b;
+  tg_value *const *args = loop->regions[0]->args, *slot = args[1], *parity = args[2];
+  s->b.region = loop->regions[0];
+  s->b.before = NULL;
+  simt_note_of(s, op->regions[0]->args[0])->scalar = args[0];
+  tg_value *in[] = {simt_barrier_at(s, pipe->empty, slot), parity};
+  tg_build(&s->b, TG_OP_MBAR_WAIT, 2, in, 0, NULL);
+  simt_copy_boxes(s, pipe, slot, simt_barrier_at(s, pipe->full, slot));
+  tg_value *next = simt_add(&s->b, slot, simt_int(s, TG_I32, 1));
+  tg_value *round = tg_build2(&s->b, TG_OP_EQ, next, simt_int(s, TG_I32, pipe->slots));
+  tg_value *out[] = {tg_build3(&s->b, TG_OP_SELECT, round, simt_int(s, TG_I32, 0), next),
+                     tg_build2(&s->b, TG_OP_XOR, parity, tg_cast_to(&s->b, round, TG_I32, NULL))};
+  tg_build_yield(&s->b, 2, out);
+  s->b = outer;
+}
+
+static void set_registers(simt *s, int n, int more) {
+  tg_attr attrs[] = {TG_AINT("n", n), TG_AINT("more", more)};
+  tg_build(&s->b, TG_OP_SET_REGISTERS, 0, NULL, 2, attrs);
+}
+
+// Registers of the groups that compute, in the steps of 8 that setmaxnreg has: what the producer leaves of the block's.
+static int registers_of_consumers(const simt *s) {
+  enum { PRODUCER = 40, STEP = 8, MOST = 240 };
+  const int groups = s->warps / 4, all = (int)s->machine->registers_sm / GROUP;
+  if (groups < 2 || all == 0) return 0;
+  const int each = (all / (groups + 1) / STEP * STEP * (groups + 1) - PRODUCER) / groups / STEP * STEP;
+  return each > MOST ? MOST : each;
+}
+
+void simt_specialise(simt *s) {
+  enum { PRODUCER = 40 };
+  tg_value *tid = tg_build0(&s->prologue, TG_OP_TID, 1, &TG_AINT("axis", 0));
+  const int threads = s->warps << s->lane_bits, registers = registers_of_consumers(s);
+  tg_builder otherwise, outer = s->b;
+  open_branch(s, tg_build2(&s->b, TG_OP_EQ, tid, simt_int(s, TG_I32, 0)), &otherwise);
+  for (simt_pipe *p = s->pipes; p; p = p->next) make_barriers(s, p, &s->b);
+  tg_build(&s->b, TG_OP_FENCE_ASYNC, 0, NULL, 1, &TG_AINT("init", 1));
+  tg_build_yield(&s->b, 0, NULL);
+  tg_build_yield(&otherwise, 0, NULL);
+  s->b = outer;
+  simt_barrier(s);
+  tg_value *consumes = tg_build2(&s->b, TG_OP_LT, s->warp_id, simt_int(s, TG_I32, s->warps));
+  open_branch(s, consumes, &otherwise);
+  if (registers) set_registers(s, registers, 1);
+  s->consumers = threads;
+  s->split = false;
+  s->nfull = 0;
+  simt_region(s, s->launch->body);
+  s->consumers = 0;
+  tg_build_yield(&s->b, 0, NULL);
+  s->b = otherwise;
+  if (registers) set_registers(s, PRODUCER, 0);
+  tg_value *one = tg_build2(&s->b, TG_OP_EQ, tid, simt_int(s, TG_I32, threads));
+  tg_builder rest = s->b, none;
+  open_branch(s, one, &none);
+  for (tg_op *op = s->launch->body->first; op; op = op->next) { // in the order of the folds
+    simt_pipe *p = simt_pipe_of_loop(s, op);
+    if (p) produce(s, p);
+  }
+  tg_build_yield(&s->b, 0, NULL);
+  tg_build_yield(&none, 0, NULL);
+  s->b = rest;
+  tg_build_yield(&s->b, 0, NULL);
+  s->b = outer;
+}
+
+// Without masks where the block does not stick out.
+void simt_split_store(simt *s, tg_op *op) {
+  tg_builder outer = s->b, otherwise;
+  tg_value *full = s->block_full;
+  s->block_full = NULL;
+  open_branch(s, full, &otherwise);
+  simt_touches before = simt_order_save(s);
+  s->nfull = s->nblock_ranges;
+  memcpy(s->full, s->block_range, sizeof *s->full * (size_t)s->nblock_ranges);
+  simt_op(s, op);
+  tg_build_yield(&s->b, 0, NULL);
+  s->nfull = 0;
+  s->b = otherwise;
+  simt_order_restore(s, before);
+  simt_op(s, op);
+  tg_build_yield(&s->b, 0, NULL);
+  s->b = outer;
+  s->block_full = full;
+}

@@ -1,0 +1,282 @@
+// Which folds read their operands through the copy unit (TMA), and its copies. A load qualifies whose tensor is an input, whose axis k is
+// contiguous, and which ends where the tensor does: beyond, the unit writes zeros, as the load would.
+#include "codegen/simt_pipe.h"
+
+// ---- boxes -----------------------------------------------------------------------------------------------------------------
+
+static int size_of(int dtype) { return tg_dtypes[dtype].bits / 8; }
+
+static const tg_param *param_of(simt *s, const tg_op *load) {
+  const tg_op *op = load->in[0]->def;
+  return op && op->code == TG_OP_PARAM ? tg_find_param(s->tile, tg_attr_str(op, "name", "")) : NULL;
+}
+
+static void count_use(tg_op *op, void *user) {
+  const tg_value **v = user;
+  for (int i = 0; i < op->nin; i++)
+    if (op->in[i] == v[0]) v[1] = (const tg_value *)((uintptr_t)v[1] + 1);
+}
+
+static bool used_once(const tg_value *v) {
+  const tg_value *state[2] = {v, NULL};
+  tg_walk(v->def->parent->launch->body, count_use, state);
+  return (uintptr_t)state[1] == 1;
+}
+
+// The axis's extent as the map has it: up to the end of the range or of the tensor, whichever comes first. NULL: only the block knows.
+static const tg_expr *extent_of(simt *s, const tg_param *p, int axis, const tg_value *index) {
+  int64_t end, dim;
+  if (index->type.kind != TG_RANGE) return p->dims[axis];
+  const tg_expr *e = index->def ? tg_launch_expr(s->arena, index->def->in[1]) : NULL;
+  if (!e || tg_e_equal(e, p->dims[axis])) return e;
+  if (simt_expr_const(s, e, &end) && simt_expr_const(s, p->dims[axis], &dim)) return end < dim ? e : p->dims[axis];
+  return tg_e_bin(s->arena, TG_EXPR_MIN, e, p->dims[axis]);
+}
+
+// Rows of 32, 64 or 128 bytes in shared memory, as many as k has, or parts of 128.
+static bool shape_box(simt_box *box, const tg_type *tile, int k_axis) {
+  enum { MOST_ROWS = 256 };
+  const int size = size_of(tile->dtype), bytes = tile->dim[k_axis] * size;
+  box->rows = tile->dim[1 - k_axis];
+  if (bytes % 128 == 0) box->map.swizzle = 128;
+  else if (bytes == 64 || bytes == 32) box->map.swizzle = bytes;
+  else return false;
+  box->k_boxes = bytes / box->map.swizzle;
+  box->row_boxes = (box->rows + MOST_ROWS - 1) / MOST_ROWS;
+  if (box->rows % box->row_boxes || box->rows / box->row_boxes % 8) return false;
+  box->map.box[0] = box->map.swizzle / size;
+  box->map.box[box->row_axis] = box->rows / box->row_boxes;
+  box->bytes = (int64_t)box->rows * bytes;
+  return true;
+}
+
+bool simt_box_of(simt *s, const tg_op *load, const tg_value *operand, int k_axis, simt_box *out) {
+  const tg_param *p = load && load->code == TG_OP_LOAD ? param_of(s, load) : NULL;
+  const tg_type *tile = load ? &load->out[0]->type : NULL;
+  if (!p || p->kind != TG_INPUT || p->rank < 2 || p->rank > TG_MAP_RANK || p->dtype != tile->dtype || tile->rank != 2) return false;
+  if (p->flags & TG_PARAM_PACKED || simt_has_fill(load)) return false;
+  for (const tg_value *v = operand;; v = v->def->in[0]) {
+    if (!used_once(v)) return false;
+    if (v == load->out[0]) break;
+  }
+  *out = (simt_box){.load = load, .map = {.of = p->name, .rank = p->rank, .fill = TG_FILL_ZERO}, .row_axis = -1};
+  tg_arg_map *m = &out->map;
+  m->byte_offset = tg_e_const(s->arena, 0);
+  const tg_expr *stride = tg_e_const(s->arena, size_of(p->dtype));
+  for (int i = 0; i < p->rank; i++) {
+    int axis = p->rank - 1 - i;
+    const tg_value *index = load->in[1 + axis];
+    out->axis[i] = axis;
+    m->box[i] = m->element_strides[i] = 1;
+    if (index->type.kind == TG_RANGE) {
+      if (i > 0 && out->row_axis >= 0) return false;
+      if (i > 0) out->row_axis = i;
+    } else if (index->type.rank || i == 0) {
+      return false;
+    }
+    m->dims[i] = extent_of(s, p, axis, index);
+    if (!m->dims[i]) return false;
+    stride = tg_e_bin(s->arena, TG_EXPR_MUL, p->dims[axis], stride);
+    if (i + 1 < p->rank) m->strides_bytes[i] = stride;
+  }
+  return k_axis == 1 && out->row_axis > 0 && shape_box(out, tile, k_axis);
+}
+
+// CUDA Driver API, cuTensorMapEncodeTiled: addresses and strides in multiples of 16 bytes, extents of 1 to 2^32; coordinates have 32 bits
+// with their sign.
+void simt_require_box(simt *s, const simt_box *box) {
+  enum { UNIT = 16 };
+  const tg_arg_map *m = &box->map;
+  simt_require(s, tg_arena_printf(s->arena, "aligned(%s, %d)", m->of, UNIT));
+  const int size = size_of(box->load->out[0]->type.dtype);
+  const tg_expr *stride = tg_e_const(s->arena, 1);
+  const tg_param *p = param_of(s, box->load);
+  for (int i = 0; i < m->rank; i++) {
+    int64_t known;
+    if (!simt_expr_const(s, m->dims[i], &known)) {
+      const char *text = tg_e_text(s->arena, m->dims[i]);
+      simt_require(s, tg_arena_printf(s->arena, "%s > 0", text));
+      simt_require(s, tg_arena_printf(s->arena, "%s < 2147483648", text));
+    }
+    if (i + 1 == m->rank) break;
+    stride = tg_e_bin(s->arena, TG_EXPR_MUL, p->dims[box->axis[i]], stride);
+    simt_divides(s, (simt_size){.e = stride}, UNIT / size, true);
+  }
+}
+
+// ---- copies ----------------------------------------------------------------------------------------------------------------
+
+tg_value *simt_barrier_at(simt *s, tg_value *barriers, tg_value *slot) {
+  return simt_offset(s, barriers, tg_build2(&s->b, TG_OP_SHL, slot, simt_int(s, TG_I32, 3)));
+}
+
+static tg_value *coordinate(simt *s, const simt_box *box, int map_axis) {
+  const tg_value *index = box->load->in[1 + box->axis[map_axis]];
+  const tg_value *start = index->type.kind == TG_RANGE ? index->def->in[0] : index;
+  tg_value *x = simt_scalar(s, start);
+  return x->type.dtype == TG_I32 ? x : tg_cast_to(&s->b, x, TG_I32, NULL);
+}
+
+static void copy_box(simt *s, const simt_box *box, tg_value *to, tg_value *barrier) {
+  tg_value *in[3 + TG_MAP_RANK] = {NULL, box->argument, barrier}, *first[TG_MAP_RANK];
+  const tg_arg_map *m = &box->map;
+  for (int i = 0; i < m->rank; i++) first[i] = coordinate(s, box, i);
+  const int64_t part = (int64_t)box->rows * m->swizzle, piece = part / box->row_boxes;
+  for (int k = 0; k < box->k_boxes; k++)
+    for (int r = 0; r < box->row_boxes; r++) {
+      memcpy(in + 3, first, sizeof first);
+      in[3] = simt_add(&s->b, first[0], simt_int(s, TG_I32, k * m->box[0]));
+      in[3 + box->row_axis] = simt_add(&s->b, first[box->row_axis], simt_int(s, TG_I32, r * m->box[box->row_axis]));
+      in[0] = simt_offset(s, to, simt_int(s, TG_I32, box->offset + k * part + r * piece));
+      tg_build(&s->b, TG_OP_COPY_BOX, 3 + m->rank, in, 0, NULL);
+    }
+}
+
+void simt_copy_boxes(simt *s, simt_pipe *pipe, tg_value *slot, tg_value *barrier) {
+  const tg_region *body = pipe->loop->regions[0];
+  tg_build(&s->b, TG_OP_MBAR_EXPECT, 1, &barrier, 1, &TG_AINT("count", pipe->box[0].bytes + pipe->box[1].bytes));
+  tg_value *to = simt_offset(s, pipe->base, simt_mul(&s->b, slot, simt_int(s, TG_I32, pipe->slot_bytes)));
+  s->fetches++;
+  for (int i = 0; i < 2; i++) {
+    const tg_op *load = pipe->box[i].load;
+    for (int k = 1; k < load->nin; k++) {
+      const tg_value *index = load->in[k];
+      simt_make_addresses(s, index->type.kind == TG_RANGE ? index->def->in[0] : index, body);
+    }
+    copy_box(s, &pipe->box[i], to, barrier);
+  }
+}
+
+// ---- which folds -----------------------------------------------------------------------------------------------------------
+
+// A's load as it is, B's transposed: both [rows][k] in memory.
+static const tg_op *load_of(const tg_op *dot, int operand) {
+  const tg_value *v = dot->in[operand];
+  if (operand == 1) {
+    if (!v->def || v->def->code != TG_OP_TRANSPOSE) return NULL;
+    v = v->def->in[0];
+  }
+  return v->def && v->def->code == TG_OP_LOAD ? v->def : NULL;
+}
+
+static bool boxes_of(simt *s, const tg_op *dot, simt_box box[2]) {
+  for (int i = 0; i < 2; i++) {
+    const tg_op *load = load_of(dot, i);
+    if (!load || load->parent != dot->parent || !simt_box_of(s, load, dot->in[i], 1, &box[i])) return false;
+    for (int k = 1; k < load->nin; k++)
+      if (!simt_is_ahead(s, load->in[k], dot->parent, 0)) return false;
+  }
+  return box[0].map.swizzle == box[1].map.swizzle;
+}
+
+static bool shape_of(const tg_op *dot, int warps, simt_wgmma *w) {
+  enum { ROWS = 64, MOST = 256 };
+  const tg_type *a = &dot->in[0]->type, *b = &dot->in[1]->type, *c = &dot->out[0]->type;
+  if (c->rank != 2 || a->dtype != b->dtype || c->dtype != TG_F32 || warps < 4 || warps % 4) return false;
+  const tg_wgmma_row *row = tg_wgmma_of(a->dtype);
+  const int m = c->dim[0], n = c->dim[1], groups = warps / 4;
+  if (!row || m % ROWS || a->dim[1] % row->k) return false;
+  *w = (simt_wgmma){.row = row, .k = a->dim[1], .groups_m = groups};
+  const int blocks = m / ROWS;
+  while (w->groups_m > 1 && (blocks % w->groups_m || (blocks & (blocks - 1)))) w->groups_m /= 2; // neighbouring blocks for each
+  w->groups_n = groups / w->groups_m;
+  w->blocks = blocks / w->groups_m;
+  w->n_each = n / w->groups_n;
+  return n % (w->groups_n * 8) == 0 && w->n_each <= MOST && (w->groups_n == 1 || (n & (n - 1)) == 0);
+}
+
+int simt_wgmma_registers(const tg_op *dot, int warps) {
+  simt_wgmma w;
+  const tg_op *c = dot->in[2]->def;
+  bool apart = dot->code == TG_OP_DOT_SCALED || (c && c->code == TG_OP_CONST); // what it is added to is held beside it
+  return shape_of(dot, warps, &w) ? w.blocks * w.n_each / 2 * (apart ? 2 : 1) : 0;
+}
+
+enum { OTHERS = 32, MOST_REGISTERS = 232 }; // of a thread: addresses, scales and counters; what a group may have beside a producer
+
+bool simt_pipe_fits(simt *s, const tg_op *dot, simt_wgmma *w) {
+  simt_box box[2];
+  if (!s->machine->warpgroup_mma || !s->machine->tensor_maps || !s->assume || s->stages < 2) return false;
+  const tg_op *loop = dot->parent->owner;
+  if (!loop || loop->code != TG_OP_FOR || loop->parent->owner) return false;
+  // What the instruction sums of eight-bit operands keeps few bits: every block of k is added to sums in f32 outside of it.
+  const tg_op *c = dot->in[2]->def;
+  if (tg_dtypes[dot->in[0]->type.dtype].bits == 8 && dot->code == TG_OP_DOT && !(c && c->code == TG_OP_CONST)) return false;
+  return shape_of(dot, s->warps, w) && simt_wgmma_registers(dot, s->warps) + OTHERS <= MOST_REGISTERS && boxes_of(s, dot, box);
+}
+
+struct largest {
+  int warps;
+};
+
+static void find_largest(tg_op *op, void *user) {
+  struct largest *l = user;
+  if ((op->code != TG_OP_DOT && op->code != TG_OP_DOT_SCALED) || op->out[0]->type.rank != 2 || !op->parent->owner) return;
+  simt_wgmma w;
+  for (int warps = 8; warps >= 4; warps /= 2)
+    if (shape_of(op, warps, &w) && w.groups_n == 1 && warps > l->warps) l->warps = warps;
+}
+
+int simt_wgmma_warps(const tg_machine *machine, const tg_kernel *tile) {
+  struct largest l = {0};
+  if (!machine->warpgroup_mma) return 0;
+  for (int i = 0; i < tile->nlaunches; i++) tg_walk(tile->launches[i]->body, find_largest, &l);
+  return l.warps;
+}
+
+simt_pipe *simt_pipe_of_loop(simt *s, const tg_op *loop) {
+  for (simt_pipe *p = s->pipes; p; p = p->next)
+    if (p->loop == loop) return p;
+  return NULL;
+}
+
+simt_pipe *simt_pipe_of_dot(simt *s, const tg_op *dot) {
+  for (simt_pipe *p = s->pipes; p; p = p->next)
+    if (p->dot == dot) return p;
+  return NULL;
+}
+
+// The carried value that the product is added to, where nothing else looks at either; -1: none.
+static int in_flight(const tg_op *loop, const tg_op *dot) {
+  const tg_region *body = loop->regions[0];
+  for (int i = 0; i < loop->nout; i++)
+    if (dot->in[2] == body->args[1 + i] && body->last->in[i] == dot->out[0]) {
+      const tg_value *state[2] = {dot->in[2], NULL}, *result[2] = {dot->out[0], NULL};
+      tg_walk((tg_region *)(uintptr_t)body, count_use, state);
+      tg_walk((tg_region *)(uintptr_t)body, count_use, result);
+      return (uintptr_t)state[1] == 1 && (uintptr_t)result[1] == 1 ? i : -1;
+    }
+  return -1;
+}
+
+static void plan_dot(tg_op *op, void *user) {
+  simt *s = user;
+  simt_pipe pipe = {.dot = op};
+  if (op->code != TG_OP_DOT || !simt_pipe_fits(s, op, &pipe.shape) || simt_pipe_of_loop(s, op->parent->owner)) return;
+  enum { ALIGN = 1024, BARRIERS = 256 };
+  pipe.loop = op->parent->owner;
+  boxes_of(s, op, pipe.box);
+  for (int i = 0; i < 2; i++) {
+    pipe.box[i].offset = pipe.slot_bytes;
+    pipe.slot_bytes += (pipe.box[i].bytes + ALIGN - 1) / ALIGN * ALIGN;
+  }
+  pipe.at = (s->shared_top + ALIGN - 1) / ALIGN * ALIGN;
+  const int64_t room = (int64_t)s->machine->shared_bytes - pipe.at - BARRIERS - (s->lean ? 48 << 10 : 8 << 10); // conversions
+  for (pipe.slots = s->stages; pipe.slots > 1 && pipe.slots * pipe.slot_bytes > room;) pipe.slots--;
+  if (pipe.slots < 2) return;
+  s->shared_top = pipe.at + pipe.slots * pipe.slot_bytes + BARRIERS;
+  pipe.flight = in_flight(pipe.loop, op);
+  simt_pipe *kept = TG_NEW(s->arena, simt_pipe);
+  *kept = pipe;
+  kept->next = s->pipes;
+  s->pipes = kept;
+  for (int i = 0; i < 2; i++) {
+    simt_require_box(s, &kept->box[i]);
+    simt_note_of(s, kept->box[i].load->out[0])->box = &kept->box[i];
+  }
+}
+
+void simt_plan_pipes(simt *s, tg_launch *launch) {
+  s->pipes = NULL;
+  tg_walk(launch->body, plan_dot, s);
+}

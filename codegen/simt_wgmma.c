@@ -1,0 +1,210 @@
+// Products of warp groups: 64 rows by up to 256 columns an instruction, from operands that the copy unit brought to shared memory.
+#include "codegen/simt_control.h"
+#include "codegen/simt_pipe.h"
+
+static int log2_of(int n) { return __builtin_ctz((unsigned)n); }
+
+// PTX ISA, wgmma: warp i of a group has rows 16 i and up of the 64, and in them what mma.m16n8 has; groups take whole blocks.
+void simt_wgmma_plan(simt *s, const tg_op *dot, tg_layout *c) {
+  const simt_wgmma *w = &simt_pipe_of_dot(s, dot)->shape;
+  const tg_type *t = &dot->out[0]->type;
+  *c = tg_layout_empty(2, t->dim);
+  const int n_bits = w->groups_n == 1 ? c->out[1] : log2_of(w->n_each), m_bits = c->out[0] - log2_of(w->groups_m);
+  tg_layout_add(c, TG_REGISTER, 1, 0);
+  tg_layout_add(c, TG_REGISTER, 0, 3);
+  for (int i = 3; i < n_bits; i++) tg_layout_add(c, TG_REGISTER, 1, i);
+  for (int i = 6; i < m_bits; i++) tg_layout_add(c, TG_REGISTER, 0, i);
+  for (int i = 1; i < 3; i++) tg_layout_add(c, TG_LANE, 1, i);
+  for (int i = 0; i < 3; i++) tg_layout_add(c, TG_LANE, 0, i);
+  for (int i = 4; i < 6; i++) tg_layout_add(c, TG_WARP, 0, i);
+  for (int i = m_bits; i < c->out[0]; i++) tg_layout_add(c, TG_WARP, 0, i);
+  for (int i = n_bits; i < c->out[1]; i++) tg_layout_add(c, TG_WARP, 1, i);
+}
+
+// The descriptor of an operand's first block of a group, in the first slot.
+static tg_value *descriptor(simt *s, const simt_pipe *pipe, const simt_box *box, int groups, int shift, int rows) {
+  tg_builder *b = &s->prologue;
+  tg_value *at = tg_build2(b, TG_OP_PTRADD, pipe->base, simt_int(s, TG_I32, box->offset));
+  if (groups > 1) { // the group's number by a shuffle: the compiler then knows it to be the same in all lanes
+    tg_value *group = tg_build2(b, TG_OP_SHR, s->warp_id, simt_int(s, TG_I32, 2 + shift)), *in[] = {group, simt_int(s, TG_I32, 0)};
+    tg_attr attrs[] = {TG_ASTR("kind", "idx"), TG_AINT("width", 32)};
+    group = tg_build(b, TG_OP_SHFL, 2, in, 2, attrs)->out[0];
+    if (groups << shift < s->warps / 4) group = tg_build2(b, TG_OP_AND, group, simt_int(s, TG_I32, groups - 1));
+    at = tg_build2(b, TG_OP_PTRADD, at, tg_build2(b, TG_OP_MUL, group, simt_int(s, TG_I32, rows * box->map.swizzle)));
+  }
+  tg_attr attrs[] = {TG_AINT("swizzle", box->map.swizzle), TG_AINT("lead", 16), TG_AINT("stride", 8 * box->map.swizzle)};
+  return tg_build(b, TG_OP_SMEM_DESC, 1, &at, 3, attrs)->out[0];
+}
+
+// Distance of step k in units of 16 bytes.
+static int64_t step_units(const simt_box *box, int bytes) {
+  return (bytes % box->map.swizzle + (int64_t)(bytes / box->map.swizzle) * box->rows * box->map.swizzle) >> 4;
+}
+
+// Registers of the tile in the order of the instruction: that of its columns, for each block of 64 rows.
+static int *in_order(simt *s, const tg_layout *c, const simt_wgmma *w) {
+  const int held = w->n_each / 2;
+  int *order = TG_NEWN(s->arena, int, w->blocks *held);
+  for (int i = 0, n = tg_layout_registers(c); i < n; i++) {
+    int m = simt_register_offset(c, i, 0), at = simt_register_offset(c, i, 1);
+    order[m / 64 * held + at / 8 * 4 + (m / 8 & 1) * 2 + (at & 1)] = i;
+  }
+  return order;
+}
+
+static void multiply(simt *s, const simt_pipe *pipe, const tg_value *const desc[2], int block, tg_value **sum, bool from_zero) {
+  const simt_wgmma *w = &pipe->shape;
+  const int held = w->n_each / 2, bytes = w->row->k * tg_dtypes[w->row->operands].bits / 8;
+  tg_value *in[128 + 2];
+  for (int k = 0; k < w->k / w->row->k; k++) {
+    int n = 0;
+    if (k || !from_zero)
+      for (; n < held; n++) in[n] = sum[n];
+    for (int i = 0; i < 2; i++) {
+      const simt_box *box = &pipe->box[i];
+      int64_t units = step_units(box, k * bytes) + (i ? 0 : (int64_t)block * 64 * box->map.swizzle >> 4);
+      in[n++] = simt_add(&s->b, (tg_value *)(uintptr_t)desc[i], simt_int(s, TG_I64, units));
+    }
+    tg_attr attrs[] = {TG_ASTR("row", w->row->name), TG_AINT("n", w->n_each)};
+    tg_op *op = tg_build(&s->b, TG_OP_WGMMA, n, in, 2, attrs);
+    memcpy(sum, op->out, sizeof *sum * (size_t)held);
+  }
+}
+
+static void wait_for(simt *s, int pending, int n, tg_value **sum) {
+  tg_op *op = tg_build(&s->b, TG_OP_WGMMA_WAIT, n, sum, 1, &TG_AINT("pending", pending));
+  memcpy(sum, op->out, sizeof *sum * (size_t)n);
+}
+
+// One of each warp says that the warp has read a slot: what one warp waits for says nothing of the others.
+static void release(simt *s, tg_value *barrier) {
+  tg_value *in[] = {barrier, tg_build2(&s->prologue, TG_OP_EQ, s->lane_id, simt_int(s, TG_I32, 0))};
+  tg_build(&s->b, TG_OP_MBAR_ARRIVE, 2, in, 0, NULL);
+}
+
+static bool is_zero(const tg_value *v) {
+  double x;
+  return v->def && v->def->code == TG_OP_CONST && tg_const_as_float(v, &x) && x == 0;
+}
+
+void simt_wgmma_dot(simt *s, tg_op *dot) {
+  simt_pipe *pipe = simt_pipe_of_dot(s, dot);
+  const simt_wgmma *w = &pipe->shape;
+  tg_layout c;
+  simt_wgmma_plan(s, dot, &c);
+  const int held = w->n_each / 2, n = w->blocks * held, *order = in_order(s, &c, w);
+  const bool from_zero = is_zero(dot->in[2]);
+  tg_value **sum = TG_NEWN(s->arena, tg_value *, n);
+  if (!from_zero) {
+    const simt_tile *from = simt_get(s, dot->in[2], &c);
+    for (int i = 0; i < n; i++) sum[i] = from->reg[order[i]];
+  }
+  tg_value *in[] = {simt_barrier_at(s, pipe->full, pipe->slot), pipe->parity};
+  tg_build(&s->b, TG_OP_MBAR_WAIT, 2, in, 0, NULL);
+  tg_value *units = tg_cast_to(&s->b, simt_mul(&s->b, pipe->slot, simt_int(s, TG_I32, pipe->slot_bytes >> 4)), TG_I64, NULL);
+  const int m_shift = log2_of(w->groups_m);
+  tg_value *desc[2] = {descriptor(s, pipe, &pipe->box[0], w->groups_m, 0, 64 * w->blocks),
+                       descriptor(s, pipe, &pipe->box[1], w->groups_n, m_shift, w->n_each)};
+  for (int i = 0; i < 2; i++) desc[i] = tg_build2(&s->b, TG_OP_ADD, desc[i], units);
+  tg_build(&s->b, TG_OP_WGMMA_BEGIN, 0, NULL, 0, NULL);
+  for (int i = 0; i < w->blocks; i++) multiply(s, pipe, (const tg_value *const *)desc, i, sum + i * held, from_zero);
+  tg_build(&s->b, TG_OP_WGMMA_COMMIT, 0, NULL, 0, NULL);
+  wait_for(s, pipe->flight >= 0 ? 1 : 0, n, sum);
+  release(s, pipe->flight >= 0 ? simt_offset(s, pipe->empty, pipe->before) : simt_barrier_at(s, pipe->empty, pipe->slot));
+  simt_tile *t = simt_new_tile(s, &c);
+  for (int i = 0; i < n; i++) t->reg[order[i]] = sum[i];
+  simt_set(s, dot->out[0], t);
+}
+
+// ---- the fold --------------------------------------------------------------------------------------------------------------
+
+static int first_register(const simt_carried *c, const tg_op *loop, int carried) {
+  int at = 0;
+  for (int i = 0; i < carried; i++) at += loop->out[i]->type.rank ? tg_layout_registers(&c->layout[i]) : 1;
+  return at;
+}
+
+// The number of trips, i32: a map's coordinates have no more bits.
+static tg_value *trips_of(simt *s, const tg_op *op) {
+  tg_builder *b = &s->b;
+  const int64_t step = tg_attr_int(op, "step", 1);
+  const tg_expr *lb = tg_launch_expr(s->arena, op->in[0]), *ub = tg_launch_expr(s->arena, op->in[1]);
+  if (lb && ub) {
+    const tg_expr *length = tg_e_bin(s->arena, TG_EXPR_SUB, ub, lb);
+    return tg_cast_to(&s->prologue, simt_argument(s, tg_e_bin(s->arena, TG_EXPR_CEILDIV, length, tg_e_const(s->arena, step))), TG_I32,
+                      NULL);
+  }
+  tg_value *length = tg_build2(b, TG_OP_SUB, simt_scalar(s, op->in[1]), simt_scalar(s, op->in[0]));
+  length = simt_add(b, length, simt_int(s, TG_I64, step - 1));
+  return tg_cast_to(b, tg_build2(b, TG_OP_DIV, length, simt_int(s, TG_I64, step)), TG_I32, NULL);
+}
+
+// The index that the fold's body knows, and the quotients of it that are the trip's number.
+static void begin_trip(simt *s, const tg_op *op, tg_value *number) {
+  const tg_region *body = op->regions[0];
+  const int64_t step = tg_attr_int(op, "step", 1);
+  int64_t first, by;
+  tg_value *wide = tg_cast_to(&s->b, number, TG_I64, NULL);
+  simt_note_of(s, body->args[0])->scalar = simt_add(&s->b, simt_scalar(s, op->in[0]), simt_mul(&s->b, wide, simt_int(s, TG_I64, step)));
+  if (!tg_const_as_int(op->in[0], &first) || first != 0) return;
+  for (tg_op *q = body->first; q; q = q->next) {
+    if (q->code != TG_OP_DIV || q->in[0] != body->args[0] || !tg_const_as_int(q->in[1], &by) || by != step) continue;
+    simt_note_of(s, q->out[0])->scalar = wide;
+    simt_note_of(s, q->out[0])->hoisted = true;
+  }
+}
+
+static void end_trips(const tg_op *op, simt *s) { // others lower the same ops elsewhere
+  for (tg_op *q = op->regions[0]->first; q; q = q->next)
+    if (q->code == TG_OP_DIV && q->in[0] == op->regions[0]->args[0]) simt_note_of(s, q->out[0])->hoisted = false;
+}
+
+// Slot, phase, and the barrier to release: after the values of the loop.
+static void next_trip(simt *s, const simt_pipe *pipe, simt_flat *f) {
+  tg_builder *b = &s->b;
+  tg_value *next = simt_add(b, pipe->slot, simt_int(s, TG_I32, 1)), *round = tg_build2(b, TG_OP_EQ, next, simt_int(s, TG_I32, pipe->slots));
+  f->at[f->n++] = tg_build3(b, TG_OP_SELECT, round, simt_int(s, TG_I32, 0), next);
+  f->at[f->n++] = tg_build2(b, TG_OP_XOR, pipe->parity, tg_cast_to(b, round, TG_I32, NULL));
+  if (pipe->flight >= 0) f->at[f->n++] = tg_build2(b, TG_OP_SHL, pipe->slot, simt_int(s, TG_I32, 3));
+}
+
+bool simt_pipe_for(simt *s, tg_op *op) {
+  simt_pipe *pipe = simt_pipe_of_loop(s, op);
+  if (!pipe) return false;
+  tg_region *body = op->regions[0];
+  simt_touches before = simt_order_save(s);
+  simt_order_loop(s, op);
+  simt_carried c = simt_carried_of(s, op->nout, body->args + 1);
+  simt_flat *init = simt_flatten_all(s, op, &c, op->in + 2);
+  const int values = init->n;
+  if (values + 3 > TG_MAX_RESULTS) simt_fail(s, op, "the carried tiles take too many registers of a thread; choose smaller tiles");
+  for (int i = 0; i < 2; i++) init->at[init->n++] = simt_int(s, TG_I32, 0);
+  if (pipe->flight >= 0) init->at[init->n++] = simt_int(s, TG_I32, 8 * pipe->slots); // nobody's
+  tg_op *loop = tg_build_for(&s->b, simt_int(s, TG_I32, 0), trips_of(s, op), 1, init->n, init->at);
+  tg_builder outer = s->b;
+  tg_value *const *args = loop->regions[0]->args + 1;
+  s->b.region = loop->regions[0];
+  s->b.before = NULL;
+  simt_unflatten_all(s, &c, body->args + 1, args);
+  pipe->slot = args[values], pipe->parity = args[values + 1];
+  if (pipe->flight >= 0) pipe->before = args[values + 2];
+  begin_trip(s, op, loop->regions[0]->args[0]);
+  s->trip = pipe;
+  simt_region(s, body);
+  s->trip = NULL;
+  simt_flat *f = simt_flatten_all(s, op, &c, body->last->in);
+  next_trip(s, pipe, f);
+  end_trips(op, s);
+  tg_build_yield(&s->b, f->n, f->at);
+  s->b = outer;
+  tg_value **out = TG_NEWN(s->arena, tg_value *, values + 1);
+  memcpy(out, loop->out, sizeof *out * (size_t)values);
+  if (pipe->flight >= 0) { // the last one's
+    int at = first_register(&c, op, pipe->flight);
+    wait_for(s, 0, tg_layout_registers(&c.layout[pipe->flight]), out + at);
+  }
+  simt_unflatten_all(s, &c, op->out, out);
+  simt_order_merge(s, before);
+  simt_order_loop(s, op);
+  return true;
+}

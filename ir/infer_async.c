@@ -1,0 +1,74 @@
+// Type rules of the lane ops for barriers in memory, the copy unit and wgmma.
+#include "ir/infer.h"
+
+static bool needs(tg_infer_state *s, int i, tg_type want) {
+  if (tg_type_equal(s->in[i]->type, want)) return true;
+  return tg_rule_fail(s, "operand %d is %s; %s is needed", i + 1, tg_type_text(s->arena, s->in[i]->type), tg_type_text(s->arena, want));
+}
+
+static bool needs_barrier(tg_infer_state *s, int i) { return needs(s, i, tg_ptr_type(TG_SHARED)); }
+
+static bool no_result(tg_infer_state *s) {
+  s->nout = 0;
+  return true;
+}
+
+bool tg_infer_BARRIER(tg_infer_state *s) {
+  int64_t id = tg_rule_int(s, "id", 0), threads = tg_rule_int(s, "threads", 32);
+  if (id < 0 || id > 15 || threads < 32 || threads > 1024 || threads % 32)
+    return tg_rule_fail(s, "id is %lld and threads %lld; they can be 0 to 15, and 32 to 1024 in whole warps", (long long)id,
+                        (long long)threads);
+  return no_result(s);
+}
+
+// PTX ISA, mbarrier: counts of arrivals and of bytes have 20 bits.
+bool tg_infer_MBAR(tg_infer_state *s) {
+  int64_t count = tg_rule_int(s, "count", 0);
+  if (count < 1 || count >= 1 << 20) return tg_rule_fail(s, "count is %lld; it can be 1 to 2^20 - 1", (long long)count);
+  return needs_barrier(s, 0) && no_result(s);
+}
+
+bool tg_infer_MBAR_ARRIVE(tg_infer_state *s) { return needs_barrier(s, 0) && tg_rule_scalar(s, 1, TG_M_I1) && no_result(s); }
+bool tg_infer_MBAR_WAIT(tg_infer_state *s) { return needs_barrier(s, 0) && tg_rule_scalar(s, 1, TG_M_I32) && no_result(s); }
+bool tg_infer_PREFETCH_MAP(tg_infer_state *s) { return needs(s, 0, tg_ptr_type(TG_PARAMETER)) && no_result(s); }
+
+bool tg_infer_COPY_BOX(tg_infer_state *s) {
+  if (!needs(s, 0, tg_ptr_type(TG_SHARED)) || !needs(s, 1, tg_ptr_type(TG_PARAMETER)) || !needs_barrier(s, 2)) return false;
+  for (int i = 3; i < s->nin; i++)
+    if (!tg_rule_scalar(s, i, TG_M_I32)) return false;
+  return no_result(s);
+}
+
+bool tg_infer_SMEM_DESC(tg_infer_state *s) {
+  int64_t swizzle = tg_rule_int(s, "swizzle", 0);
+  if (swizzle != 0 && swizzle != 32 && swizzle != 64 && swizzle != 128)
+    return tg_rule_fail(s, "swizzle is %lld; it can be 0, 32, 64 or 128", (long long)swizzle);
+  return needs(s, 0, tg_ptr_type(TG_SHARED)) && tg_rule_one(s, tg_scalar_type(TG_I64));
+}
+
+static bool accumulators(tg_infer_state *s, int n) {
+  for (int i = 0; i < n; i++)
+    if (!needs(s, i, tg_scalar_type(TG_F32))) return false;
+  return true;
+}
+
+// PTX ISA, wgmma.mma_async: n in steps of 8 up to 256; each thread holds n / 2 of the 64 x n accumulators.
+bool tg_infer_WGMMA(tg_infer_state *s) {
+  int64_t n = tg_rule_int(s, "n", 0);
+  if (n < 8 || n > 256 || n % 8) return tg_rule_fail(s, "n is %lld; it can be a multiple of 8 up to 256", (long long)n);
+  int held = (int)n / 2, i = s->nin >= held + 2 ? held : 0, a = s->nin - i - 1;
+  if (!accumulators(s, i)) return false;
+  if (a != 1 && a != 4) return tg_rule_fail(s, "A is %d operands; it can be a descriptor or four i32", a);
+  for (int k = 0; k < a; k++, i++)
+    if (!needs(s, i, tg_scalar_type(a == 1 ? TG_I64 : TG_I32))) return false;
+  if (!needs(s, i, tg_scalar_type(TG_I64))) return false;
+  for (s->nout = 0; s->nout < held; s->nout++) s->out[s->nout] = tg_scalar_type(TG_F32);
+  return true;
+}
+
+bool tg_infer_WGMMA_WAIT(tg_infer_state *s) {
+  if (s->nin > TG_MAX_RESULTS) return tg_rule_fail(s, "it has %d operands; at most %d can be had", s->nin, (int)TG_MAX_RESULTS);
+  if (!accumulators(s, s->nin)) return false;
+  for (s->nout = 0; s->nout < s->nin; s->nout++) s->out[s->nout] = tg_scalar_type(TG_F32);
+  return true;
+}
