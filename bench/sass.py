@@ -9,6 +9,7 @@ import glob
 import os
 import re
 import shutil
+import struct
 import subprocess
 import sys
 
@@ -37,17 +38,38 @@ class Kernel:
         return sum(op in ("LDL", "STL") for op, _ in self.body)
 
 
+def register_counts(cubin):
+    """{entry: registers of a thread}: the attribute EIATTR_REGCOUNT (4, 0x2f, 8 bytes: symbol, count) in the ELF section .nv.info."""
+    data = open(cubin, "rb").read()
+    offset, = struct.unpack_from("<Q", data, 40)
+    size, n, names = struct.unpack_from("<HHH", data, 58)
+    sections = [struct.unpack_from("<IIQQQQIIQQ", data, offset + i * size) for i in range(n)]
+
+    def text(at):
+        return data[at : data.index(b"\0", at)].decode()
+
+    sections = {text(sections[names][4] + s[0]): s for s in sections}
+    info, symbols, strings = (sections.get(name) for name in (".nv.info", ".symtab", ".strtab"))
+    found, at = {}, info[4]
+    while at < info[4] + info[5]:
+        form, attribute, length = struct.unpack_from("<BBH", data, at)
+        if (form, attribute) == (4, 0x2F):
+            symbol, count = struct.unpack_from("<II", data, at + 4)
+            name, = struct.unpack_from("<I", data, symbols[4] + 24 * symbol)
+            found[text(strings[4] + name)] = count
+        at += 4 + (length if form == 4 else 0)
+    return found
+
+
 def kernels(cubin):
     """{entry: Kernel} of a file."""
     text = subprocess.run([disassembler(), "-c", cubin], capture_output=True, text=True, check=True).stdout
-    found, at, registers = {}, None, None
+    found, at, registers = {}, None, register_counts(cubin)
     for line in text.splitlines():
-        told = re.search(r"SHI_REGISTERS=(\d+)", line)
         label, instruction = LABEL.match(line.strip()), INSTRUCTION.match(line)
-        if told:
-            registers = int(told.group(1))
-        elif line.startswith(".text."):
-            at = found[line[6:].rstrip(":")] = Kernel(registers)
+        if line.startswith(".text."):
+            name = line[6:].rstrip(":")
+            at = found[name] = Kernel(registers.get(name))
         elif at and label:
             at.labels[label.group(1)] = len(at.body)
         elif at and instruction:
