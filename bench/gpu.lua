@@ -111,6 +111,7 @@ if options.targets then
     if options.kernels then table.move({ "--kernels", options.kernels }, 1, 2, 5, check) end
     say("%s: what the conformance runs", target)
     local text = output_of(tegula, table.unpack(check))
+    for line in text:gmatch "FAIL%s+([^\n]*)" do say("  not in the pack: %s", line) end
     say("  %s", text:match "([^\n]*)\n?$")
     for _, experts in ipairs { 4, 8, 16, 24, 72, 256 } do output_of(tegula, "compile", "pack_weights", "--target", target, "--set", "experts=" .. experts, "--emit", "asm") end
     local failed = 0

@@ -151,13 +151,14 @@ static const char pack_version[] = "tegula " TG_VERSION " pack";
 
 bool tg_can_compile(tg_context *ctx) { return compiler_of(ctx)->here || (ctx->config.worker && access(ctx->config.worker, X_OK) == 0); }
 
-// Where nothing can be compiled the pack has it, or nobody.
+// Where nothing can be compiled the pack has it, or nobody. What the lowering refused when the pack was filled is not there either: `check`
+// takes both for a refusal.
 static void from_pack(tg_context *ctx, const tg_job *job, tg_arena *arena, tg_product *out) {
   unsigned char key[32];
   tg_bytes payload;
   make_key(ctx, job, pack_version, arena, key);
   if (tg_pack_get(ctx->config.pack_dir, key, arena, &payload) && decoded(ctx, arena, payload, out)) return;
-  tg_throw(ctx, TG_FAILED, "%s is not among the compiled kernels of %s, and there is no compile helper here that could make it (%s)",
+  tg_throw(ctx, TG_INVALID, "%s is not among the compiled kernels of %s, and there is no compile helper here that could make it (%s)",
            describe(arena, job), ctx->config.pack_dir, ctx->config.worker ? ctx->config.worker : "tegula-worker");
 }
 

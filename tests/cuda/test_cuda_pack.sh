@@ -51,11 +51,13 @@ diff -r pack/pack before >out || fail "the pack was written to: $(cat out)"
 
 # what is not in it is named; what is damaged counts as absent
 alone pack/tegula bench gemm_f32 --device cuda:0 --shape M=8,N=8,K=8
-[ $? = 1 ] || fail "a kernel that is not there: not 1"
+[ $? = 2 ] || fail "a kernel that is not there: not 2"
 says "gemm_f32 for nvptx:sm_80 (asm) is not among"
+alone env TEGULA_PACK="$directory/nothing" pack/tegula check --device cuda:0 --kernels rmsnorm
+grep -q "^FAIL *rmsnorm T=" out && grep -q "^refused *rmsnorm .*--set BM=.*is not among" out || fail "what was refused when the pack was made: $(tail -3 out)"
 for file in pack/pack/compile/*/*; do printf x | dd of="$file" bs=1 seek=100 conv=notrunc status=none; done
 alone pack/tegula bench rmsnorm --device cuda:0 --shape T=8,H=256
-[ $? = 1 ] || fail "a damaged pack: not 1"
+[ $? = 2 ] || fail "a damaged pack: not 2"
 says "rmsnorm for nvptx:sm_80 (asm) is not among the compiled kernels of $directory/pack/pack, and there is no compile helper here"
 [ ! -e /none ] || fail "something was written below HOME"
 
