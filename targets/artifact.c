@@ -98,6 +98,9 @@ static void compile_body(void *arg) {
   tg_split split;
   tg_split_settings(call->ctx, call->source, &call->options->settings, &artifact->arena, &split);
   call->knobs = split.knobs;
+  const tg_family *family;
+  tg_target_find(call->ctx, call->options->target ? call->options->target : "cpu", &family);
+  tg_add_defaults(&artifact->arena, split.signature, family->lowering, &split.kernel);
   tg_compile_options *options = TG_NEW(&artifact->arena, tg_compile_options);
   *options = *call->options;
   options->statics = all_statics(split.signature, options, &artifact->arena);

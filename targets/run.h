@@ -11,6 +11,10 @@ typedef struct tg_split {
 } tg_split;
 // Settings may decide which other settings a kernel declares (an option that brings a meta-parameter), so the split is a fixed point.
 // Throws on a name given twice; names that neither kernel nor lowering know are found by tg_check_knobs.
+// A meta-parameter's default where a lowering makes the code.
+const char *tg_setting_default(const tg_setting *setting, const tg_lowering *lowering);
+// Adds what a lowering takes by default where that is not what the kernel takes by itself.
+void tg_add_defaults(tg_arena *arena, const tg_kernel *signature, const tg_lowering *lowering, tg_bindings *given);
 void tg_split_settings(tg_context *ctx, tg_source *source, const tg_bindings *given, tg_arena *arena, tg_split *out);
 // Throws TG_INVALID when a setting is none of the lowering's for this kernel and machine, or has a value that is not among the allowed.
 void tg_check_knobs(tg_context *ctx, const tg_kernel *kernel, const tg_family *family, const tg_machine *machine, const tg_bindings *knobs);

@@ -46,6 +46,21 @@ void tg_split_settings(tg_context *ctx, tg_source *source, const tg_bindings *gi
   }
 }
 
+const char *tg_setting_default(const tg_setting *setting, const tg_lowering *lowering) {
+  return setting->simt && lowering == &tg_lowering_simt ? setting->simt : setting->fallback;
+}
+
+void tg_add_defaults(tg_arena *arena, const tg_kernel *signature, const tg_lowering *lowering, tg_bindings *given) {
+  tg_binding *at = TG_NEWN(arena, tg_binding, given->n + signature->nsettings + 1);
+  if (given->n) memcpy(at, given->at, sizeof *at * (size_t)given->n);
+  given->at = at;
+  for (int i = 0; i < signature->nsettings; i++) {
+    const tg_setting *s = &signature->settings[i];
+    const char *value = tg_setting_default(s, lowering);
+    if (value != s->fallback && !tg_bindings_find(given, s->name)) at[given->n++] = (tg_binding){s->name, value};
+  }
+}
+
 _Noreturn static void unknown(tg_context *ctx, const tg_kernel *kernel, const char *name, int nknobs, const tg_knob *knobs,
                               const char *lowering) {
   tg_text text = {.arena = &ctx->arena};

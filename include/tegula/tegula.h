@@ -180,6 +180,7 @@ typedef struct tg_setting {
   const char *value, *fallback;
   int nallowed; /* 0 = any (options only) */
   const char *const *allowed;
+  const char *simt; /* default where the lowering `simt` makes the code, for GPUs; NULL = fallback */
 } tg_setting;
 
 tg_status tg_kernel_new(tg_context *ctx, const char *name, tg_loc loc, tg_kernel **out);
