@@ -132,11 +132,19 @@ bool simt_divides(simt *s, simt_size z, int64_t n, bool commit) {
 
 static bool needs_end(const simt_access *a, int axis) { return !simt_range_is_full(a->s, a->range[axis]); }
 
+// The end is what the tensor has, or the smaller of that and something else.
+static bool ends_within(simt *s, simt_size end, simt_size dim) {
+  if (simt_size_same(dim, end)) return true;
+  const tg_op *op = end.v ? end.v->def : NULL;
+  if (!op || op->code != TG_OP_MIN || op->in[0]->type.rank) return false;
+  return ends_within(s, simt_size_of(s, op->in[0]), dim) || ends_within(s, simt_size_of(s, op->in[1]), dim);
+}
+
 static bool needs_dim(const simt_access *a, int axis) {
   const tg_op *range = a->range[axis];
   simt_size dim = a->view.dim[a->view_axis[axis]], end = simt_size_of(a->s, range->in[1]);
   int64_t n, e, start;
-  if (simt_size_same(dim, end)) return false;
+  if (ends_within(a->s, end, dim)) return false;
   if (!simt_size_const(a->s, dim, &n)) return true;
   if (simt_size_const(a->s, end, &e) && e <= n) return false;
   return !(simt_size_const(a->s, simt_size_of(a->s, range->in[0]), &start) && start + tg_attr_int(range, "len", 0) <= n);

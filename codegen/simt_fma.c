@@ -1,8 +1,8 @@
 // Matrix products without matrix instructions: lanes and warps share out the result, each lane multiplies its rows with its columns.
 #include "codegen/simt.h"
 
-// Four neighbours in n a lane, eight lanes along n and the others along m where the tile is as large; warps the outer bits; the rest in
-// registers.
+// Four neighbours in n a lane, eight lanes along n and the others along m where the tile is as large; warps the outer bits of the axis of
+// which a lane has more; the rest in registers.
 static tg_layout result_layout(const simt *s, const tg_type *type) {
   tg_layout c = tg_layout_empty(2, type->dim);
   int left[2] = {c.out[0], c.out[1]}, taken[2] = {0}, vector = left[1] < 2 ? left[1] : 2, along[2];
@@ -14,7 +14,7 @@ static tg_layout result_layout(const simt *s, const tg_type *type) {
   while (c.in[TG_LANE] < s->lane_bits) tg_layout_add(&c, TG_LANE, -1, 0);
   for (int axis = 0; axis < 2; axis++) left[axis] -= taken[axis];
   for (int i = 0; i < s->warp_bits; i++) {
-    int axis = left[0] >= left[1] ? 0 : 1;
+    int axis = left[0] && (left[0] >= left[1] + vector || !left[1]) ? 0 : 1; // a lane should have as many rows as columns
     bool some = left[axis] > 0;
     if (some) left[axis]--;
     tg_layout_add(&c, TG_WARP, some ? axis : -1, some ? taken[axis] + left[axis] : 0);

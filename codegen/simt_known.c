@@ -97,6 +97,9 @@ bool simt_nonnegative(const tg_value *v) {
   case TG_OP_DIV:
   case TG_OP_REM: return simt_nonnegative(op->in[0]) && simt_nonnegative(op->in[1]);
   case TG_OP_MAX: return simt_nonnegative(op->in[0]) || simt_nonnegative(op->in[1]);
+  case TG_OP_CAST: // of integers, to one as wide or wider
+    return tg_dtypes[op->in[0]->type.dtype].cls == 'i' && tg_dtypes[v->type.dtype].cls == 'i' &&
+           tg_dtypes[v->type.dtype].bits >= tg_dtypes[op->in[0]->type.dtype].bits && simt_nonnegative(op->in[0]);
   case TG_OP_FIRST: return op->in[0]->def && simt_nonnegative(op->in[0]->def->in[0]);
   case TG_OP_ASSUME: return tg_attr_int(op, "min", -1) >= 0 || simt_nonnegative(op->in[0]);
   default: return false;

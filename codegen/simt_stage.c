@@ -405,11 +405,30 @@ static bool choose_for(simt_stage *g, const simt_readers *reads, const tg_layout
   return true;
 }
 
+static bool flips_banks(const simt_stage *g, uint32_t image) { return tg_map_apply(&g->at, image) != image; }
+
+// A register whose bit flips banks needs an address of its own, others are a constant apart: warps take such bits, where they have others.
+static void give_flips_to_warps(simt_stage *g) {
+  tg_layout *l = &g->held;
+  const int units = unit_bits(g), regs = l->in[TG_REGISTER], first = regs + l->in[TG_LANE];
+  for (int r = 0; r < regs; r++) {
+    if (l->map.col[r] >> units == 0 || !flips_banks(g, l->map.col[r])) continue;
+    for (int w = first; w < l->map.nin; w++) {
+      if (!l->map.col[w] || flips_banks(g, l->map.col[w])) continue;
+      const uint32_t image = l->map.col[r];
+      l->map.col[r] = l->map.col[w], l->map.col[w] = image;
+      break;
+    }
+  }
+}
+
 simt_stage *simt_stage_of_load(simt *s, const tg_value *load, const simt_readers *reads, const tg_layout *fragment, const tg_layout *held) {
   simt_stage *g = simt_make_stage(s, load, load->type.dtype, held);
   g->mask = reads->mask;
   if (g->tile.map.nout < unit_bits(g) || (g->mask && !mask_can_be_copied(s, g))) return NULL;
-  return choose_for(g, reads, fragment, true, writes_of(g, held)) ? g : NULL;
+  if (!choose_for(g, reads, fragment, true, writes_of(g, held))) return NULL;
+  if (!g->mask) give_flips_to_warps(g); // a mask was looked at as held
+  return g;
 }
 
 simt_stage *simt_stage_of_kept(simt *s, const tg_value *value, const simt_readers *reads, const tg_layout *fragment,
