@@ -194,6 +194,11 @@ int simt_wgmma_registers(const tg_op *dot, int warps) {
 
 enum { OTHERS = 32, MOST_REGISTERS = 232 }; // of a thread: addresses, scales and counters; what a group may have beside a producer
 
+static bool registers_fit(const tg_op *dot, int warps) {
+  const int registers = simt_wgmma_registers(dot, warps);
+  return registers > 0 && registers + OTHERS <= MOST_REGISTERS;
+}
+
 bool simt_pipe_fits(simt *s, const tg_op *dot, simt_wgmma *w) {
   simt_box box[2];
   if (!s->machine->warpgroup_mma || !s->machine->tensor_maps || !s->assume || s->stages < 2) return false;
@@ -202,7 +207,7 @@ bool simt_pipe_fits(simt *s, const tg_op *dot, simt_wgmma *w) {
   // What the instruction sums of eight-bit operands keeps few bits: every block of k is added to sums in f32 outside of it.
   const tg_op *c = dot->in[2]->def;
   if (tg_dtypes[dot->in[0]->type.dtype].bits == 8 && dot->code == TG_OP_DOT && !(c && c->code == TG_OP_CONST)) return false;
-  return shape_of(dot, s->warps, w) && simt_wgmma_registers(dot, s->warps) + OTHERS <= MOST_REGISTERS && boxes_of(s, dot, box);
+  return shape_of(dot, s->warps, w) && registers_fit(dot, s->warps) && boxes_of(s, dot, box);
 }
 
 struct largest {
@@ -214,7 +219,7 @@ static void find_largest(tg_op *op, void *user) {
   if ((op->code != TG_OP_DOT && op->code != TG_OP_DOT_SCALED) || op->out[0]->type.rank != 2 || !op->parent->owner) return;
   simt_wgmma w;
   for (int warps = 8; warps >= 4; warps /= 2)
-    if (shape_of(op, warps, &w) && w.groups_n == 1 && warps > l->warps) l->warps = warps;
+    if (shape_of(op, warps, &w) && (w.groups_n == 1 || !registers_fit(op, warps / 2)) && warps > l->warps) l->warps = warps;
 }
 
 int simt_wgmma_warps(const tg_machine *machine, const tg_kernel *tile) {
