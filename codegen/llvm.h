@@ -33,6 +33,9 @@ typedef struct tg_llvm_family {
   const tg_llvm_row *rows;    // looked up before the common tables; ends with emit NULL
   const tg_llvm_row *more;    // likewise; may be NULL
   const char *passes;         // default pass pipeline
+  // Those of LLVM's intrinsics that the back end is known to select, ends with NULL; a name that ends in '.' stands for all that begin so.
+  // NULL: every one. On what it cannot select LLVM ends the process ("Cannot select"), so that others are refused before it sees them.
+  const char *const *intrinsics;
 } tg_llvm_family;
 extern const tg_llvm_family tg_llvm_cpu, tg_llvm_nvptx;
 

@@ -72,7 +72,17 @@ LLVMValueRef tg_llvm_bitcast(tg_llvm *e, LLVMValueRef v, LLVMTypeRef element) {
   return LLVMBuildBitCast(e->b, v, tg_llvm_like_value(v, element), "");
 }
 
+static bool is_selected(const tg_llvm *e, const char *name) {
+  if (!e->family->intrinsics) return true;
+  for (const char *const *p = e->family->intrinsics; *p; p++) {
+    const size_t n = strlen(*p);
+    if ((*p)[n - 1] == '.' ? !strncmp(*p, name, n) : !strcmp(*p, name)) return true;
+  }
+  return false;
+}
+
 LLVMValueRef tg_llvm_intrinsic(tg_llvm *e, const char *name, int ntypes, LLVMTypeRef *types, int n, LLVMValueRef *args) {
+  if (!is_selected(e, name)) tg_llvm_fail(e, "%s code has no %s", e->family->name, name);
   const unsigned id = LLVMLookupIntrinsicID(name, strlen(name));
   if (!id) tg_llvm_fail(e, "LLVM has no intrinsic %s", name);
   LLVMValueRef f = LLVMGetIntrinsicDeclaration(e->module, id, types, (size_t)ntypes);

@@ -293,7 +293,13 @@ static const tg_llvm_row rows[] = {{TG_OP_TID, emit_tid},
                                    {TG_OP_BYTES, emit_bytes},
                                    {0, NULL}};
 
+// tests/llvm/test_nvptx_ops.c makes PTX of every op on every dtype by these.
+static const char *const intrinsics[] = {"llvm.nvvm.", "llvm.abs",        "llvm.ceil", "llvm.copysign", "llvm.fabs",   "llvm.floor",
+                                         "llvm.fma",   "llvm.fptosi.sat", "llvm.rint", "llvm.smax",     "llvm.smin",   "llvm.sqrt",
+                                         "llvm.trap",  "llvm.trunc",      "llvm.umax", "llvm.umin",     "llvm.expect", NULL};
+
 const tg_llvm_family tg_llvm_nvptx = {.name = "nvptx",
+                                      .intrinsics = intrinsics,
                                       .address_space = {1, 3, 5, 0},
                                       .initialise = initialise,
                                       .module = prepare,
