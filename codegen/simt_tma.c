@@ -50,6 +50,20 @@ static bool shape_box(simt_box *box, const tg_type *tile, int k_axis) {
   return true;
 }
 
+enum { UNIT = 16 };
+static const int64_t END = 1LL << 31;
+
+// CUDA Driver API, cuTensorMapEncodeTiled: addresses and strides in multiples of 16 bytes, extents of 1 to 2^32; coordinates have 32 bits
+// with their sign. What is no constant is asked for by simt_require_box.
+static bool map_fits(simt *s, const tg_arg_map *m) {
+  for (int i = 0; i < m->rank; i++) {
+    int64_t known;
+    if (simt_expr_const(s, m->dims[i], &known) && (known < 1 || known >= END)) return false;
+    if (i + 1 < m->rank && simt_expr_const(s, m->strides_bytes[i], &known) && known % UNIT) return false;
+  }
+  return true;
+}
+
 bool simt_box_of(simt *s, const tg_op *load, const tg_value *operand, int k_axis, simt_box *out) {
   const tg_param *p = load && load->code == TG_OP_LOAD ? param_of(s, load) : NULL;
   const tg_type *tile = load ? &load->out[0]->type : NULL;
@@ -79,13 +93,10 @@ bool simt_box_of(simt *s, const tg_op *load, const tg_value *operand, int k_axis
     stride = tg_e_bin(s->arena, TG_EXPR_MUL, p->dims[axis], stride);
     if (i + 1 < p->rank) m->strides_bytes[i] = stride;
   }
-  return k_axis == 1 && out->row_axis > 0 && shape_box(out, tile, k_axis);
+  return k_axis == 1 && out->row_axis > 0 && map_fits(s, m) && shape_box(out, tile, k_axis);
 }
 
-// CUDA Driver API, cuTensorMapEncodeTiled: addresses and strides in multiples of 16 bytes, extents of 1 to 2^32; coordinates have 32 bits
-// with their sign.
 void simt_require_box(simt *s, const simt_box *box) {
-  enum { UNIT = 16 };
   const tg_arg_map *m = &box->map;
   simt_require(s, tg_arena_printf(s->arena, "aligned(%s, %d)", m->of, UNIT));
   const int size = size_of(box->load->out[0]->type.dtype);
@@ -96,7 +107,7 @@ void simt_require_box(simt *s, const simt_box *box) {
     if (!simt_expr_const(s, m->dims[i], &known)) {
       const char *text = tg_e_text(s->arena, m->dims[i]);
       simt_require(s, tg_arena_printf(s->arena, "%s > 0", text));
-      simt_require(s, tg_arena_printf(s->arena, "%s < 2147483648", text));
+      simt_require(s, tg_arena_printf(s->arena, "%s < %lld", text, (long long)END));
     }
     if (i + 1 == m->rank) break;
     stride = tg_e_bin(s->arena, TG_EXPR_MUL, p->dims[box->axis[i]], stride);
