@@ -128,7 +128,7 @@ const char *tg_assembly_complaint(tg_arena *arena, const char *said, tg_bytes pt
 
 static const char *version_of(tg_context *ctx, tg_arena *arena, const char *path) {
   const char *const argv[] = {path, "--version", NULL};
-  tg_tool_run run = {.argv = argv, .suffix = ".none"};
+  tg_tool_run run = {.argv = argv};
   tg_tool_execute(ctx, arena, &run);
   const char *said = run.said.data ? run.said.data : "", *release = strstr(said, "release ");
   if (!release) return "ptxas";
@@ -151,10 +151,11 @@ static const char *ptxas_name(tg_context *ctx, tg_arena *arena, const char *path
 
 static void ptxas_assemble(tg_context *ctx, tg_arena *arena, const char *path, const char *arch, tg_bytes ptx, tg_assembly *out) {
   const char *const argv[] = {path, "-v", "-arch", arch, "INPUT", "-o", "OUTPUT", NULL};
-  tg_tool_run run = {.argv = argv, .input = ptx, .suffix = ".ptx"};
+  tg_tool_run run = {.argv = argv, .input = ptx};
   tg_tool_execute(ctx, arena, &run);
   const char *said = run.said.data ? run.said.data : "";
-  if (run.status == -1) tg_throw(ctx, TG_FAILED, "%s was ended by a signal; its last words: %.400s", path, said);
+  if (run.status == -1)
+    tg_throw(ctx, TG_FAILED, "%s was ended by a signal; its last words: %s", path, run.said.size > 400 ? said + run.said.size - 400 : said);
   if (run.status) tg_throw(ctx, TG_FAILED, "%s does not take the PTX: %s", path, tg_assembly_complaint(arena, said, ptx));
   if (!run.output.size) tg_throw(ctx, TG_FAILED, "%s left no cubin", path);
   out->cubin = run.output;
@@ -180,7 +181,7 @@ const char *tg_disassemble(tg_context *ctx, tg_arena *arena, tg_bytes cubin, siz
   if (!path) path = tg_cuda_find(arena, TG_CUDA_CUOBJDUMP);
   if (!path) return "";
   const char *const argv[] = {path, how, "INPUT", NULL};
-  tg_tool_run run = {.argv = argv, .input = cubin, .suffix = ".cubin", .separate = true};
+  tg_tool_run run = {.argv = argv, .input = cubin, .separate = true};
   tg_tool_execute(ctx, arena, &run);
   if (run.status || !run.said.size) {
     tg_log(ctx, TG_LOG_WARNING, "%s does not take the cubin: its instructions are not counted", path);

@@ -5,7 +5,9 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -61,48 +63,61 @@ const char *tg_cuda_names(tg_arena *arena, tg_cuda_tool first, tg_cuda_tool last
 
 // ---- running one
 
+// What a tool reads and writes is in memory and lies in no directory: nothing is left when this process is killed during a run.
+enum { INPUT, OUTPUT, SAID, NFILES };
+enum { MOST_BYTES = 1 << 28 }; // of each: a tool that never stops writing is ended
+
 typedef struct files {
   tg_context *ctx;
   tg_arena *arena;
   tg_tool_run *run;
-  char directory[512], input[544], output[544], said[544];
+  int fd[NFILES];
 } files;
 
-static void write_input(files *f) {
-  FILE *file = fopen(f->input, "wbe");
-  bool good = file && fwrite(f->run->input.data, 1, f->run->input.size, file) == f->run->input.size;
-  if (file) good = fclose(file) == 0 && good;
-  if (!good) tg_throw(f->ctx, TG_FAILED, "cannot write %s for %s: %s", f->input, f->run->argv[0], strerror(errno));
+static void open_files(files *f) {
+  for (int i = 0; i < NFILES; i++) {
+    f->fd[i] = memfd_create("tegula-tool", MFD_CLOEXEC);
+    if (f->fd[i] < 0) tg_throw(f->ctx, TG_FAILED, "cannot make a file in memory for %s: %s", f->run->argv[0], strerror(errno));
+  }
 }
 
-static tg_bytes read_file(files *f, const char *path) {
-  tg_bytes bytes = {NULL, 0};
-  FILE *file = fopen(path, "rbe");
-  if (!file) return bytes;
+static void write_input(files *f) {
+  for (size_t done = 0; done < f->run->input.size;) {
+    const ssize_t n = write(f->fd[INPUT], f->run->input.data + done, f->run->input.size - done);
+    if (n < 0 && errno != EINTR) tg_throw(f->ctx, TG_FAILED, "cannot hand %s its input: %s", f->run->argv[0], strerror(errno));
+    if (n > 0) done += (size_t)n;
+  }
+}
+
+static tg_bytes read_file(const files *f, int fd) {
   tg_text text = {.arena = f->arena};
   char chunk[16384];
-  for (size_t n; (n = fread(chunk, 1, sizeof chunk, file)) > 0;) tg_text_append(&text, chunk, n);
-  fclose(file);
-  return (tg_bytes){text.data, text.size};
+  off_t at = 0;
+  for (ssize_t n; (n = pread(fd, chunk, sizeof chunk, at)) > 0; at += n) tg_text_append(&text, chunk, (size_t)n);
+  return at ? (tg_bytes){text.data, text.size} : (tg_bytes){NULL, 0};
 }
 
 // In the child, between vfork and exec: system calls alone.
-_Noreturn static void become(const char *const *argv, const char *said, bool separate, pid_t parent) {
+_Noreturn static void become(const char *const *argv, const files *f, pid_t parent) {
   prctl(PR_SET_PDEATHSIG, SIGKILL); // whoever stops the compile stops this too
   if (getppid() != parent) _exit(127);
-  const int in = open("/dev/null", O_RDONLY), out = open(said, O_WRONLY | O_CREAT | O_TRUNC, 0600);
-  if (in < 0 || out < 0) _exit(127);
-  dup2(in, 0);
-  dup2(out, 1);
-  dup2(separate ? open("/dev/null", O_WRONLY) : out, 2);
+  signal(SIGXFSZ, SIG_DFL);
+  setrlimit(RLIMIT_FSIZE, &(struct rlimit){MOST_BYTES, MOST_BYTES});
+  const int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+  if (null < 0) _exit(127);
+  dup2(null, 0);
+  dup2(f->fd[SAID], 1);
+  dup2(f->run->separate ? null : f->fd[SAID], 2);
+  fcntl(f->fd[INPUT], F_SETFD, 0);
+  fcntl(f->fd[OUTPUT], F_SETFD, 0);
   execv(argv[0], (char *const *)(uintptr_t)argv);
   _exit(127);
 }
 
-static int wait_status(files *f, const char *const *argv) {
+static int wait_status(const files *f, const char *const *argv) {
   const pid_t parent = getpid();
   pid_t pid = vfork(); // the compiler's memory is large, and none of it is wanted there
-  if (pid == 0) become(argv, f->said, f->run->separate, parent);
+  if (pid == 0) become(argv, f, parent);
   if (pid < 0) tg_throw(f->ctx, TG_FAILED, "cannot run %s: %s", argv[0], strerror(errno));
   int status = 0;
   while (waitpid(pid, &status, 0) < 0)
@@ -114,28 +129,23 @@ static void execute_body(void *arg) {
   files *f = arg;
   enum { MOST = 16 };
   const char *argv[MOST + 1] = {NULL};
+  open_files(f);
   for (int i = 0; i < MOST && f->run->argv[i]; i++) {
     const char *word = f->run->argv[i];
-    argv[i] = !strcmp(word, "INPUT") ? f->input : !strcmp(word, "OUTPUT") ? f->output : word;
+    const int file = !strcmp(word, "INPUT") ? INPUT : !strcmp(word, "OUTPUT") ? OUTPUT : NFILES;
+    argv[i] = file == NFILES ? word : tg_arena_printf(f->arena, "/proc/self/fd/%d", f->fd[file]);
   }
   write_input(f);
   f->run->status = wait_status(f, argv);
-  f->run->said = read_file(f, f->said);
-  f->run->output = read_file(f, f->output);
+  f->run->said = read_file(f, f->fd[SAID]);
+  f->run->output = read_file(f, f->fd[OUTPUT]);
   if (f->run->status == 127 && !f->run->said.size) tg_throw(f->ctx, TG_FAILED, "%s cannot be run", argv[0]);
 }
 
 void tg_tool_execute(tg_context *ctx, tg_arena *arena, tg_tool_run *run) {
-  files f = {.ctx = ctx, .arena = arena, .run = run};
-  const char *tmp = getenv("TMPDIR");
-  if (!tmp || !*tmp) tmp = "/tmp";
-  const int n = snprintf(f.directory, sizeof f.directory, "%s/tegula-XXXXXX", tmp);
-  if (n >= (int)sizeof f.directory || !mkdtemp(f.directory))
-    tg_throw(ctx, TG_FAILED, "cannot make a directory in %.200s for %s: %s", tmp, run->argv[0], strerror(errno));
-  snprintf(f.input, sizeof f.input, "%s/k%s", f.directory, run->suffix);
-  snprintf(f.output, sizeof f.output, "%s/out", f.directory);
-  snprintf(f.said, sizeof f.said, "%s/said", f.directory);
+  files f = {.ctx = ctx, .arena = arena, .run = run, .fd = {-1, -1, -1}};
   const tg_status status = tg_protect(ctx, execute_body, &f);
-  unlink(f.input), unlink(f.output), unlink(f.said), rmdir(f.directory);
+  for (int i = 0; i < NFILES; i++)
+    if (f.fd[i] >= 0) close(f.fd[i]);
   if (status) tg_rethrow(ctx);
 }

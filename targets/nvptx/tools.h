@@ -18,12 +18,11 @@ const char *tg_cuda_find(tg_arena *arena, tg_cuda_tool tool);
 // "ptxas (TEGULA_PTXAS), libnvJitLink.so.13 (TEGULA_NVJITLINK)": for messages, those from `first` to `last`.
 const char *tg_cuda_names(tg_arena *arena, tg_cuda_tool first, tg_cuda_tool last);
 
-// A child process over files in a temporary directory of its own, which goes whatever happens. It ends with this process.
+// A child process over files in memory, of 256 MiB at most. It and they end with this process.
 typedef struct tg_tool_run {
   const char *const *argv; // NULL-terminated; "INPUT" and "OUTPUT" stand for the files
   tg_bytes input;
-  const char *suffix; // of the input file: ".ptx"
-  bool separate;      // standard error is none of `said`
+  bool separate; // standard error is none of `said`
   // Results, in memory from `arena`, a NUL after each.
   tg_bytes output; // what it wrote to OUTPUT; {NULL, 0}: nothing
   tg_bytes said;   // to standard output and error

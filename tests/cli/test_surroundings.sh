@@ -113,6 +113,15 @@ if ! grep -qa __asan_init "$TG"; then # AddressSanitizer wants terabytes of addr
 fi
 nothing_left limits
 
+# an assembler that never ends, one that never stops talking, one that says anything at all
+for what in 'sleep 100' 'yes assembling' 'head -c 9999 /dev/urandom'; do printf '#!/bin/sh\nexec %s\n' "$what" >"${what%% *}"; done
+chmod +x sleep yes head
+assemble='TMPDIR=$PWD TEGULA_PTXAS=$PWD/../$TOOL "$TG" compile swiglu --target nvptx:sm_80 --emit obj -o x.cubin'
+TOOL=sleep TEGULA_COMPILE_SECONDS=1 expect 1 "took longer than 1 s" "$assemble"
+TOOL=yes expect 1 "was ended by a signal" "$assemble"
+TOOL=head expect 1 "left no cubin" "$assemble"
+nothing_left assemblers
+
 # helpers killed at any time: a fresh one does the work, or the error says what happened; the command itself never hangs or crashes
 for delay in 0.00 0.01 0.02 0.03 0.05; do
   export DELAY=$delay
