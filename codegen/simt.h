@@ -149,6 +149,7 @@ tg_value *simt_lane_bit(simt *s, int bit);                                      
 tg_value *simt_offset(simt *s, tg_value *ptr, tg_value *bytes);
 
 tg_value *simt_shared(simt *s, int64_t bytes);                           // a region above those in use, ptr<shared>; not yet in use itself
+bool simt_has_shared(simt *s, int64_t bytes);                            // whether there is room for one
 tg_value *simt_linear(simt *s, tg_value *x, int n, const uint32_t *col); // xor of col[i] over the set bits of x; NULL: always 0
 int simt_operand_repetition(const tg_op *op, const tg_layout *result, const tg_layout *operand, int repetition); // of a renaming op
 uint32_t simt_register_image(const tg_layout *layout, int reg); // packed, without its repetition
@@ -263,6 +264,7 @@ void simt_reduce(simt *s, tg_op *op);
 void simt_argmax(simt *s, tg_op *op);
 void simt_scan(simt *s, tg_op *op);
 void simt_sort(simt *s, tg_op *op);
+tg_layout simt_sort_layout(simt *s, const tg_op *op);        // of its operands and results
 tg_layout simt_line_layout(simt *s, tg_type type, int axis); // lines along the axis within a warp
 void simt_dot(simt *s, tg_op *op);
 // Layouts of a dot's operands and result.

@@ -199,7 +199,8 @@ static void seed_dot(plan *p, tg_op *op) {
 static void seed(tg_op *op, void *user) {
   plan *p = user;
   if (op->code == TG_OP_SCAN || op->code == TG_OP_SORT) {
-    tg_layout line = simt_line_layout(p->s, op->in[0]->type, (int)tg_attr_int(op, "axis", 0));
+    tg_layout line =
+        op->code == TG_OP_SORT ? simt_sort_layout(p->s, op) : simt_line_layout(p->s, op->in[0]->type, (int)tg_attr_int(op, "axis", 0));
     for (int i = 0; i < op->nout; i++) set(p, op->out[i], &line);
     for (int i = 0; i < op->nin; i++) set(p, op->in[i], &line);
     return;

@@ -181,6 +181,32 @@ static void test_conversions(void) {
        0, X("f32", 64, 2), O("f32", 64, 2));
 }
 
+// Written out within warps, and by loops over shared memory; NaN (of negative numbers), equal keys, lines side by side, 64-bit keys.
+static void test_sort(void) {
+#define Q(type, ...) {"Q", type, sizeof((int64_t[]){__VA_ARGS__}) / 8, {__VA_ARGS__}, NULL, true, NULL}
+#define SORTED(dtype, shape, axis, down, ...)                                                                                              \
+  RUN1("%oO, %oQ = sort %X, %Y {axis = " axis down "} : " dtype "[" shape "], i32[" shape "]", 0, X(dtype, __VA_ARGS__),                   \
+       Y("i32", __VA_ARGS__), O(dtype, __VA_ARGS__), Q("i32", __VA_ARGS__))
+#define WITH_NAN(shape, axis, down, ...)                                                                                                   \
+  RUN1("%k = sqrt %X : f32[" shape "]\n%oO, %oQ = sort %k, %Y {axis = " axis down "} : f32[" shape "], i32[" shape "]", 0,                 \
+       X("f32", __VA_ARGS__), Y("i32", __VA_ARGS__), O("f32", __VA_ARGS__), Q("i32", __VA_ARGS__))
+#define DOWN ", descending = 1"
+  SORTED("f32", "64", "0", "", 64);
+  SORTED("i8", "1024", "0", "", 1024);
+  SORTED("i8", "2048", "0", DOWN, 2048);
+  SORTED("bf16", "3x512", "1", DOWN, 3, 512);
+  SORTED("f32", "512x5", "0", "", 512, 5);
+  SORTED("f64", "2x512", "1", DOWN, 2, 512);
+  SORTED("i64", "256x4", "0", "", 256, 4);
+  SORTED("i8", "192x8", "1", "", 192, 8);
+  SORTED("i8", "512x8", "1", "", 512, 8);
+  SORTED("i8", "241x4", "1", DOWN, 241, 4);
+  WITH_NAN("1024", "0", "", 1024);
+  WITH_NAN("4x256x2", "1", DOWN, 4, 256, 2);
+  // only what it carries is used
+  RUN1("%k, %oO = sort %X, %Y {axis = 0} : i8[1024], f16[1024]", 0, X("i8", 1024), Y("f16", 1024), O("f16", 1024));
+}
+
 static void test_reduce(void) {
   RUN1("%oO = reduce %X {kind = \"sum\", axis = 1} : f32[16x1]", 1e-6, X("f32", 16, 64), O("f32", 16, 1));
   RUN1("%oO = reduce %X {kind = \"sum\", axis = 0} : f32[1x64]", 1e-6, X("f32", 24, 64), O("f32", 1, 64));
@@ -358,6 +384,7 @@ int main(void) {
   test_elementwise();
   test_shape();
   test_conversions();
+  test_sort();
   test_reduce();
   test_dot();
   test_control();
