@@ -57,23 +57,6 @@ static void lower_elementwise(simt *s, tg_op *op) {
   simt_set(s, out, t);
 }
 
-// Block coordinates from the linear block number, axis 0 fastest.
-static void lower_pid(simt *s, const tg_op *op) {
-  int axis = (int)tg_attr_int(op, "axis", 0);
-  tg_builder *b = &s->prologue;
-  tg_value *x = tg_build0(b, TG_OP_CTAID, 1, &TG_AINT("axis", 0));
-  if (s->launch->naxes > 1) {
-    x = tg_cast_to(b, x, TG_I32, NULL); // a grid has less than 2^31 blocks, so 32-bit division will do
-    for (int i = 0; i <= axis; i++) {
-      if (i == s->launch->naxes - 1) break;
-      tg_value *extent = tg_cast_to(b, simt_argument(s, s->launch->grid[i]), TG_I32, NULL);
-      x = tg_build2(b, i == axis ? TG_OP_REM : TG_OP_DIV, x, extent);
-    }
-    x = tg_cast_to(b, x, TG_I64, NULL);
-  }
-  simt_note_of(s, op->out[0])->scalar = x;
-}
-
 static tg_value *only_element(simt *s, const tg_value *v) {
   if (v->type.rank == 0) return simt_scalar(s, v);
   tg_layout all = tg_layout_blocked(v->type.rank, v->type.dim, 1, s->lane_bits, s->warp_bits);
@@ -156,7 +139,7 @@ static void lower_op(simt *s, tg_op *op) {
   case TG_OP_PARAM:
   case TG_OP_RANGE: break; // made where they are used
   case TG_OP_VIEW: simt_check_view(s, op); break;
-  case TG_OP_PID: lower_pid(s, op); break;
+  case TG_OP_PID: simt_pid(s, op); break;
   case TG_OP_FIRST:
   case TG_OP_LAST:
     if (!op->in[0]->def) simt_fail(s, op, "a range that is carried by a loop or branch is not supported");
@@ -413,12 +396,14 @@ static int simt_knobs(const tg_kernel *tile, const tg_machine *machine, tg_knob 
   out->values[out->nvalues++] = 1 << first;
   for (int bits = 0; bits <= most_warp_bits(machine); bits++)
     if (bits != first) out->values[out->nvalues++] = 1 << bits;
-  if (!rings || max < 2) return 1;
-  out[1] = (tg_knob){.name = "stages",
-                     .doc = "slots at most for operands of dots on their way through shared memory; 1: none, straight from memory",
-                     .nvalues = 4,
-                     .values = {default_stages(machine), 1, 2, machine->tensor_maps ? 6 : 4}};
-  return 2;
+  int n = 1;
+  if (rings && n < max)
+    out[n++] = (tg_knob){.name = "stages",
+                         .doc = "slots at most for operands of dots on their way through shared memory; 1: none, straight from memory",
+                         .nvalues = 4,
+                         .values = {default_stages(machine), 1, 2, machine->tensor_maps ? 6 : 4}};
+  if (n < max && simt_raster_knob(tile, machine, &out[n])) n++;
+  return n;
 }
 
 static int stages_setting(const tg_kernel *tile, const tg_lower_options *options) {
@@ -462,6 +447,7 @@ static void record_knobs(simt *s) {
   static const char *const warps[] = {"1", "2", "4", "8"}, *const stages[] = {"1", "2", "3", "4", "5", "6", "7", "8"};
   record_knob(s, "warps", s->warps, 4, warps);
   if (dots_of(s->machine, s->tile).in_folds) record_knob(s, "stages", s->stages, MOST_STAGES, stages);
+  if (simt_has_raster(s->tile)) record_knob(s, "raster", s->raster, SIMT_RASTERS, simt_raster_values);
 }
 
 typedef struct call {
@@ -490,6 +476,7 @@ static void lower_all(void *arg) {
   s->warps = warps_setting(c->tile, c->options);
   s->warp_bits = log2_exact(s->warps);
   s->stages = stages_setting(c->tile, c->options);
+  s->raster = simt_raster_setting(c->tile, c->options);
   s->assume = c->options->variant == 0;
   s->notes = TG_NEWN(s->arena, simt_note, c->tile->next_id + 1);
   for (int i = 0; i < c->tile->nlaunches; i++) lower_launch(s, c->tile->launches[i]);

@@ -84,6 +84,7 @@ typedef struct simt {
   tg_op *scratch;              // shared memory; NULL until some is needed
   int64_t shared_top;          // what is in use of it: regions end when the tile kernel's do
   int stages;                  // slots of a ring at most; 1 = operands come straight from memory
+  int raster;                  // blocks along axis 0 of a group, which is walked along all of axis 1 before the next; 1 = all of axis 0
   bool lean;                   // shared memory for nothing that could do without: all else did not fit
   bool *overflowed;            // whether that was why lowering failed
   simt_ring *rings;            // folds with one
@@ -301,6 +302,14 @@ tg_kernel *simt_prepare(const tg_machine *machine, const tg_kernel *tile, simt_k
 // ---- simt_scaled.c
 // Makes products with scales plain ones.
 void simt_expand_scaled(const tg_machine *machine, tg_kernel *kernel, simt_keeps_fn *keeps, void *user);
+
+// ---- simt_grid.c
+enum { SIMT_RASTERS = 5 };
+extern const char *const simt_raster_values[SIMT_RASTERS];
+bool simt_has_raster(const tg_kernel *tile);                                           // some launch of two axes or more has products
+bool simt_raster_knob(const tg_kernel *tile, const tg_machine *machine, tg_knob *out); // false: there is none
+int simt_raster_setting(const tg_kernel *tile, const tg_lower_options *options);
+void simt_pid(simt *s, const tg_op *op); // block coordinates from the linear block number
 
 // ---- simt_control.c
 void simt_for(simt *s, tg_op *op);

@@ -1,6 +1,6 @@
 // Products by warp groups from what the copy unit brings, on the simulated GPU: plain and scaled, tiles that stick out on each side, tails
-// of k, rings that go round several times, tiles split along m and along n, several blocks of 64 rows a group; and calls that only the last
-// variant takes.
+// of k, rings that go round several times, tiles split along m and along n, several blocks of 64 rows a group; blocks walked in groups of
+// rows, of which the producer must know as the others do; and calls that only the last variant takes.
 #include "kernels/conformance.h"
 
 int main(void) {
@@ -13,6 +13,8 @@ int main(void) {
   conform_gemm("gemm_bf16", "BM=192,BN=64,BK=64", (shape){192, 64, 72});
   conform_gemm("gemm_bf16", "BM=64,BN=64,BK=64", (shape){33, 35, 41}); // neither rows of 16 bytes nor pairs
   conform_gemm("gemm_fp8", "BM=128,BN=128", (shape){129, 132, 656});
+  conform_gemm("gemm_bf16", "BM=64,BN=64,BK=64,raster=4", (shape){330, 200, 72}); // groups of four and two rows of blocks
+  conform_gemm("gemm_fp8", "BM=64,BN=64,raster=2", (shape){190, 132, 144});
   conform_gemm("gemm_fp8", "BM=64,BN=64", (shape){60, 70, 144});
   return conformance_close();
 }

@@ -9,6 +9,7 @@
 
 static const char *elsewhere_target = "nvptx:sm_80";
 static int elsewhere_warps = 2, elsewhere_variant;
+static const char *elsewhere_raster = "1";
 static int64_t elsewhere_executed[TG_NOPCODES]; // by the last run
 
 typedef struct elsewhere_job {
@@ -20,9 +21,9 @@ static inline void elsewhere_lower(void *arg) {
   const tg_family *family;
   char warps[8];
   snprintf(warps, sizeof warps, "%d", elsewhere_warps);
-  tg_binding binding = {"warps", warps};
+  const tg_binding knobs[] = {{"warps", warps}, {"raster", elsewhere_raster}};
   tg_lower_options options = {
-      .machine = tg_target_find(ctx, elsewhere_target, &family), .settings = {1, &binding}, .variant = elsewhere_variant};
+      .machine = tg_target_find(ctx, elsewhere_target, &family), .settings = {2, knobs}, .variant = elsewhere_variant};
   e->lane = tg_lowering_simt.lower(e->tile, &options);
   if (tg_verify(e->lane)) tg_rethrow(ctx);
 }

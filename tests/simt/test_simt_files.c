@@ -1,4 +1,4 @@
-// lower/*.tile: what the simt lowering makes of small kernels. RUN: warps=N variant=N [target=TARGET].
+// lower/*.tile: what the simt lowering makes of small kernels. RUN: warps=N variant=N [target=TARGET [raster=N]].
 #include "codegen/codegen.h"
 #include "filecheck.h"
 #include "targets/target.h"
@@ -12,14 +12,14 @@ typedef struct job {
 
 static void lower_body(void *arg) {
   job *j = arg;
-  char warps[16] = "1", target[32] = "nvptx:sm_80";
+  char warps[16] = "1", target[32] = "nvptx:sm_80", raster[16] = "1";
   int variant = 0;
-  CHECK(sscanf(j->run, "warps=%15s variant=%d target=%31s", warps, &variant, target) >= 2);
+  CHECK(sscanf(j->run, "warps=%15s variant=%d target=%31s raster=%15s", warps, &variant, target, raster) >= 2);
   tg_kernel *tile = tg_parse(j->ctx, j->source, j->length, j->name);
   if (tg_verify(tile)) tg_rethrow(j->ctx);
   const tg_family *family;
-  tg_binding binding = {"warps", warps};
-  tg_lower_options options = {.machine = tg_target_find(j->ctx, target, &family), .settings = {1, &binding}, .variant = variant};
+  const tg_binding knobs[] = {{"warps", warps}, {"raster", raster}};
+  tg_lower_options options = {.machine = tg_target_find(j->ctx, target, &family), .settings = {2, knobs}, .variant = variant};
   tg_kernel *lane = tg_lowering_simt.lower(tile, &options);
   if (tg_verify(lane)) tg_rethrow(j->ctx);
   size_t size;
