@@ -51,9 +51,10 @@ const char *tg_launch_misfit(tg_arena *arena, const tg_machine *machine, const t
   if (machine->shared_bytes > 0 && shared > machine->shared_bytes)
     return tg_arena_printf(arena, "%s: %lld bytes of shared memory a block, and %s has %.0f at most", launch->entry, (long long)shared,
                            machine->name, machine->shared_bytes);
-  if (tg_occupancy_of(machine, (int)threads, launch->registers, shared, &occupancy) && occupancy.blocks == 0)
-    return tg_arena_printf(arena,
-                           "%s: not one block fits a multiprocessor of %s: %lld threads of %d registers, %lld bytes of shared memory",
-                           launch->entry, machine->name, (long long)threads, launch->registers, (long long)shared);
+  if (tg_occupancy_of(machine, (int)threads, launch->registers, shared, &occupancy) && occupancy.blocks == 0) {
+    const char *registers = launch->registers > 0 ? tg_arena_printf(arena, " of %d registers", launch->registers) : "";
+    return tg_arena_printf(arena, "%s: not one block fits a multiprocessor of %s: %lld threads%s, %lld bytes of shared memory",
+                           launch->entry, machine->name, (long long)threads, registers, (long long)shared);
+  }
   return NULL;
 }

@@ -23,7 +23,7 @@ static void misfits(const tg_machine *a100) {
                {256, -1, 166912, 1, "shared memory a block"},
                {1024, 64, 0, 0, NULL},
                {1056, -1, 0, 0, "blocks of 1056 threads, and a100 has 1024 at most"},
-               {512, 168, 0, 0, "not one block fits a multiprocessor of a100: 512 threads of 168 registers"}};
+               {512, 168, 0, 0, "not one block fits a multiprocessor of a100: 512 threads of 168 registers, 0 bytes"}};
   for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
     const tg_record_launch launch = {.entry = "k_0",
                                      .block = {cases[i].threads, 1, 1},
@@ -33,6 +33,11 @@ static void misfits(const tg_machine *a100) {
     const char *why = tg_launch_misfit(&ctx->arena, a100, &launch);
     CHECKF(cases[i].why ? why && strstr(why, cases[i].why) : !why, "case %zu: %s", i, why ? why : "fits");
   }
+  tg_machine small = *a100; // registers that are not known are not named
+  small.shared_sm = 1024;
+  const tg_record_launch launch = {.entry = "k_0", .block = {32, 1, 1}, .registers = -1, .shared_bytes = 512};
+  const char *why = tg_launch_misfit(&ctx->arena, &small, &launch);
+  CHECKF(why && strstr(why, "32 threads, 512 bytes of shared memory"), "%s", why ? why : "fits");
 }
 
 static void body(void *arg) {
