@@ -88,6 +88,13 @@ static void emit_desc(tg_llvm *e, tg_op *op) {
   tg_llvm_set(op, ork(e, address, fixed));
 }
 
+// In the lower word, which the sum cannot leave: ptxas carries into the upper one of a sum of 64 bits.
+static void emit_desc_add(tg_llvm *e, tg_op *op) {
+  LLVMValueRef args[] = {tg_llvm_in(op, 0), tg_llvm_in(op, 1)};
+  const char *text = "{ .reg .b32 L, H; mov.b64 {L, H}, $1; add.u32 L, L, $2; mov.b64 $0, {L, H}; }";
+  tg_llvm_set(op, line(e, text, "=l,l,r", e->i64, 2, args));
+}
+
 // ---- accumulators: operands and results of one line, tied so that each stays in its register
 
 static LLVMTypeRef floats(tg_llvm *e, int n) {
@@ -136,10 +143,9 @@ static void emit_wait(tg_llvm *e, tg_op *op) {
   take_results(e, op, line(e, text, constraints.data, floats(e, op->nout), op->nin, args));
 }
 
-const tg_llvm_row tg_llvm_rows_async[] = {{TG_OP_MBAR_INIT, emit_line},          {TG_OP_MBAR_ARRIVE, emit_line},
-                                          {TG_OP_MBAR_EXPECT, emit_line},        {TG_OP_MBAR_WAIT, emit_line},
-                                          {TG_OP_PREFETCH_MAP, emit_line},       {TG_OP_WGMMA_BEGIN, emit_line},
-                                          {TG_OP_WGMMA_COMMIT, emit_line},       {TG_OP_FENCE_ASYNC, emit_fence},
-                                          {TG_OP_SET_REGISTERS, emit_registers}, {TG_OP_COPY_BOX, emit_copy_box},
-                                          {TG_OP_SMEM_DESC, emit_desc},          {TG_OP_WGMMA, emit_wgmma},
-                                          {TG_OP_WGMMA_WAIT, emit_wait},         {0, NULL}};
+const tg_llvm_row tg_llvm_rows_async[] = {
+    {TG_OP_MBAR_INIT, emit_line},    {TG_OP_MBAR_ARRIVE, emit_line},  {TG_OP_MBAR_EXPECT, emit_line},
+    {TG_OP_MBAR_WAIT, emit_line},    {TG_OP_PREFETCH_MAP, emit_line}, {TG_OP_WGMMA_BEGIN, emit_line},
+    {TG_OP_WGMMA_COMMIT, emit_line}, {TG_OP_FENCE_ASYNC, emit_fence}, {TG_OP_SET_REGISTERS, emit_registers},
+    {TG_OP_COPY_BOX, emit_copy_box}, {TG_OP_SMEM_DESC, emit_desc},    {TG_OP_DESC_ADD, emit_desc_add},
+    {TG_OP_WGMMA, emit_wgmma},       {TG_OP_WGMMA_WAIT, emit_wait},   {0, NULL}};

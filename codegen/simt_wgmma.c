@@ -101,11 +101,11 @@ void simt_wgmma_dot(simt *s, tg_op *dot) {
   }
   tg_value *in[] = {simt_barrier_at(s, pipe->full, pipe->slot), pipe->parity};
   tg_build(&s->b, TG_OP_MBAR_WAIT, 2, in, 0, NULL);
-  tg_value *units = tg_cast_to(&s->b, simt_mul(&s->b, pipe->slot, simt_int(s, TG_I32, pipe->slot_bytes >> 4)), TG_I64, NULL);
+  tg_value *units = simt_mul(&s->b, pipe->slot, simt_int(s, TG_I32, pipe->slot_bytes >> 4));
   const int m_shift = log2_of(w->groups_m);
   tg_value *desc[2] = {descriptor(s, pipe, &pipe->box[0], w->groups_m, 0, 64 * w->blocks),
                        descriptor(s, pipe, &pipe->box[1], w->groups_n, m_shift, w->n_each)};
-  for (int i = 0; i < 2; i++) desc[i] = tg_build2(&s->b, TG_OP_ADD, desc[i], units);
+  for (int i = 0; i < 2; i++) desc[i] = tg_build2(&s->b, TG_OP_DESC_ADD, desc[i], units);
   tg_build(&s->b, TG_OP_WGMMA_BEGIN, 0, NULL, 0, NULL);
   for (int i = 0; i < w->blocks; i++) multiply(s, pipe, (const tg_value *const *)desc, i, sum + i * held, from_zero);
   tg_build(&s->b, TG_OP_WGMMA_COMMIT, 0, NULL, 0, NULL);

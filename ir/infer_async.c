@@ -46,6 +46,10 @@ bool tg_infer_SMEM_DESC(tg_infer_state *s) {
   return needs(s, 0, tg_ptr_type(TG_SHARED)) && tg_rule_one(s, tg_scalar_type(TG_I64));
 }
 
+bool tg_infer_DESC_ADD(tg_infer_state *s) {
+  return tg_rule_scalar(s, 0, TG_M_I64) && tg_rule_scalar(s, 1, TG_M_I32) && tg_rule_one(s, tg_scalar_type(TG_I64));
+}
+
 static bool accumulators(tg_infer_state *s, int n) {
   for (int i = 0; i < n; i++)
     if (!needs(s, i, tg_scalar_type(TG_F32))) return false;
