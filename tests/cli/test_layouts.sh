@@ -9,7 +9,7 @@ failed=0
 check() { if ! eval "$2"; then echo "failed: $1: $2"; failed=1; fi; }
 show() { "$tegula" compile "$1" --target nvptx:sm_80 --set "$2" --emit "$3" -o "$4"; }
 
-show gemm_bf16 variant=0,BM=32,BN=32,warps=1 layouts gemm.txt || failed=1
+show gemm_bf16 variant=0,BM=32,BN=32,BK=32,warps=1 layouts gemm.txt || failed=1
 check "a title and the launch" 'grep -q "^gemm_bf16 for nvptx:sm_80, variant 0$" gemm.txt && grep -q "^launch gemm_bf16_0: 1 warps of 32 lanes$" gemm.txt'
 check "both operands with their lines" '[ "$(grep -c "gemm_bf16.lua:[0-9]*: load bf16\[32x32\], in shared memory" gemm.txt)" = 2 ]'
 check "none is converted" 'grep -q "^  conversions: none$" gemm.txt'
@@ -28,7 +28,7 @@ check "rows of a matrix meet in no bank" '[[ $groups == 8* ]]'
 show quantize_blocks variant=0 layouts quantize.txt || failed=1
 check "a conversion with its cost" 'grep -A3 "^  - quantize_blocks.lua:[0-9]*: f32$" quantize.txt | grep -q "shared memory: 16 bytes, 1 stores of 1"'
 
-show gemm_bf16 variant=0,BM=32,BN=32,warps=4 layouts-svg gemm.svg || failed=1
+show gemm_bf16 variant=0,BM=32,BN=32,BK=32,warps=4 layouts-svg gemm.svg || failed=1
 check "an SVG" 'head -c 40 gemm.svg | grep -q "^<svg xmlns=\"http://www.w3.org/2000/svg\" "  && [ "$(tail -n 1 gemm.svg)" = "</svg>" ]'
 check "every text ends" '[ "$(grep -o "<text" gemm.svg | wc -l)" = "$(grep -o "</text>" gemm.svg | wc -l)" ]'
 check "no bare < or &" '! sed "s/<[^<>]*>//g; s/&[a-z]*;//g" gemm.svg | grep -q "[<>&]"'

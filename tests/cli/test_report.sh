@@ -5,7 +5,7 @@ fail() { echo "failed: $*" >&2; exit 1; }
 has() { grep -qF -- "$1" <<< "$out" || fail "no '$1' in: $out"; }
 
 # Without an assembler: what the text alone tells.
-out=$(TEGULA_PTXAS='' TEGULA_NVJITLINK='' "$tegula" compile gemm_bf16 --target a100 --set variant=0 --shape M=4096,N=4096,K=4096 --report)
+out=$(TEGULA_PTXAS='' TEGULA_NVJITLINK='' "$tegula" compile gemm_bf16 --target a100 --set BM=64,BN=64,BK=32,variant=0 --shape M=4096,N=4096,K=4096 --report)
 has 'gemm_bf16 for a100 (a100), variant 0'
 has '64 threads, shared memory 24576 bytes static, 0 dynamic'
 has 'occupancy  6 blocks a multiprocessor, 12 of 64 warps; shared memory allows no more'
@@ -17,7 +17,7 @@ has 'no cubin without an assembler'
 has 'TEGULA_PTXAS='
 
 # 2*4096^3 flops at 312 TFLOP/s are 0.441 ms, 3 * 4096 * 4096 * 2 bytes at 1555 GB/s 0.065 ms.
-out=$("$tegula" compile gemm_bf16 --target a100 --set variant=0 --shape M=4096,N=4096,K=4096 --report)
+out=$("$tegula" compile gemm_bf16 --target a100 --set BM=64,BN=64,BK=32,variant=0 --shape M=4096,N=4096,K=4096 --report)
 has 'compute    0.441 ms'
 has 'memory     0.065 ms'
 out=$("$tegula" compile gemm_fp8 --target l40s --shape M=64,N=128,K=256 --report --json)
