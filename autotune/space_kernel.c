@@ -127,7 +127,7 @@ static int tune_axes(tg_context *ctx, tg_arena *arena, const tg_subject *subject
     *axis = (tg_axis){.name = tg_arena_strdup(arena, settings[i].name), .n = settings[i].nallowed, .values = values};
     for (int v = 0; v < axis->n; v++) {
       values[v] = tg_arena_strdup(arena, settings[i].allowed[v]);
-      if (!strcmp(values[v], tg_setting_default(&settings[i], subject->row->lowering))) axis->fallback = v;
+      if (!strcmp(values[v], tg_setting_default(&settings[i], subject->row ? subject->row->lowering : NULL))) axis->fallback = v;
     }
     const char *value = tg_binding_get(subject->fixed, axis->name);
     if (value) pin(ctx, axis, value);
