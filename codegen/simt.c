@@ -339,6 +339,8 @@ static void add_need(tg_op *op, void *user) {
   need *n = user;
   if (op->code == TG_OP_DOT && op->in[0]->type.rank == 2) {
     int dot = simt_dot_registers(n->machine, op, n->warp_bits);
+    if (!simt_dot_row(n->machine, op) && simt_fma_loops(op, n->warp_bits)) // its operands are held beside it, on their way to memory
+      for (int i = 0; i < 2; i++) dot += (int)(tg_type_elements(op->in[i]->type) >> (LANE_BITS + n->warp_bits));
     n->registers = dot > n->registers ? dot : n->registers;
   }
   for (int i = 0; i < op->nout; i++) {

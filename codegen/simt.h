@@ -289,6 +289,12 @@ bool simt_dot_streams(const tg_machine *machine, const tg_op *op); // needs only
 // ---- simt_fma.c: dots that no matrix instruction does
 void simt_fma_plan(simt *s, const tg_op *op, simt_dot_layouts *out);
 void simt_fma(simt *s, tg_op *op, const simt_dot_layouts *l);
+tg_value *simt_multiply_add(simt *s, tg_value *x, tg_value *y, tg_value *sum);
+
+// ---- simt_fma_loop.c: those of them that loop over k
+bool simt_fma_loops(const tg_op *op, int warp_bits);
+void simt_fma_seed_operand(simt *s, const tg_value *operand); // where nobody has asked for another layout
+void simt_fma_loop(simt *s, tg_op *op, const tg_layout *layout); // layout: of the result
 
 // ---- simt_sink.c
 void simt_sink_loads(simt *s, tg_launch *launch);

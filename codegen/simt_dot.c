@@ -187,6 +187,7 @@ static int64_t depth_held(int64_t k) {
 
 bool simt_dot_seeds(simt *s, const tg_op *op, int operand) {
   const simt_note *note = simt_note_of(s, simt_staged(s, op->in[operand]));
+  if (!simt_dot_row(s->machine, op) && simt_fma_loops(op, s->warp_bits)) return false;
   return !note->stage && !note->kept && !note->box && (!simt_dot_row(s->machine, op) || load_of(op->in[operand]) || !op->in[operand]->def);
 }
 
@@ -194,6 +195,7 @@ static int fma_registers(const tg_op *op, int warp_bits) {
   int64_t m = op->in[2]->type.dim[0], n = op->in[2]->type.dim[1], sum = m * n >> (5 + warp_bits), side = 1;
   const int64_t depth = op->in[0]->type.dim[1] < 4 ? op->in[0]->type.dim[1] : 4;
   while (side * side < sum) side++;
+  if (simt_fma_loops(op, warp_bits)) return (int)(sum + side * (depth + 1));
   return (int)(sum + 2 * side * depth); // operands: rows and columns of a lane, up to four neighbours in k
 }
 

@@ -67,12 +67,16 @@ static tg_value *element(simt *s, operand *o, int row, int column, int dtype) {
   return o->wide[i] = o->wide[i] ? o->wide[i] : tg_cast_to(&s->b, x, dtype, NULL);
 }
 
-static tg_value *multiply_add(simt *s, tg_value *x, tg_value *y, tg_value *sum) {
+tg_value *simt_multiply_add(simt *s, tg_value *x, tg_value *y, tg_value *sum) {
   if (tg_dtypes[sum->type.dtype].cls == 'f') return tg_build3(&s->b, TG_OP_FMA, x, y, sum);
   return tg_build2(&s->b, TG_OP_ADD, sum, tg_build2(&s->b, TG_OP_MUL, x, y));
 }
 
 void simt_fma(simt *s, tg_op *op, const simt_dot_layouts *l) {
+  if (simt_fma_loops(op, s->warp_bits)) {
+    simt_fma_loop(s, op, &l->c);
+    return;
+  }
   enum { MOST = 1 << 14 }; // multiplications of a thread in a launch, all of them written out
   int dtype = op->in[2]->type.dtype, n = tg_layout_registers(&l->c), depth = op->in[0]->type.dim[1];
   s->multiplications += (int64_t)n * depth;
@@ -88,7 +92,7 @@ void simt_fma(simt *s, tg_op *op, const simt_dot_layouts *l) {
   for (int k = 0; k < depth; k++)
     for (int i = 0; i < n; i++) {
       int row = simt_register_offset(&l->c, i, 0), column = simt_register_offset(&l->c, i, 1);
-      sum->reg[i] = multiply_add(s, element(s, &a, row, k, dtype), element(s, &b, k, column, dtype), sum->reg[i]);
+      sum->reg[i] = simt_multiply_add(s, element(s, &a, row, k, dtype), element(s, &b, k, column, dtype), sum->reg[i]);
     }
   simt_set(s, op->out[0], sum);
 }

@@ -194,6 +194,8 @@ static void seed_dot(plan *p, tg_op *op) {
   set(p, op->in[2], &l.c);
   if (simt_dot_seeds(p->s, op, 0)) set(p, op->in[0], &l.a);
   if (simt_dot_seeds(p->s, op, 1)) set(p, op->in[1], &l.b);
+  if (!l.row && !simt_pipe_of_dot(p->s, op) && simt_fma_loops(op, p->s->warp_bits))
+    for (int i = 0; i < 2; i++) simt_fma_seed_operand(p->s, op->in[i]);
 }
 
 static void seed(tg_op *op, void *user) {

@@ -12,8 +12,11 @@ says() { # text, output
 says '"BM":64,"BK":32,' "$(compile mla_decode --target nvptx:sm_80 --emit meta)"
 says '"BM":32,"BK":128,' "$(compile mla_decode --target cpu --emit meta)"
 says '"BM":16,"BK":32,' "$(compile mla_decode --target nvptx:sm_80 --set BM=16 --emit meta)"
+says '"BM":16,"BK":32,' "$(compile mla_decode --target nvptx:sm_80 --set dtype=f32 --emit meta)"
+says '"BM":16,"BK":32,' "$(compile mla_decode_sparse --target nvptx:sm_89 --set dtype=f32 --emit meta)"
 if grep -q "assembled by" <<<"$(compile swiglu --target nvptx:sm_80 --report)"; then # wherever it was found
-  kernels=("mla_decode --set variant=0" "mla_decode_sparse --set variant=0" "mla_prefill --fix Dqk=192,Dv=128 --set variant=0")
+  kernels=("mla_decode --set variant=0" "mla_decode_sparse --set variant=0" "mla_prefill --fix Dqk=192,Dv=128 --set variant=0"
+           "mla_decode_sparse --set dtype=f32,variant=0" "mla_prefill --fix Dqk=192,Dv=128 --set dtype=f32,variant=0")
   for kernel in "${kernels[@]}"; do
     # shellcheck disable=SC2086
     report=$(compile $kernel --target nvptx:sm_80 --report 2>&1) || { printf '%s\n' "$report" >&2; failed=1; }
