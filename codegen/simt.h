@@ -293,7 +293,7 @@ tg_value *simt_multiply_add(simt *s, tg_value *x, tg_value *y, tg_value *sum);
 
 // ---- simt_fma_loop.c: those of them that loop over k
 bool simt_fma_loops(const tg_op *op, int warp_bits);
-void simt_fma_seed_operand(simt *s, const tg_value *operand); // where nobody has asked for another layout
+void simt_fma_seed_operand(simt *s, const tg_value *operand);    // where nobody has asked for another layout
 void simt_fma_loop(simt *s, tg_op *op, const tg_layout *layout); // layout: of the result
 
 // ---- simt_sink.c

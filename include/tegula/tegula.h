@@ -489,7 +489,7 @@ typedef struct tg_bench_options {
 /* What a kernel takes of a machine once it is compiled: registers, spills, shared memory, occupancy, instructions of the main loop; with a
  * shape also waves and the least time by the machine's published figures. */
 tg_status tg_report(tg_context *ctx, tg_source *source, const tg_compile_options *options, char **json); /* free with tg_string_free */
-tg_status tg_bench(tg_context *ctx, tg_source *source, const tg_bench_options *options, char **json); /* free with tg_string_free */
+tg_status tg_bench(tg_context *ctx, tg_source *source, const tg_bench_options *options, char **json);    /* free with tg_string_free */
 
 /* What this machine's processor can do at most with so many threads (0: all), in 1e9 operations or bytes a second: measured now (about
  * half a second), the highest that was ever measured here. */

@@ -1,5 +1,5 @@
 # label: long
-# tegula check on the simulated sm_80, the whole library but attention, whose f32 tiles its lowering refuses and whose tables test_attention_sim
+# tegula check on the simulated sm_80, the whole library but attention, whose tables test_attention_sim
 # runs: every awkward shape, every value of every option, meta-parameter and knob, against the interpreter.
 set -euo pipefail
 build=$1

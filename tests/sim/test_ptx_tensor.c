@@ -64,10 +64,10 @@ static void coordinates(const box *b, char *room, size_t size) {
 
 #define HEAD                                                                                                                               \
   PTX_HEAD                                                                                                                                 \
-      ".extern .shared .align 1024 .b8 sm[];\n.entry k(.param .align 64 .b8 M[128], .param .u64 O)\n{\n.reg .b32 %%t, %%i, %%s, %%v<4>; "  \
-      ".reg .b64 %%m, %%q, %%x; .reg .pred %%e, %%p;\nld.param.u64 %%q, [O]; mov.b64 %%m, M; cvta.param.u64 %%m, %%m; mov.u32 %%t, "       \
-      "%%tid.x; "                                                                                                                          \
-      "setp.ne.u32 %%e, %%t, 0;\n"
+  ".extern .shared .align 1024 .b8 sm[];\n.entry k(.param .align 64 .b8 M[128], .param .u64 O)\n{\n.reg .b32 %%t, %%i, %%s, %%v<4>; "      \
+  ".reg .b64 %%m, %%q, %%x; .reg .pred %%e, %%p;\nld.param.u64 %%q, [O]; mov.b64 %%m, M; cvta.param.u64 %%m, %%m; mov.u32 %%t, "           \
+  "%%tid.x; "                                                                                                                              \
+  "setp.ne.u32 %%e, %%t, 0;\n"
 
 static void load(box b) {
   sim_tensor map = map_of(&b);
