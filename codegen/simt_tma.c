@@ -11,16 +11,20 @@ static const tg_param *param_of(simt *s, const tg_op *load) {
   return op && op->code == TG_OP_PARAM ? tg_find_param(s->tile, tg_attr_str(op, "name", "")) : NULL;
 }
 
+typedef struct uses {
+  const tg_value *of;
+  int n;
+} uses;
+
 static void count_use(tg_op *op, void *user) {
-  const tg_value **v = user;
-  for (int i = 0; i < op->nin; i++)
-    if (op->in[i] == v[0]) v[1] = (const tg_value *)((uintptr_t)v[1] + 1);
+  uses *u = user;
+  for (int i = 0; i < op->nin; i++) u->n += op->in[i] == u->of;
 }
 
-static bool used_once(const tg_value *v) {
-  const tg_value *state[2] = {v, NULL};
-  tg_walk(v->def->parent->launch->body, count_use, state);
-  return (uintptr_t)state[1] == 1;
+static bool used_once_in(tg_region *region, const tg_value *v) {
+  uses u = {.of = v};
+  tg_walk(region, count_use, &u);
+  return u.n == 1;
 }
 
 // The axis's extent as the map has it: up to the end of the range or of the tensor, whichever comes first. NULL: only the block knows.
@@ -70,7 +74,7 @@ bool simt_box_of(simt *s, const tg_op *load, const tg_value *operand, int k_axis
   if (!p || p->kind != TG_INPUT || p->rank < 2 || p->rank > TG_MAP_RANK || p->dtype != tile->dtype || tile->rank != 2) return false;
   if (p->flags & TG_PARAM_PACKED || simt_has_fill(load)) return false;
   for (const tg_value *v = operand;; v = v->def->in[0]) {
-    if (!used_once(v)) return false;
+    if (!used_once_in(load->parent->launch->body, v)) return false;
     if (v == load->out[0]) break;
   }
   *out = (simt_box){.load = load, .map = {.of = p->name, .rank = p->rank, .fill = TG_FILL_ZERO}, .row_axis = -1};
@@ -221,23 +225,19 @@ bool simt_pipe_fits(simt *s, const tg_op *dot, simt_wgmma *w) {
   return shape_of(dot, s->warps, w) && registers_fit(dot, s->warps) && boxes_of(s, dot, box);
 }
 
-struct largest {
-  int warps;
-};
-
 static void find_largest(tg_op *op, void *user) {
-  struct largest *l = user;
+  int *most = user;
   if ((op->code != TG_OP_DOT && op->code != TG_OP_DOT_SCALED) || op->out[0]->type.rank != 2 || !op->parent->owner) return;
   simt_wgmma w;
   for (int warps = 8; warps >= 4; warps /= 2)
-    if (shape_of(op, warps, &w) && (w.groups_n == 1 || !registers_fit(op, warps / 2)) && warps > l->warps) l->warps = warps;
+    if (shape_of(op, warps, &w) && (w.groups_n == 1 || !registers_fit(op, warps / 2)) && warps > *most) *most = warps;
 }
 
 int simt_wgmma_warps(const tg_machine *machine, const tg_kernel *tile) {
-  struct largest l = {0};
+  int most = 0;
   if (!machine->warpgroup_mma) return 0;
-  for (int i = 0; i < tile->nlaunches; i++) tg_walk(tile->launches[i]->body, find_largest, &l);
-  return l.warps;
+  for (int i = 0; i < tile->nlaunches; i++) tg_walk(tile->launches[i]->body, find_largest, &most);
+  return most;
 }
 
 simt_pipe *simt_pipe_of_loop(simt *s, const tg_op *loop) {
@@ -254,14 +254,10 @@ simt_pipe *simt_pipe_of_dot(simt *s, const tg_op *dot) {
 
 // The carried value that the product is added to, where nothing else looks at either; -1: none.
 static int in_flight(const tg_op *loop, const tg_op *dot) {
-  const tg_region *body = loop->regions[0];
+  tg_region *body = loop->regions[0];
   for (int i = 0; i < loop->nout; i++)
-    if (dot->in[2] == body->args[1 + i] && body->last->in[i] == dot->out[0]) {
-      const tg_value *state[2] = {dot->in[2], NULL}, *result[2] = {dot->out[0], NULL};
-      tg_walk((tg_region *)(uintptr_t)body, count_use, state);
-      tg_walk((tg_region *)(uintptr_t)body, count_use, result);
-      return (uintptr_t)state[1] == 1 && (uintptr_t)result[1] == 1 ? i : -1;
-    }
+    if (dot->in[2] == body->args[1 + i] && body->last->in[i] == dot->out[0])
+      return used_once_in(body, dot->in[2]) && used_once_in(body, dot->out[0]) ? i : -1;
   return -1;
 }
 
