@@ -82,10 +82,10 @@ static void emit_copy_box(tg_llvm *e, tg_op *op) {
 // PTX ISA, wgmma, matrix descriptor: bits 0-13 address, 16-29 leading and 32-45 stride distance, each in units of 16 bytes; 62-63 the
 // swizzle, 1: 128 bytes, 2: 64, 3: 32.
 static void emit_desc(tg_llvm *e, tg_op *op) {
-  const int64_t swizzle = tg_attr_int(op, "swizzle", 0), mode = swizzle == 128 ? 1 : swizzle == 64 ? 2 : swizzle == 32 ? 3 : 0;
-  const int64_t fixed = tg_attr_int(op, "lead", 0) >> 4 << 16 | tg_attr_int(op, "stride", 0) >> 4 << 32 | mode << 62;
+  const uint64_t swizzle = (uint64_t)tg_attr_int(op, "swizzle", 0), mode = swizzle == 128 ? 1 : swizzle == 64 ? 2 : swizzle == 32 ? 3 : 0;
+  const uint64_t lead = (uint64_t)tg_attr_int(op, "lead", 0) >> 4, stride = (uint64_t)tg_attr_int(op, "stride", 0) >> 4;
   LLVMValueRef address = zext(e, andk(e, shrk(e, tg_llvm_in(op, 0), 4), 0x3fff), e->i64);
-  tg_llvm_set(op, ork(e, address, fixed));
+  tg_llvm_set(op, ork(e, address, (int64_t)(lead << 16 | stride << 32 | mode << 62)));
 }
 
 // In the lower word, which the sum cannot leave: ptxas carries into the upper one of a sum of 64 bits.
