@@ -304,7 +304,7 @@ static void lower_launch(simt *s, tg_launch *launch) {
   out->entry = tg_arena_printf(s->arena, "%s_%d", s->tile->name, launch->index);
   out->block[0] = s->warps << s->lane_bits;
   out->block[1] = out->block[2] = 1;
-  out->loc = launch->loc;
+  out->loc = tg_keep_loc(s->lane, launch->loc);
   s->scratch = NULL;
   s->shared_top = s->multiplications = 0;
   s->nfull = 0;
