@@ -154,18 +154,6 @@ static void emit_mma(tg_llvm *e, tg_op *op) {
   for (int i = 0; i < op->nout; i++) op->out[i]->note = LLVMBuildExtractValue(B, d, (unsigned)i, "");
 }
 
-// A line of PTX with its operands; what the machine does in order keeps its place, and warps stay together.
-static LLVMValueRef line(tg_llvm *e, const char *text, const char *constraints, LLVMTypeRef result, int n, LLVMValueRef *args) {
-  LLVMTypeRef types[4];
-  for (int i = 0; i < n; i++) types[i] = LLVMTypeOf(args[i]);
-  LLVMTypeRef type = LLVMFunctionType(result, types, (unsigned)n, 0);
-  LLVMValueRef f = LLVMGetInlineAsm(type, text, strlen(text), constraints, strlen(constraints), 1, 0, LLVMInlineAsmDialectATT, 0);
-  LLVMValueRef call = LLVMBuildCall2(B, type, f, args, (unsigned)n, "");
-  const unsigned kind = LLVMGetEnumAttributeKindForName("convergent", 10);
-  LLVMAddCallSiteAttribute(call, (LLVMAttributeIndex)LLVMAttributeFunctionIndex, LLVMCreateEnumAttribute(e->context, kind, 0));
-  return call;
-}
-
 static void emit_ldmatrix(tg_llvm *e, tg_op *op) {
   static const struct {
     const char *registers, *constraints;
@@ -177,7 +165,7 @@ static void emit_ldmatrix(tg_llvm *e, tg_op *op) {
   const char *text = tg_arena_printf(e->arena, "ldmatrix.sync.aligned.m8n8.x%d%s.shared.b16 %s;", op->nout,
                                      tg_attr_int(op, "trans", 0) ? ".trans" : "", forms[op->nout].registers);
   LLVMTypeRef result = op->nout == 1 ? e->i32 : LLVMStructTypeInContext(e->context, words, (unsigned)op->nout, 0);
-  LLVMValueRef d = line(e, text, forms[op->nout].constraints, result, 1, &pointer);
+  LLVMValueRef d = tg_llvm_ptx(e, text, forms[op->nout].constraints, result, 1, &pointer);
   for (int i = 0; i < op->nout; i++) op->out[i]->note = op->nout == 1 ? d : LLVMBuildExtractValue(B, d, (unsigned)i, "");
 }
 
@@ -188,16 +176,16 @@ static void emit_cp_async(tg_llvm *e, tg_op *op) {
   const bool whole = LLVMIsConstant(args[2]) && LLVMConstIntGetZExtValue(args[2]) == (unsigned long long)bytes;
   const char *text =
       tg_arena_printf(e->arena, "cp.async.%s.shared.global [$0], [$1], %d%s;", bytes == 16 ? "cg" : "ca", bytes, whole ? "" : ", $2");
-  line(e, text, whole ? "r,l,~{memory}" : "r,l,r,~{memory}", e->none, whole ? 2 : 3, args);
+  tg_llvm_ptx(e, text, whole ? "r,l,~{memory}" : "r,l,r,~{memory}", e->none, whole ? 2 : 3, args);
 }
 
 static void emit_cp_commit(tg_llvm *e, tg_op *op) {
   (void)op;
-  line(e, "cp.async.commit_group;", "~{memory}", e->none, 0, NULL);
+  tg_llvm_ptx(e, "cp.async.commit_group;", "~{memory}", e->none, 0, NULL);
 }
 
 static void emit_cp_wait(tg_llvm *e, tg_op *op) {
-  line(e, tg_arena_printf(e->arena, "cp.async.wait_group %d;", (int)tg_attr_int(op, "pending", 0)), "~{memory}", e->none, 0, NULL);
+  tg_llvm_ptx(e, tg_arena_printf(e->arena, "cp.async.wait_group %d;", (int)tg_attr_int(op, "pending", 0)), "~{memory}", e->none, 0, NULL);
 }
 
 // Relaxed in itself: the order that was asked for is made by fences around it (LLVM drops that of the instruction).

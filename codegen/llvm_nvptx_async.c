@@ -23,7 +23,7 @@ static const struct {
 };
 enum { NLINES = sizeof lines / sizeof *lines };
 
-static LLVMValueRef line(tg_llvm *e, const char *text, const char *constraints, LLVMTypeRef result, int n, LLVMValueRef *args) {
+LLVMValueRef tg_llvm_ptx(tg_llvm *e, const char *text, const char *constraints, LLVMTypeRef result, int n, LLVMValueRef *args) {
   LLVMTypeRef *types = TG_NEWN(e->arena, LLVMTypeRef, n + 1);
   for (int i = 0; i < n; i++) types[i] = LLVMTypeOf(args[i]);
   LLVMTypeRef type = LLVMFunctionType(result, types, (unsigned)n, 0);
@@ -47,12 +47,12 @@ static void emit_line(tg_llvm *e, tg_op *op) {
     const char *at = strstr(text, "%d");
     text = tg_arena_printf(e->arena, "%.*s%lld%s", (int)(at - text), text, (long long)tg_attr_int(op, lines[i].attr, 0), at + 2);
   }
-  line(e, text, lines[i].constraints, e->none, op->nin, args);
+  tg_llvm_ptx(e, text, lines[i].constraints, e->none, op->nin, args);
 }
 
 static void emit_fence(tg_llvm *e, tg_op *op) {
   const bool init = tg_attr_int(op, "init", 0);
-  line(e, init ? "fence.mbarrier_init.release.cluster;" : "fence.proxy.async.shared::cta;", "~{memory}", e->none, 0, NULL);
+  tg_llvm_ptx(e, init ? "fence.mbarrier_init.release.cluster;" : "fence.proxy.async.shared::cta;", "~{memory}", e->none, 0, NULL);
 }
 
 static void emit_registers(tg_llvm *e, tg_op *op) {
@@ -76,7 +76,7 @@ static void emit_copy_box(tg_llvm *e, tg_op *op) {
   args[2 + rank] = tg_llvm_in(op, 2);
   tg_text_add(&text, "}], [$%d];", 2 + rank);
   tg_text_add(&constraints, ",r,~{memory}");
-  line(e, text.data, constraints.data, e->none, op->nin, args);
+  tg_llvm_ptx(e, text.data, constraints.data, e->none, op->nin, args);
 }
 
 // PTX ISA, wgmma, matrix descriptor: bits 0-13 address, 16-29 leading and 32-45 stride distance, each in units of 16 bytes; 62-63 the
@@ -92,7 +92,7 @@ static void emit_desc(tg_llvm *e, tg_op *op) {
 static void emit_desc_add(tg_llvm *e, tg_op *op) {
   LLVMValueRef args[] = {tg_llvm_in(op, 0), tg_llvm_in(op, 1)};
   const char *text = "{ .reg .b32 L, H; mov.b64 {L, H}, $1; add.u32 L, L, $2; mov.b64 $0, {L, H}; }";
-  tg_llvm_set(op, line(e, text, "=l,l,r", e->i64, 2, args));
+  tg_llvm_set(op, tg_llvm_ptx(e, text, "=l,l,r", e->i64, 2, args));
 }
 
 // ---- accumulators: operands and results of one line, tied so that each stays in its register
@@ -130,7 +130,7 @@ static void emit_wgmma(tg_llvm *e, tg_op *op) {
   add_outputs(&constraints, held, tied);
   for (int i = 0; i < na; i++) tg_text_add(&constraints, na > 1 ? ",r" : ",l");
   tg_text_add(&constraints, ",l,~{memory}");
-  take_results(e, op, line(e, text.data, constraints.data, floats(e, held), op->nin, args));
+  take_results(e, op, tg_llvm_ptx(e, text.data, constraints.data, floats(e, held), op->nin, args));
 }
 
 static void emit_wait(tg_llvm *e, tg_op *op) {
@@ -140,7 +140,7 @@ static void emit_wait(tg_llvm *e, tg_op *op) {
   add_outputs(&constraints, op->nout, true);
   tg_text_add(&constraints, ",~{memory}");
   const char *text = tg_arena_printf(e->arena, "wgmma.wait_group.sync.aligned %d;", (int)tg_attr_int(op, "pending", 0));
-  take_results(e, op, line(e, text, constraints.data, floats(e, op->nout), op->nin, args));
+  take_results(e, op, tg_llvm_ptx(e, text, constraints.data, floats(e, op->nout), op->nin, args));
 }
 
 const tg_llvm_row tg_llvm_rows_async[] = {
