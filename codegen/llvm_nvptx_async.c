@@ -1,12 +1,12 @@
-// Barriers in memory, the copy unit (TMA), products of warp groups (wgmma) and registers by warp group: what NVIDIA's GPUs have from sm_90
-// on, as lines of PTX. Shared addresses are 32-bit numbers.
+// Barriers in memory, the copy unit (TMA), products of warp groups (wgmma) and into tensor memory (tcgen05), and registers by warp group:
+// what NVIDIA's GPUs have from sm_90 on, as lines of PTX. Shared addresses are 32-bit numbers.
 #include "codegen/llvm_short.h"
 #include "codegen/matrix.h"
 
 #define B e->b
 
 // Every op that is one line with its operands in order. $0, $1 … are the operands, %d an attribute. PTX ISA 8.0, mbarrier, cp.async.bulk,
-// fence.proxy, wgmma and setmaxnreg.
+// fence.proxy, wgmma and setmaxnreg; 8.6, tcgen05.
 static const struct {
   int code;
   const char *attr, *text, *constraints;
@@ -20,6 +20,11 @@ static const struct {
     {TG_OP_PREFETCH_MAP, NULL, "prefetch.tensormap [$0];", "l,~{memory}"},
     {TG_OP_WGMMA_BEGIN, NULL, "wgmma.fence.sync.aligned;", "~{memory}"},
     {TG_OP_WGMMA_COMMIT, NULL, "wgmma.commit_group.sync.aligned;", "~{memory}"},
+    {TG_OP_TMEM_ALLOC, "columns",
+     "tcgen05.alloc.cta_group::1.sync.aligned.shared::cta.b32 [$0], %d; tcgen05.relinquish_alloc_permit.cta_group::1.sync.aligned;",
+     "r,~{memory}"},
+    {TG_OP_TMEM_FREE, "columns", "tcgen05.dealloc.cta_group::1.sync.aligned.b32 $0, %d;", "r,~{memory}"},
+    {TG_OP_TMEM_COMMIT, NULL, "tcgen05.commit.cta_group::1.mbarrier::arrive::one.shared::cluster.b64 [$0];", "r,~{memory}"},
 };
 enum { NLINES = sizeof lines / sizeof *lines };
 
@@ -80,12 +85,14 @@ static void emit_copy_box(tg_llvm *e, tg_op *op) {
 }
 
 // PTX ISA, wgmma, matrix descriptor: bits 0-13 address, 16-29 leading and 32-45 stride distance, each in units of 16 bytes; 62-63 the
-// swizzle, 1: 128 bytes, 2: 64, 3: 32.
+// swizzle, 1: 128 bytes, 2: 64, 3: 32. tcgen05, shared memory descriptor: the same, with 1 in bits 46-48 and the swizzle in 61-63, 2: 128
+// bytes, 4: 64, 6: 32.
 static void emit_desc(tg_llvm *e, tg_op *op) {
   const uint64_t swizzle = (uint64_t)tg_attr_int(op, "swizzle", 0), mode = swizzle == 128 ? 1 : swizzle == 64 ? 2 : swizzle == 32 ? 3 : 0;
   const uint64_t lead = (uint64_t)tg_attr_int(op, "lead", 0) >> 4, stride = (uint64_t)tg_attr_int(op, "stride", 0) >> 4;
+  const uint64_t version = (uint64_t)tg_attr_int(op, "version", 0);
   LLVMValueRef address = zext(e, andk(e, shrk(e, tg_llvm_in(op, 0), 4), 0x3fff), e->i64);
-  tg_llvm_set(op, ork(e, address, (int64_t)(lead << 16 | stride << 32 | mode << 62)));
+  tg_llvm_set(op, ork(e, address, (int64_t)(lead << 16 | stride << 32 | version << 46 | mode << 62)));
 }
 
 // In the lower word, which the sum cannot leave: ptxas carries into the upper one of a sum of 64 bits.
@@ -143,9 +150,39 @@ static void emit_wait(tg_llvm *e, tg_op *op) {
   take_results(e, op, tg_llvm_ptx(e, text, constraints.data, floats(e, op->nout), op->nin, args));
 }
 
+// ---- tensor memory
+
+static void emit_tmem_fence(tg_llvm *e, tg_op *op) {
+  const bool after = tg_attr_int(op, "after", 0);
+  tg_llvm_ptx(e, after ? "tcgen05.fence::after_thread_sync;" : "tcgen05.fence::before_thread_sync;", "~{memory}", e->none, 0, NULL);
+}
+
+static void emit_tmem_mma(tg_llvm *e, tg_op *op) {
+  const tg_tcgen05_row *row = tg_tcgen05_find(tg_attr_str(op, "row", ""));
+  if (!row) tg_llvm_fail(e, "there is no matrix instruction '%s'", tg_attr_str(op, "row", ""));
+  LLVMValueRef args[] = {tg_llvm_in(op, 0), tg_llvm_in(op, 1), tg_llvm_in(op, 2),
+                         tg_llvm_int(e->i32, tg_tcgen05_descriptor(row, (int)tg_attr_int(op, "n", 0))), zext(e, tg_llvm_in(op, 3), e->i32)};
+  const char *text = "{ .reg .pred P; setp.ne.b32 P, $4, 0; tcgen05.mma.cta_group::1.kind::%s [$0], $1, $2, $3, P; }";
+  tg_llvm_ptx(e, tg_arena_printf(e->arena, text, row->kind), "r,l,l,r,r,~{memory}", e->none, 5, args);
+}
+
+// With its wait: no result is there before.
+static void emit_tmem_load(tg_llvm *e, tg_op *op) {
+  tg_text text = {.arena = e->arena}, constraints = {.arena = e->arena};
+  LLVMValueRef address = tg_llvm_in(op, 0);
+  tg_text_add(&text, "tcgen05.ld.sync.aligned.32x32b.x%d.b32 {", op->nout);
+  for (int i = 0; i < op->nout; i++) tg_text_add(&text, "%s$%d", i ? ", " : "", i);
+  tg_text_add(&text, "}, [$%d]; tcgen05.wait::ld.sync.aligned;", op->nout);
+  add_outputs(&constraints, op->nout, false);
+  tg_text_add(&constraints, ",r,~{memory}");
+  take_results(e, op, tg_llvm_ptx(e, text.data, constraints.data, floats(e, op->nout), 1, &address));
+}
+
 const tg_llvm_row tg_llvm_rows_async[] = {
-    {TG_OP_MBAR_INIT, emit_line},    {TG_OP_MBAR_ARRIVE, emit_line},  {TG_OP_MBAR_EXPECT, emit_line},
-    {TG_OP_MBAR_WAIT, emit_line},    {TG_OP_PREFETCH_MAP, emit_line}, {TG_OP_WGMMA_BEGIN, emit_line},
-    {TG_OP_WGMMA_COMMIT, emit_line}, {TG_OP_FENCE_ASYNC, emit_fence}, {TG_OP_SET_REGISTERS, emit_registers},
-    {TG_OP_COPY_BOX, emit_copy_box}, {TG_OP_SMEM_DESC, emit_desc},    {TG_OP_DESC_ADD, emit_desc_add},
-    {TG_OP_WGMMA, emit_wgmma},       {TG_OP_WGMMA_WAIT, emit_wait},   {0, NULL}};
+    {TG_OP_MBAR_INIT, emit_line},    {TG_OP_MBAR_ARRIVE, emit_line},    {TG_OP_MBAR_EXPECT, emit_line},
+    {TG_OP_MBAR_WAIT, emit_line},    {TG_OP_PREFETCH_MAP, emit_line},   {TG_OP_WGMMA_BEGIN, emit_line},
+    {TG_OP_WGMMA_COMMIT, emit_line}, {TG_OP_FENCE_ASYNC, emit_fence},   {TG_OP_SET_REGISTERS, emit_registers},
+    {TG_OP_COPY_BOX, emit_copy_box}, {TG_OP_SMEM_DESC, emit_desc},      {TG_OP_DESC_ADD, emit_desc_add},
+    {TG_OP_WGMMA, emit_wgmma},       {TG_OP_WGMMA_WAIT, emit_wait},     {TG_OP_TMEM_ALLOC, emit_line},
+    {TG_OP_TMEM_FREE, emit_line},    {TG_OP_TMEM_COMMIT, emit_line},    {TG_OP_TMEM_FENCE, emit_tmem_fence},
+    {TG_OP_TMEM_MMA, emit_tmem_mma}, {TG_OP_TMEM_LOAD, emit_tmem_load}, {0, NULL}};

@@ -42,3 +42,28 @@ const tg_wgmma_row *tg_wgmma_of(int operands) {
     if (row->operands == operands) return row;
   return NULL;
 }
+
+static const tg_tcgen05_row tcgen05_rows[] = {
+#define TCGEN05(name, k, operands, kind, format) {name, k, TG_##operands, kind, format},
+#include "targets/nvptx/tcgen05.def"
+#undef TCGEN05
+    {0},
+};
+
+const tg_tcgen05_row *tg_tcgen05_find(const char *name) {
+  for (const tg_tcgen05_row *row = tcgen05_rows; row->name; row++)
+    if (!strcmp(row->name, name)) return row;
+  return NULL;
+}
+
+const tg_tcgen05_row *tg_tcgen05_of(int operands) {
+  for (const tg_tcgen05_row *row = tcgen05_rows; row->name; row++)
+    if (row->operands == operands) return row;
+  return NULL;
+}
+
+// targets/nvptx/tcgen05.def says which bits these are.
+uint32_t tg_tcgen05_descriptor(const tg_tcgen05_row *row, int n) {
+  const uint32_t format = (uint32_t)row->format;
+  return 1u << 4 | format << 7 | format << 10 | (uint32_t)n / 8 << 17 | (uint32_t)TG_TCGEN05_ROWS / 16 << 24;
+}

@@ -21,4 +21,15 @@ typedef struct tg_wgmma_row { // by warp groups, from shared memory
 const tg_wgmma_row *tg_wgmma_find(const char *name); // NULL if there is none
 const tg_wgmma_row *tg_wgmma_of(int operands);       // by dtype
 
+enum { TG_TCGEN05_ROWS = 128, TG_TCGEN05_STEP = 16, TG_TCGEN05_MOST = 256 }; // rows; columns: a multiple of STEP up to MOST
+typedef struct tg_tcgen05_row {                                              // by one thread, from shared memory to tensor memory
+  const char *name;                                                          // the `row` of lane op tmem_mma
+  int k, operands;
+  const char *kind;
+  int format;
+} tg_tcgen05_row;
+const tg_tcgen05_row *tg_tcgen05_find(const char *name); // NULL if there is none
+const tg_tcgen05_row *tg_tcgen05_of(int operands);       // by dtype
+uint32_t tg_tcgen05_descriptor(const tg_tcgen05_row *row, int n);
+
 #endif

@@ -48,6 +48,7 @@ tg_rule tg_infer_PTR, tg_infer_PTRADD, tg_infer_MISALIGN, tg_infer_LLOAD, tg_inf
 
 // infer_async.c
 tg_rule tg_infer_BARRIER, tg_infer_MBAR, tg_infer_MBAR_ARRIVE, tg_infer_MBAR_WAIT, tg_infer_COPY_BOX, tg_infer_PREFETCH_MAP,
-    tg_infer_SMEM_DESC, tg_infer_DESC_ADD, tg_infer_WGMMA, tg_infer_WGMMA_WAIT;
+    tg_infer_SMEM_DESC, tg_infer_DESC_ADD, tg_infer_WGMMA, tg_infer_WGMMA_WAIT, tg_infer_TMEM_ALLOC, tg_infer_TMEM_FREE, tg_infer_TMEM_MMA,
+    tg_infer_TMEM_COMMIT, tg_infer_TMEM_LOAD;
 
 #endif

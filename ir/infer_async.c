@@ -1,4 +1,4 @@
-// Type rules of the lane ops for barriers in memory, the copy unit and wgmma.
+// Type rules of the lane ops for barriers in memory, the copy unit, wgmma and tensor memory.
 #include "ir/infer.h"
 
 static bool needs(tg_infer_state *s, int i, tg_type want) {
@@ -43,6 +43,8 @@ bool tg_infer_SMEM_DESC(tg_infer_state *s) {
   int64_t swizzle = tg_rule_int(s, "swizzle", 0);
   if (swizzle != 0 && swizzle != 32 && swizzle != 64 && swizzle != 128)
     return tg_rule_fail(s, "swizzle is %lld; it can be 0, 32, 64 or 128", (long long)swizzle);
+  int64_t version = tg_rule_int(s, "version", 0);
+  if (version != 0 && version != 1) return tg_rule_fail(s, "version is %lld; it can be 0 or 1", (long long)version);
   return needs(s, 0, tg_ptr_type(TG_SHARED)) && tg_rule_one(s, tg_scalar_type(TG_I64));
 }
 
@@ -74,5 +76,37 @@ bool tg_infer_WGMMA_WAIT(tg_infer_state *s) {
   if (s->nin > TG_MAX_RESULTS) return tg_rule_fail(s, "it has %d operands; at most %d can be had", s->nin, (int)TG_MAX_RESULTS);
   if (!accumulators(s, s->nin)) return false;
   for (s->nout = 0; s->nout < s->nin; s->nout++) s->out[s->nout] = tg_scalar_type(TG_F32);
+  return true;
+}
+
+// ---- tensor memory
+
+static bool is_power(int64_t n) { return n > 0 && (n & (n - 1)) == 0; }
+
+// PTX ISA, tcgen05.alloc: a power of two, 32 to 512.
+static bool columns(tg_infer_state *s) {
+  int64_t n = tg_rule_int(s, "columns", 0);
+  if (n >= 32 && n <= 512 && is_power(n)) return true;
+  return tg_rule_fail(s, "columns is %lld; it can be 32, 64, 128, 256 or 512", (long long)n);
+}
+
+bool tg_infer_TMEM_ALLOC(tg_infer_state *s) { return columns(s) && needs(s, 0, tg_ptr_type(TG_SHARED)) && no_result(s); }
+bool tg_infer_TMEM_FREE(tg_infer_state *s) { return columns(s) && tg_rule_scalar(s, 0, TG_M_I32) && no_result(s); }
+bool tg_infer_TMEM_COMMIT(tg_infer_state *s) { return needs_barrier(s, 0) && no_result(s); }
+
+// PTX ISA, tcgen05.mma: of 128 rows, n is a multiple of 16 up to 256.
+bool tg_infer_TMEM_MMA(tg_infer_state *s) {
+  int64_t n = tg_rule_int(s, "n", 0);
+  if (n < 16 || n > 256 || n % 16) return tg_rule_fail(s, "n is %lld; it can be a multiple of 16 up to 256", (long long)n);
+  return tg_rule_scalar(s, 0, TG_M_I32) && tg_rule_scalar(s, 1, TG_M_I64) && tg_rule_scalar(s, 2, TG_M_I64) &&
+         tg_rule_scalar(s, 3, TG_M_I1) && no_result(s);
+}
+
+// PTX ISA, tcgen05.ld, .32x32b: a power of two up to 128.
+bool tg_infer_TMEM_LOAD(tg_infer_state *s) {
+  int64_t n = tg_rule_int(s, "n", 0);
+  if (n > 128 || !is_power(n)) return tg_rule_fail(s, "n is %lld; it can be a power of two up to 128", (long long)n);
+  if (!tg_rule_scalar(s, 0, TG_M_I32)) return false;
+  for (s->nout = 0; s->nout < n; s->nout++) s->out[s->nout] = tg_scalar_type(TG_F32);
   return true;
 }
