@@ -174,6 +174,7 @@ static void lower_op(simt *s, tg_op *op) {
 
 void simt_op(simt *s, tg_op *op) {
   const tg_value *out = op->nout == 1 ? op->out[0] : NULL;
+  if (s->producing && !simt_is_followed(s, op)) return;
   if (out && (simt_note_of(s, out)->hoisted || simt_is_lazy(out) || simt_note_of(s, out)->box || simt_bring(s, op))) return;
   lower_op(s, op);
   if (out && simt_note_of(s, out)->kept) simt_keep(s, out);

@@ -96,6 +96,9 @@ typedef struct simt {
   simt_touch *touches; // since the last barrier
   int ntouches;
   struct simt_pipe *pipes, *trip; // folds whose operands the copy unit brings; the one whose body is being lowered
+  struct simt_slots *slots;       // theirs
+  bool producing;                 // code is being made for the thread that asks for them:
+  bool *followed;                 // which values it computes, by id
   int consumers;                  // threads that compute, where others do not; 0: all
   tg_value *block_full;           // with pipes: no range of the block's own sticks out; NULL: never
   const tg_value *block_range[32];
@@ -222,6 +225,7 @@ void simt_make_addresses(simt *s, const tg_value *v, const tg_region *body);
 
 // ---- simt_tma.c, simt_wgmma.c, simt_specialise.c: folds whose operands the copy unit brings and warp groups multiply
 typedef struct simt_pipe simt_pipe;
+typedef struct simt_slots simt_slots;
 typedef struct simt_wgmma simt_wgmma;
 bool simt_pipe_fits(simt *s, const tg_op *dot, simt_wgmma *out); // of a dot or dot_scaled; s: machine, tile, arena, warps, stages, assume
 void simt_plan_pipes(simt *s, tg_launch *launch);                // before the rings
@@ -230,8 +234,10 @@ void simt_wgmma_plan(simt *s, const tg_op *dot, tg_layout *c);
 void simt_wgmma_dot(simt *s, tg_op *dot);
 int simt_wgmma_warps(const tg_machine *machine, const tg_kernel *tile); // of a block for the largest such product; 0: none
 int simt_wgmma_registers(const tg_op *dot, int warps);
-bool simt_pipe_for(simt *s, tg_op *loop); // lowers it, where it has a pipe
-void simt_specialise(simt *s);            // the launch's body, where it has pipes
+bool simt_pipe_for(simt *s, tg_op *loop);        // lowers it, where it has a pipe
+bool simt_has_pipe(simt *s, const tg_op *op);    // itself or within
+bool simt_is_followed(simt *s, const tg_op *op); // by the thread that asks for boxes
+void simt_specialise(simt *s);                   // the launch's body, where it has pipes
 void simt_split_store(simt *s, tg_op *op);
 
 // ---- simt_memory.c

@@ -133,18 +133,18 @@ bool simt_divides(simt *s, simt_size z, int64_t n, bool commit) {
 static bool needs_end(const simt_access *a, int axis) { return !simt_range_is_full(a->s, a->range[axis]); }
 
 // The end is what the tensor has, or the smaller of that and something else.
-static bool ends_within(simt *s, simt_size end, simt_size dim) {
+bool simt_ends_within(simt *s, simt_size end, simt_size dim) {
   if (simt_size_same(dim, end)) return true;
   const tg_op *op = end.v ? end.v->def : NULL;
   if (!op || op->code != TG_OP_MIN || op->in[0]->type.rank) return false;
-  return ends_within(s, simt_size_of(s, op->in[0]), dim) || ends_within(s, simt_size_of(s, op->in[1]), dim);
+  return simt_ends_within(s, simt_size_of(s, op->in[0]), dim) || simt_ends_within(s, simt_size_of(s, op->in[1]), dim);
 }
 
 static bool needs_dim(const simt_access *a, int axis) {
   const tg_op *range = a->range[axis];
   simt_size dim = a->view.dim[a->view_axis[axis]], end = simt_size_of(a->s, range->in[1]);
   int64_t n, e, start;
-  if (ends_within(a->s, end, dim)) return false;
+  if (simt_ends_within(a->s, end, dim)) return false;
   if (!simt_size_const(a->s, dim, &n)) return true;
   if (simt_size_const(a->s, end, &e) && e <= n) return false;
   return !(simt_size_const(a->s, simt_size_of(a->s, range->in[0]), &start) && start + tg_attr_int(range, "len", 0) <= n);
@@ -215,6 +215,12 @@ static void add_term(simt_access *a, tg_value *bytes, const tg_value *by) {
 // An axis whose address has parts of the lane's and the register's that are added.
 static bool axis_adds(const simt_access *a, int at) { return !a->clamped[at] && simt_axis_adds(&a->layout, at); }
 
+// The range ends as only the block knows, but not beyond the tensor.
+static bool ends_as_block_knows(const simt_access *a, int at) {
+  simt_size end = simt_size_of(a->s, a->range[at]->in[1]);
+  return !end.e && simt_ends_within(a->s, end, a->view.dim[a->view_axis[at]]);
+}
+
 static void start_axis(simt_access *a, int at) {
   simt *s = a->s;
   const tg_layout *layout = &a->layout;
@@ -238,6 +244,7 @@ static void start_axis(simt_access *a, int at) {
   if (needs_end(a, at)) end = simt_size_value(s, simt_size_of(s, range->in[1]));
   if (needs_dim(a, at)) dim = simt_size_value(s, a->view.dim[i]);
   a->bound[at] = end && dim ? tg_build2(&s->b, TG_OP_MIN, end, dim) : end ? end : dim;
+  a->there[at] = a->clamped[at] && ends_as_block_knows(a, at) ? simt_size_value(s, a->view.dim[i]) : a->bound[at];
   a->below[at] = !simt_nonnegative(range->in[0]);
 }
 
@@ -250,6 +257,7 @@ bool simt_clamp_access(simt_access *a) {
     if (!a->range[i] || !simt_nonnegative(a->range[i]->in[0])) return false;
     simt_size ends[] = {simt_size_of(s, a->range[i]->in[1]), a->view.dim[a->view_axis[i]]};
     const bool asks[] = {needs_end(a, i), needs_dim(a, i)};
+    if (asks[0] && ends_as_block_knows(a, i)) ends[0] = ends[1];
     for (int k = 0; k < 2; k++) {
       if (!asks[k]) continue;
       a->clamped[i] = true;
@@ -304,7 +312,7 @@ tg_value *simt_element(simt_access *a, int reg, tg_value **inside) {
                                              : tg_cast_to(&s->prologue, simt_coordinate(s, &a->layout, reg, i), TG_I64, NULL);
       index = simt_add(&s->b, a->first[i], offset);
     }
-    at = a->clamped[i] ? tg_build2(&s->b, TG_OP_MIN, index, tg_build2(&s->b, TG_OP_SUB, a->bound[i], simt_int(s, TG_I64, 1))) : index;
+    at = a->clamped[i] ? tg_build2(&s->b, TG_OP_MIN, index, tg_build2(&s->b, TG_OP_SUB, a->there[i], simt_int(s, TG_I64, 1))) : index;
     tg_value *bytes = index_bytes(a, a->view_axis[i], adds ? offset : at);
     if (tg_const_as_int(bytes, &known)) last = simt_add(&s->b, last, bytes);
     else ptr = simt_offset(s, ptr, bytes);

@@ -36,6 +36,7 @@ typedef struct simt_access {
   tg_value *inside;             // dropped axes; NULL = always
   tg_value *first[TG_MAX_RANK]; // index of the lane's first element on an axis that adds, i64
   tg_value *bound[TG_MAX_RANK]; // indices must stay below; NULL = they do
+  tg_value *there[TG_MAX_RANK]; // elements that are there to be read, where addresses stay inside
   bool below[TG_MAX_RANK];      // start may be negative
   bool clamped[TG_MAX_RANK];    // addresses stay inside: what is outside reads something that is there
 } simt_access;
@@ -52,6 +53,7 @@ simt_size simt_size_of(simt *s, const tg_value *v);
 tg_value *simt_size_value(simt *s, simt_size z);
 bool simt_size_const(simt *s, simt_size z, int64_t *value);
 bool simt_size_same(simt_size a, simt_size b);
+bool simt_ends_within(simt *s, simt_size end, simt_size dim); // the end is what the tensor has, or the smaller of that and something else
 
 // ---- simt_known.c
 bool simt_expr_const(simt *s, const tg_expr *e, int64_t *value);

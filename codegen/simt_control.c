@@ -1,5 +1,6 @@
 // Loops and branches, and what they carry.
 #include "codegen/simt_control.h"
+#include "codegen/simt_pipe.h"
 
 // ---- carried values: scalars and the registers of tiles, one after the other -------------------------------------------------
 
@@ -26,9 +27,12 @@ static int unflatten(simt *s, const tg_value *v, const tg_layout *layout, tg_val
   return n;
 }
 
-simt_carried simt_carried_of(simt *s, int n, tg_value *const *values) {
-  simt_carried c = {n, TG_NEWN(s->arena, tg_layout, n + 1)};
+simt_carried simt_carried_of(simt *s, const tg_op *op, tg_value *const *values) {
+  const int n = op->nout;
+  simt_carried c = {n, TG_NEWN(s->arena, tg_layout, n + 1), TG_NEWN(s->arena, bool, n + 1), s->slots && simt_has_pipe(s, op)};
   for (int i = 0; i < n; i++) {
+    c.left[i] = s->producing && !s->followed[values[i]->id];
+    if (c.left[i]) continue;
     simt_note *note = simt_note_of(s, values[i]);
     note->tiles = NULL; // of an earlier lowering of the same region
     if (values[i]->type.kind == TG_TILE && values[i]->type.rank) c.layout[i] = simt_plan_of(s, values[i]);
@@ -38,12 +42,20 @@ simt_carried simt_carried_of(simt *s, int n, tg_value *const *values) {
 
 simt_flat *simt_flatten_all(simt *s, const tg_op *op, const simt_carried *c, tg_value *const *values) {
   simt_flat *f = TG_NEW(s->arena, simt_flat);
-  for (int i = 0; i < c->n; i++) flatten(s, op, values[i], &c->layout[i], f);
+  for (int i = 0; i < c->n; i++)
+    if (!c->left[i]) flatten(s, op, values[i], &c->layout[i], f);
+  if (!c->counted) return f;
+  if (f->n + 2 > TG_MAX_RESULTS) simt_fail(s, op, "the carried tiles take too many registers of a thread; choose smaller tiles");
+  f->at[f->n++] = s->slots->slot;
+  f->at[f->n++] = s->slots->parity;
   return f;
 }
 
 void simt_unflatten_all(simt *s, const simt_carried *c, tg_value *const *values, tg_value *const *from) {
-  for (int i = 0, at = 0; i < c->n; i++) at += unflatten(s, values[i], &c->layout[i], from + at);
+  int at = 0;
+  for (int i = 0; i < c->n; i++)
+    if (!c->left[i]) at += unflatten(s, values[i], &c->layout[i], from + at);
+  if (c->counted) s->slots->slot = from[at], s->slots->parity = from[at + 1];
 }
 
 // Lowers a region into a lane region and ends it with the carried values of its yield.
@@ -112,12 +124,12 @@ bool simt_trips_are_even(simt *s, const tg_op *loop) {
 }
 
 void simt_for(simt *s, tg_op *op) {
-  if (simt_pipe_for(s, op) || simt_ring_for(s, op)) return;
+  if (simt_pipe_for(s, op) || (!s->producing && simt_ring_for(s, op))) return;
   tg_region *body = op->regions[0];
   simt_touches before = simt_order_save(s);
   simt_order_loop(s, op);
   int64_t step = tg_attr_int(op, "step", 1);
-  simt_carried c = simt_carried_of(s, op->nout, body->args + 1);
+  simt_carried c = simt_carried_of(s, op, body->args + 1);
   simt_flat *values = simt_flatten_all(s, op, &c, op->in + 2);
   tg_value *lb = simt_scalar(s, op->in[0]), *ub = simt_scalar(s, op->in[1]);
   simt_trip_ranges t = {.s = s, .loop = op};
@@ -144,22 +156,25 @@ void simt_for(simt *s, tg_op *op) {
 }
 
 void simt_if(simt *s, tg_op *op) {
-  simt_carried c = simt_carried_of(s, op->nout, op->out);
+  simt_carried c = simt_carried_of(s, op, op->out);
   simt_flat types_of = {0};
   tg_type *types = TG_NEWN(s->arena, tg_type, TG_MAX_RESULTS);
   for (int i = 0; i < c.n; i++) {
+    if (c.left[i]) continue;
     const tg_type *t = &op->out[i]->type;
     int n = t->kind == TG_TILE && t->rank ? tg_layout_registers(&c.layout[i]) : 1;
     if (t->kind != TG_TILE) simt_fail(s, op, "loops and branches carry tiles and scalars, not views or ranges");
-    if (types_of.n + n > TG_MAX_RESULTS)
+    if (types_of.n + n + 2 > TG_MAX_RESULTS)
       simt_fail(s, op, "the results take more than %d registers of a thread; choose smaller tiles or more warps", TG_MAX_RESULTS);
     for (int k = 0; k < n; k++) types[types_of.n++] = tg_scalar_type(t->dtype);
   }
-  tg_value *cond = simt_scalar(s, op->in[0]);
+  for (int i = 0; c.counted && i < 2; i++) types[types_of.n++] = tg_scalar_type(TG_I32);
+  tg_value *cond = simt_scalar(s, op->in[0]), *slot = c.counted ? s->slots->slot : NULL, *parity = c.counted ? s->slots->parity : NULL;
   tg_op *branch = tg_build_typed(&s->b, TG_OP_IF, 1, &cond, 0, NULL, types_of.n, types);
   simt_touches before = simt_order_save(s), after[2];
   for (int r = 0; r < 2; r++) {
     simt_order_restore(s, before);
+    if (c.counted) s->slots->slot = slot, s->slots->parity = parity;
     fill_region(s, op, op->regions[r], tg_add_region(&s->b, branch, r, 0, NULL), &c);
     after[r] = simt_order_save(s);
   }
@@ -169,7 +184,7 @@ void simt_if(simt *s, tg_op *op) {
 }
 
 void simt_while(simt *s, tg_op *op) {
-  simt_carried c = simt_carried_of(s, op->nout, op->regions[1]->args);
+  simt_carried c = simt_carried_of(s, op, op->regions[1]->args);
   simt_touches before = simt_order_save(s);
   simt_order_loop(s, op);
   simt_flat *init = simt_flatten_all(s, op, &c, op->in);

@@ -12,6 +12,8 @@ typedef struct simt_flat { // scalars and the registers of tiles, one after the 
 typedef struct simt_carried { // of one loop or branch: the layouts in which its tiles are handed on
   int n;
   tg_layout *layout;
+  bool *left;   // values that nobody needs here
+  bool counted; // it hands on slot and phase, after all else: there is a pipe in it
 } simt_carried;
 
 typedef struct simt_trip_ranges { // of a loop: full on every trip but perhaps the last
@@ -21,7 +23,7 @@ typedef struct simt_trip_ranges { // of a loop: full on every trip but perhaps t
   const tg_value *at[32];
 } simt_trip_ranges;
 
-simt_carried simt_carried_of(simt *s, int n, tg_value *const *values);
+simt_carried simt_carried_of(simt *s, const tg_op *op, tg_value *const *values); // values: as its region or its results have them
 simt_flat *simt_flatten_all(simt *s, const tg_op *op, const simt_carried *c, tg_value *const *values);
 void simt_unflatten_all(simt *s, const simt_carried *c, tg_value *const *values, tg_value *const *from);
 void simt_find_trip_ranges(simt_trip_ranges *t);

@@ -23,23 +23,42 @@ struct simt_wgmma {
   int groups_m, groups_n, blocks, n_each; // blocks: of 64 rows, of each group
 };
 
-enum { SIMT_BOXES = 4 };
 struct simt_pipe {
   tg_op *loop, *dot;
   simt_wgmma shape;
-  simt_box box[2];                  // A's, B's
-  int slots, flight;                // flight: which carried value the product adds to while the next one is in flight; -1: it is waited for
-  int64_t slot_bytes, at;           // at: in shared memory
-  tg_value *base, *full, *empty;    // ptr<shared>: slots, barriers of 8 bytes each, one more empty one that nobody waits for
-  tg_value *slot, *parity, *before; // of the trip being lowered, i32: number, phase; the barrier to release once its successor is in flight
+  simt_box box[2];  // A's, B's
+  int64_t bytes;    // of a slot
+  int flight;       // which carried value the product adds to while the next one is in flight; -1: it is waited for
+  tg_value *before; // of the trip being lowered, i32: where the barrier is that is released once its successor is in flight
   simt_pipe *next;
 };
 
-bool simt_box_of(simt *s, const tg_op *load, const tg_value *operand, int k_axis, simt_box *out);
+// What all pipes of a launch share: trips take slots by turns, in program order, whichever fold they belong to. Who brings and who
+// multiplies walk the same way through loops and branches, so both count the same trips, and loops and branches with a pipe hand the count
+// on.
+struct simt_slots {
+  int n;
+  int64_t bytes, at;             // of a slot; in shared memory
+  tg_value *base, *full, *empty; // ptr<shared>: slots, barriers of 8 bytes each, one more empty one that nobody waits for
+  tg_value *slot, *parity;       // where code is being made: number and phase of the next trip's, i32
+};
+
+// dot: whose operand it is, where it is enough that no store keeps rows beyond the range's end; NULL: what is beyond must be 0.
+bool simt_box_of(simt *s, const tg_op *load, const tg_value *operand, int k_axis, const tg_op *dot, simt_box *out);
 void simt_require_box(simt *s, const simt_box *box); // what a tensor map asks of the launch
 tg_value *simt_barrier_at(simt *s, tg_value *barriers, tg_value *slot);
 void simt_copy_boxes(simt *s, simt_pipe *pipe, tg_value *slot, tg_value *barrier); // for the trip that the loop's index says
 tg_value *simt_map_argument(simt *s, const simt_box *box);
 simt_pipe *simt_pipe_of_loop(simt *s, const tg_op *loop);
+void simt_produce(simt *s, simt_pipe *pipe); // the fold's trips as the producer makes them
+void simt_next_slot(simt *s);
+
+// ---- simt_follow.c: what the producer computes for itself
+bool simt_can_follow(simt *s, const tg_op *loop, const tg_op *const *loads, int n);
+void simt_plan_following(simt *s); // of all pipes of the launch
+
+// ---- simt_unkept.c
+// Whether nothing sees a product's rows (axis 0) or columns (1) beyond the range's end, which lies within the tensor's extent `dim`.
+bool simt_is_unkept(simt *s, const tg_op *dot, int axis, const tg_op *range, const tg_expr *dim);
 
 #endif

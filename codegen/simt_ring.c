@@ -416,7 +416,7 @@ bool simt_ring_for(simt *s, tg_op *op) {
   if (s->split) simt_find_trip_ranges(&t.full);
   t.base = simt_shared(s, ring->slot_bytes * ring->slots);
   take(s, ring->slot_bytes * ring->slots);
-  t.c = simt_carried_of(s, op->nout, op->regions[0]->args + 1);
+  t.c = simt_carried_of(s, op, op->regions[0]->args + 1);
   t.lb = simt_scalar(s, op->in[0]), t.ub = simt_scalar(s, op->in[1]);
   simt_flat *values = simt_flatten_all(s, op, &t.c, op->in + 2);
   if (values->n + 2 > TG_MAX_RESULTS) simt_fail(s, op, "the carried tiles take too many registers of a thread; choose smaller tiles");

@@ -1,23 +1,31 @@
 // Launches with pipes: their barriers, the warp group that asks the copy unit for what the others multiply, and what is left of blocks that
 // stick out: masks on what is stored.
+#include "codegen/simt_control.h"
 #include "codegen/simt_pipe.h"
 
 enum { GROUP = 128 }; // threads of a warp group
 
-static void make_barriers(simt *s, simt_pipe *pipe, tg_builder *init) {
+static void make_barriers(simt *s, tg_builder *init) {
+  simt_slots *slots = s->slots;
   const int64_t top = s->shared_top;
-  s->shared_top = pipe->at;
-  pipe->base = simt_shared(s, pipe->slots * pipe->slot_bytes + (2 * pipe->slots + 1) * 8);
+  s->shared_top = slots->at;
+  slots->base = simt_shared(s, slots->n * slots->bytes + (2 * slots->n + 1) * 8);
   s->shared_top = top;
   tg_builder *b = &s->prologue;
-  pipe->full = tg_build2(b, TG_OP_PTRADD, pipe->base, simt_int(s, TG_I32, pipe->slots * pipe->slot_bytes));
-  pipe->empty = tg_build2(b, TG_OP_PTRADD, pipe->full, simt_int(s, TG_I32, 8 * pipe->slots));
-  for (int i = 0; i < 2; i++) pipe->box[i].argument = simt_map_argument(s, &pipe->box[i]);
-  for (int i = 0; i < 2 * pipe->slots + 1; i++) {
-    tg_value *bar = tg_build2(init, TG_OP_PTRADD, pipe->full, simt_int(s, TG_I32, 8 * i));
-    tg_build(init, TG_OP_MBAR_INIT, 1, &bar, 1, &TG_AINT("count", i < pipe->slots ? 1 : s->warps));
+  slots->full = tg_build2(b, TG_OP_PTRADD, slots->base, simt_int(s, TG_I32, slots->n * slots->bytes));
+  slots->empty = tg_build2(b, TG_OP_PTRADD, slots->full, simt_int(s, TG_I32, 8 * slots->n));
+  for (int i = 0; i < 2 * slots->n + 1; i++) {
+    tg_value *bar = tg_build2(init, TG_OP_PTRADD, slots->full, simt_int(s, TG_I32, 8 * i));
+    tg_build(init, TG_OP_MBAR_INIT, 1, &bar, 1, &TG_AINT("count", i < slots->n ? 1 : s->warps));
   }
-  for (int i = 0; i < 2; i++) tg_build(init, TG_OP_PREFETCH_MAP, 1, &pipe->box[i].argument, 0, NULL);
+}
+
+static void make_maps(simt *s, simt_pipe *pipe, tg_builder *init) {
+  for (int i = 0; i < 2; i++) {
+    const int before = s->out->nargs;
+    pipe->box[i].argument = simt_map_argument(s, &pipe->box[i]);
+    if (s->out->nargs > before) tg_build(init, TG_OP_PREFETCH_MAP, 1, &pipe->box[i].argument, 0, NULL); // others have it already
+  }
 }
 
 // Opens both sides of a branch: code goes to the first, what the caller puts into `otherwise` to the second.
@@ -30,25 +38,28 @@ static tg_op *open_branch(simt *s, tg_value *cond, tg_builder *otherwise) {
   return branch;
 }
 
-// The fold's trips as the producer makes them: a slot that is free, what it will get, the copies.
-static void produce(simt *s, simt_pipe *pipe) {
-  const tg_op *op = pipe->loop;
-  tg_value *init[] = {simt_int(s, TG_I32, 0), simt_int(s, TG_I32, 1)};
-  tg_op *loop = tg_build_for(&s->b, simt_scalar(s, op->in[0]), simt_scalar(s, op->in[1]), tg_attr_int(op, "step", 1), 2, init);
+// A slot that is free, what it will get, the copies.
+void simt_produce(simt *s, simt_pipe *pipe) {
+  tg_op *op = pipe->loop;
+  const tg_region *body = op->regions[0];
+  simt_slots *slots = s->slots;
+  simt_carried c = simt_carried_of(s, op, body->args + 1);
+  simt_flat *f = simt_flatten_all(s, op, &c, op->in + 2);
+  tg_op *loop = tg_build_for(&s->b, simt_scalar(s, op->in[0]), simt_scalar(s, op->in[1]), tg_attr_int(op, "step", 1), f->n, f->at);
   tg_builder outer = s->b;
-  tg_value *const *args = loop->regions[0]->args, *slot = args[1], *parity = args[2];
   s->b.region = loop->regions[0];
   s->b.before = NULL;
-  simt_note_of(s, op->regions[0]->args[0])->scalar = args[0];
-  tg_value *in[] = {simt_barrier_at(s, pipe->empty, slot), parity};
+  simt_note_of(s, body->args[0])->scalar = loop->regions[0]->args[0];
+  simt_unflatten_all(s, &c, body->args + 1, loop->regions[0]->args + 1);
+  simt_region(s, body);
+  tg_value *in[] = {simt_barrier_at(s, slots->empty, slots->slot), slots->parity};
   tg_build(&s->b, TG_OP_MBAR_WAIT, 2, in, 0, NULL);
-  simt_copy_boxes(s, pipe, slot, simt_barrier_at(s, pipe->full, slot));
-  tg_value *next = simt_add(&s->b, slot, simt_int(s, TG_I32, 1));
-  tg_value *round = tg_build2(&s->b, TG_OP_EQ, next, simt_int(s, TG_I32, pipe->slots));
-  tg_value *out[] = {tg_build3(&s->b, TG_OP_SELECT, round, simt_int(s, TG_I32, 0), next),
-                     tg_build2(&s->b, TG_OP_XOR, parity, tg_cast_to(&s->b, round, TG_I32, NULL))};
-  tg_build_yield(&s->b, 2, out);
+  simt_copy_boxes(s, pipe, slots->slot, simt_barrier_at(s, slots->full, slots->slot));
+  simt_next_slot(s);
+  f = simt_flatten_all(s, op, &c, body->last->in);
+  tg_build_yield(&s->b, f->n, f->at);
   s->b = outer;
+  simt_unflatten_all(s, &c, op->out, loop->out);
 }
 
 static void set_registers(simt *s, int n, int more) {
@@ -71,7 +82,8 @@ void simt_specialise(simt *s) {
   const int threads = s->warps << s->lane_bits, registers = registers_of_consumers(s);
   tg_builder otherwise, outer = s->b;
   open_branch(s, tg_build2(&s->b, TG_OP_EQ, tid, simt_int(s, TG_I32, 0)), &otherwise);
-  for (simt_pipe *p = s->pipes; p; p = p->next) make_barriers(s, p, &s->b);
+  make_barriers(s, &s->b);
+  for (simt_pipe *p = s->pipes; p; p = p->next) make_maps(s, p, &s->b);
   tg_build(&s->b, TG_OP_FENCE_ASYNC, 0, NULL, 1, &TG_AINT("init", 1));
   tg_build_yield(&s->b, 0, NULL);
   tg_build_yield(&otherwise, 0, NULL);
@@ -83,6 +95,7 @@ void simt_specialise(simt *s) {
   s->consumers = threads;
   s->split = false;
   s->nfull = 0;
+  s->slots->slot = s->slots->parity = simt_int(s, TG_I32, 0);
   simt_region(s, s->launch->body);
   s->consumers = 0;
   tg_build_yield(&s->b, 0, NULL);
@@ -91,10 +104,10 @@ void simt_specialise(simt *s) {
   tg_value *one = tg_build2(&s->b, TG_OP_EQ, tid, simt_int(s, TG_I32, threads));
   tg_builder rest = s->b, none;
   open_branch(s, one, &none);
-  for (tg_op *op = s->launch->body->first; op; op = op->next) { // in the order of the folds
-    simt_pipe *p = simt_pipe_of_loop(s, op);
-    if (p) produce(s, p);
-  }
+  s->producing = true;
+  s->slots->slot = simt_int(s, TG_I32, 0), s->slots->parity = simt_int(s, TG_I32, 1); // all slots are free
+  simt_region(s, s->launch->body);
+  s->producing = false;
   tg_build_yield(&s->b, 0, NULL);
   tg_build_yield(&none, 0, NULL);
   s->b = rest;

@@ -68,7 +68,7 @@ static bool map_fits(simt *s, const tg_arg_map *m) {
   return true;
 }
 
-bool simt_box_of(simt *s, const tg_op *load, const tg_value *operand, int k_axis, simt_box *out) {
+bool simt_box_of(simt *s, const tg_op *load, const tg_value *operand, int k_axis, const tg_op *dot, simt_box *out) {
   const tg_param *p = load && load->code == TG_OP_LOAD ? param_of(s, load) : NULL;
   const tg_type *tile = load ? &load->out[0]->type : NULL;
   if (!p || p->kind != TG_INPUT || p->rank < 2 || p->rank > TG_MAP_RANK || p->dtype != tile->dtype || tile->rank != 2) return false;
@@ -93,6 +93,7 @@ bool simt_box_of(simt *s, const tg_op *load, const tg_value *operand, int k_axis
       return false;
     }
     m->dims[i] = extent_of(s, p, axis, index);
+    if (!m->dims[i] && i > 0 && dot && simt_is_unkept(s, dot, operand == dot->in[1], index->def, p->dims[axis])) m->dims[i] = p->dims[axis];
     if (!m->dims[i]) return false;
     stride = tg_e_bin(s->arena, TG_EXPR_MUL, p->dims[axis], stride);
     if (i + 1 < p->rank) m->strides_bytes[i] = stride;
@@ -148,18 +149,9 @@ static void copy_box(simt *s, const simt_box *box, tg_value *to, tg_value *barri
 }
 
 void simt_copy_boxes(simt *s, simt_pipe *pipe, tg_value *slot, tg_value *barrier) {
-  const tg_region *body = pipe->loop->regions[0];
   tg_build(&s->b, TG_OP_MBAR_EXPECT, 1, &barrier, 1, &TG_AINT("count", pipe->box[0].bytes + pipe->box[1].bytes));
-  tg_value *to = simt_offset(s, pipe->base, simt_mul(&s->b, slot, simt_int(s, TG_I32, pipe->slot_bytes)));
-  s->fetches++;
-  for (int i = 0; i < 2; i++) {
-    const tg_op *load = pipe->box[i].load;
-    for (int k = 1; k < load->nin; k++) {
-      const tg_value *index = load->in[k];
-      simt_make_addresses(s, index->type.kind == TG_RANGE ? index->def->in[0] : index, body);
-    }
-    copy_box(s, &pipe->box[i], to, barrier);
-  }
+  tg_value *to = simt_offset(s, s->slots->base, simt_mul(&s->b, slot, simt_int(s, TG_I32, s->slots->bytes)));
+  for (int i = 0; i < 2; i++) copy_box(s, &pipe->box[i], to, barrier);
 }
 
 // ---- which folds -----------------------------------------------------------------------------------------------------------
@@ -177,11 +169,12 @@ static const tg_op *load_of(const tg_op *dot, int operand) {
 static bool boxes_of(simt *s, const tg_op *dot, simt_box box[2]) {
   for (int i = 0; i < 2; i++) {
     const tg_op *load = load_of(dot, i);
-    if (!load || load->parent != dot->parent || !simt_box_of(s, load, dot->in[i], 1, &box[i])) return false;
+    if (!load || load->parent != dot->parent || !simt_box_of(s, load, dot->in[i], 1, dot, &box[i])) return false;
     for (int k = 1; k < load->nin; k++)
       if (!simt_is_ahead(s, load->in[k], dot->parent, 0)) return false;
   }
-  return box[0].map.swizzle == box[1].map.swizzle;
+  return box[0].map.swizzle == box[1].map.swizzle &&
+         simt_can_follow(s, dot->parent->owner, (const tg_op *const[]){box[0].load, box[1].load}, 2);
 }
 
 static bool shape_of(const tg_op *dot, int warps, simt_wgmma *w) {
@@ -214,11 +207,24 @@ static bool registers_fit(const tg_op *dot, int warps) {
   return registers > 0 && registers + OTHERS <= MOST_REGISTERS;
 }
 
+static void find_product(tg_op *op, void *user) { *(bool *)user |= op->code == TG_OP_DOT || op->code == TG_OP_DOT_SCALED; }
+
+// No product in a fold within it, nor it within another's fold: slots are taken in the order of trips.
+static bool turns_alone(const tg_op *loop) {
+  bool within = false;
+  for (tg_op *op = loop->regions[0]->first; op; op = op->next)
+    for (int r = 0; r < op->nregions; r++) tg_walk(op->regions[r], find_product, &within);
+  for (const tg_op *outer = loop->parent->owner; outer; outer = outer->parent->owner)
+    if (outer->code == TG_OP_FOR)
+      for (tg_op *op = outer->regions[0]->first; op; op = op->next) find_product(op, &within);
+  return !within;
+}
+
 bool simt_pipe_fits(simt *s, const tg_op *dot, simt_wgmma *w) {
   simt_box box[2];
   if (!s->machine->warpgroup_mma || !s->machine->tensor_maps || !s->assume || s->stages < 2) return false;
   const tg_op *loop = dot->parent->owner;
-  if (!loop || loop->code != TG_OP_FOR || loop->parent->owner) return false;
+  if (!loop || loop->code != TG_OP_FOR || !turns_alone(loop)) return false;
   // What the instruction sums of eight-bit operands keeps few bits: every block of k is added to sums in f32 outside of it.
   const tg_op *c = dot->in[2]->def;
   if (tg_dtypes[dot->in[0]->type.dtype].bits == 8 && dot->code == TG_OP_DOT && !(c && c->code == TG_OP_CONST)) return false;
@@ -261,22 +267,31 @@ static int in_flight(const tg_op *loop, const tg_op *dot) {
   return -1;
 }
 
+enum { ALIGN = 1024, BARRIERS = 256 }; // bytes
+
+// Slots of so many bytes that shared memory has room for.
+static int slots_that_fit(const simt *s, int64_t at, int64_t bytes) {
+  const int64_t room = (int64_t)s->machine->shared_bytes - at - BARRIERS - (s->lean ? 48 << 10 : 8 << 10); // conversions
+  int n = s->stages;
+  while (n > 1 && n * bytes > room) n--;
+  return n;
+}
+
 static void plan_dot(tg_op *op, void *user) {
   simt *s = user;
   simt_pipe pipe = {.dot = op};
   if (op->code != TG_OP_DOT || !simt_pipe_fits(s, op, &pipe.shape) || simt_pipe_of_loop(s, op->parent->owner)) return;
-  enum { ALIGN = 1024, BARRIERS = 256 };
   pipe.loop = op->parent->owner;
   boxes_of(s, op, pipe.box);
   for (int i = 0; i < 2; i++) {
-    pipe.box[i].offset = pipe.slot_bytes;
-    pipe.slot_bytes += (pipe.box[i].bytes + ALIGN - 1) / ALIGN * ALIGN;
+    pipe.box[i].offset = pipe.bytes;
+    pipe.bytes += (pipe.box[i].bytes + ALIGN - 1) / ALIGN * ALIGN;
   }
-  pipe.at = (s->shared_top + ALIGN - 1) / ALIGN * ALIGN;
-  const int64_t room = (int64_t)s->machine->shared_bytes - pipe.at - BARRIERS - (s->lean ? 48 << 10 : 8 << 10); // conversions
-  for (pipe.slots = s->stages; pipe.slots > 1 && pipe.slots * pipe.slot_bytes > room;) pipe.slots--;
-  if (pipe.slots < 2) return;
-  s->shared_top = pipe.at + pipe.slots * pipe.slot_bytes + BARRIERS;
+  simt_slots *slots = s->slots;
+  const int64_t bytes = pipe.bytes > slots->bytes ? pipe.bytes : slots->bytes;
+  const int n = slots_that_fit(s, slots->at, bytes);
+  if (n < 2) return;
+  slots->n = n, slots->bytes = bytes;
   pipe.flight = in_flight(pipe.loop, op);
   simt_pipe *kept = TG_NEW(s->arena, simt_pipe);
   *kept = pipe;
@@ -290,5 +305,10 @@ static void plan_dot(tg_op *op, void *user) {
 
 void simt_plan_pipes(simt *s, tg_launch *launch) {
   s->pipes = NULL;
+  s->slots = TG_NEW(s->arena, simt_slots);
+  s->slots->at = (s->shared_top + ALIGN - 1) / ALIGN * ALIGN;
   tg_walk(launch->body, plan_dot, s);
+  if (!s->pipes) return;
+  s->shared_top = s->slots->at + s->slots->n * s->slots->bytes + BARRIERS;
+  simt_plan_following(s);
 }

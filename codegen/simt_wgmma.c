@@ -22,9 +22,9 @@ void simt_wgmma_plan(simt *s, const tg_op *dot, tg_layout *c) {
 }
 
 // The descriptor of an operand's first block of a group, in the first slot.
-static tg_value *descriptor(simt *s, const simt_pipe *pipe, const simt_box *box, int groups, int shift, int rows) {
+static tg_value *descriptor(simt *s, const simt_box *box, int groups, int shift, int rows) {
   tg_builder *b = &s->prologue;
-  tg_value *at = tg_build2(b, TG_OP_PTRADD, pipe->base, simt_int(s, TG_I32, box->offset));
+  tg_value *at = tg_build2(b, TG_OP_PTRADD, s->slots->base, simt_int(s, TG_I32, box->offset));
   if (groups > 1) { // the group's number by a shuffle: the compiler then knows it to be the same in all lanes
     tg_value *group = tg_build2(b, TG_OP_SHR, s->warp_id, simt_int(s, TG_I32, 2 + shift)), *in[] = {group, simt_int(s, TG_I32, 0)};
     tg_attr attrs[] = {TG_ASTR("kind", "idx"), TG_AINT("width", 32)};
@@ -99,18 +99,19 @@ void simt_wgmma_dot(simt *s, tg_op *dot) {
     const simt_tile *from = simt_get(s, dot->in[2], &c);
     for (int i = 0; i < n; i++) sum[i] = from->reg[order[i]];
   }
-  tg_value *in[] = {simt_barrier_at(s, pipe->full, pipe->slot), pipe->parity};
+  const simt_slots *slots = s->slots;
+  tg_value *in[] = {simt_barrier_at(s, slots->full, slots->slot), slots->parity};
   tg_build(&s->b, TG_OP_MBAR_WAIT, 2, in, 0, NULL);
-  tg_value *units = simt_mul(&s->b, pipe->slot, simt_int(s, TG_I32, pipe->slot_bytes >> 4));
+  tg_value *units = simt_mul(&s->b, slots->slot, simt_int(s, TG_I32, slots->bytes >> 4));
   const int m_shift = log2_of(w->groups_m);
-  tg_value *desc[2] = {descriptor(s, pipe, &pipe->box[0], w->groups_m, 0, 64 * w->blocks),
-                       descriptor(s, pipe, &pipe->box[1], w->groups_n, m_shift, w->n_each)};
+  tg_value *desc[2] = {descriptor(s, &pipe->box[0], w->groups_m, 0, 64 * w->blocks),
+                       descriptor(s, &pipe->box[1], w->groups_n, m_shift, w->n_each)};
   for (int i = 0; i < 2; i++) desc[i] = tg_build2(&s->b, TG_OP_DESC_ADD, desc[i], units);
   tg_build(&s->b, TG_OP_WGMMA_BEGIN, 0, NULL, 0, NULL);
   for (int i = 0; i < w->blocks; i++) multiply(s, pipe, (const tg_value *const *)desc, i, sum + i * held, from_zero);
   tg_build(&s->b, TG_OP_WGMMA_COMMIT, 0, NULL, 0, NULL);
   wait_for(s, pipe->flight >= 0 ? 1 : 0, n, sum);
-  release(s, pipe->flight >= 0 ? simt_offset(s, pipe->empty, pipe->before) : simt_barrier_at(s, pipe->empty, pipe->slot));
+  release(s, pipe->flight >= 0 ? simt_offset(s, slots->empty, pipe->before) : simt_barrier_at(s, slots->empty, slots->slot));
   simt_tile *t = simt_new_tile(s, &c);
   for (int i = 0; i < n; i++) t->reg[order[i]] = sum[i];
   simt_set(s, dot->out[0], t);
@@ -159,41 +160,44 @@ static void end_trips(const tg_op *op, simt *s) { // others lower the same ops e
     if (q->code == TG_OP_DIV && q->in[0] == op->regions[0]->args[0]) simt_note_of(s, q->out[0])->hoisted = false;
 }
 
-// Slot, phase, and the barrier to release: after the values of the loop.
-static void next_trip(simt *s, const simt_pipe *pipe, simt_flat *f) {
+void simt_next_slot(simt *s) {
   tg_builder *b = &s->b;
-  tg_value *next = simt_add(b, pipe->slot, simt_int(s, TG_I32, 1)), *round = tg_build2(b, TG_OP_EQ, next, simt_int(s, TG_I32, pipe->slots));
-  f->at[f->n++] = tg_build3(b, TG_OP_SELECT, round, simt_int(s, TG_I32, 0), next);
-  f->at[f->n++] = tg_build2(b, TG_OP_XOR, pipe->parity, tg_cast_to(b, round, TG_I32, NULL));
-  if (pipe->flight >= 0) f->at[f->n++] = tg_build2(b, TG_OP_SHL, pipe->slot, simt_int(s, TG_I32, 3));
+  simt_slots *slots = s->slots;
+  tg_value *next = simt_add(b, slots->slot, simt_int(s, TG_I32, 1)), *round = tg_build2(b, TG_OP_EQ, next, simt_int(s, TG_I32, slots->n));
+  slots->slot = tg_build3(b, TG_OP_SELECT, round, simt_int(s, TG_I32, 0), next);
+  slots->parity = tg_build2(b, TG_OP_XOR, slots->parity, tg_cast_to(b, round, TG_I32, NULL));
 }
 
 bool simt_pipe_for(simt *s, tg_op *op) {
   simt_pipe *pipe = simt_pipe_of_loop(s, op);
   if (!pipe) return false;
+  if (s->producing) {
+    simt_produce(s, pipe);
+    return true;
+  }
   tg_region *body = op->regions[0];
   simt_touches before = simt_order_save(s);
   simt_order_loop(s, op);
-  simt_carried c = simt_carried_of(s, op->nout, body->args + 1);
+  simt_carried c = simt_carried_of(s, op, body->args + 1);
   simt_flat *init = simt_flatten_all(s, op, &c, op->in + 2);
   const int values = init->n;
-  if (values + 3 > TG_MAX_RESULTS) simt_fail(s, op, "the carried tiles take too many registers of a thread; choose smaller tiles");
-  for (int i = 0; i < 2; i++) init->at[init->n++] = simt_int(s, TG_I32, 0);
-  if (pipe->flight >= 0) init->at[init->n++] = simt_int(s, TG_I32, 8 * pipe->slots); // nobody's
+  if (values + 1 > TG_MAX_RESULTS) simt_fail(s, op, "the carried tiles take too many registers of a thread; choose smaller tiles");
+  if (pipe->flight >= 0) init->at[init->n++] = simt_int(s, TG_I32, 8 * s->slots->n); // nobody's
   tg_op *loop = tg_build_for(&s->b, simt_int(s, TG_I32, 0), trips_of(s, op), 1, init->n, init->at);
   tg_builder outer = s->b;
   tg_value *const *args = loop->regions[0]->args + 1;
   s->b.region = loop->regions[0];
   s->b.before = NULL;
   simt_unflatten_all(s, &c, body->args + 1, args);
-  pipe->slot = args[values], pipe->parity = args[values + 1];
-  if (pipe->flight >= 0) pipe->before = args[values + 2];
+  if (pipe->flight >= 0) pipe->before = args[values];
   begin_trip(s, op, loop->regions[0]->args[0]);
   s->trip = pipe;
   simt_region(s, body);
   s->trip = NULL;
+  tg_value *done = pipe->flight >= 0 ? tg_build2(&s->b, TG_OP_SHL, s->slots->slot, simt_int(s, TG_I32, 3)) : NULL;
+  simt_next_slot(s);
   simt_flat *f = simt_flatten_all(s, op, &c, body->last->in);
-  next_trip(s, pipe, f);
+  if (done) f->at[f->n++] = done;
   end_trips(op, s);
   tg_build_yield(&s->b, f->n, f->at);
   s->b = outer;
@@ -202,6 +206,7 @@ bool simt_pipe_for(simt *s, tg_op *op) {
   if (pipe->flight >= 0) { // the last one's
     int at = first_register(&c, op, pipe->flight);
     wait_for(s, 0, tg_layout_registers(&c.layout[pipe->flight]), out + at);
+    release(s, simt_offset(s, s->slots->empty, loop->out[values]));
   }
   simt_unflatten_all(s, &c, op->out, out);
   simt_order_merge(s, before);

@@ -81,7 +81,7 @@ static void batch_reach(const verdict *v, const batch *b, tg_argument *args) {
   FREE(dirty);
 }
 
-static void bmm(const char *settings, int64_t T, int64_t N, int64_t K, int64_t M) {
+void conform_bmm(const char *settings, int64_t T, int64_t N, int64_t K, int64_t M) {
   const char *dtype = dtype_of(settings);
   const bool transposed = strstr(settings, "transpose_b=1");
   batch b = {T, N, K, M, transposed, ARRAY(dtype, T, N, K), ARRAY(dtype, N, transposed ? K : M, transposed ? M : K), ARRAY(dtype, T, N, M)};
@@ -100,12 +100,14 @@ static void batches(void) {
   static const int64_t Ts[] = {0, 1, 17, 129, 257};
   static const char *const kinds[] = {"", "transpose_b=1", "dtype=f32", "dtype=f32,transpose_b=1"};
   for (int kind = 0; kind < 4; kind++) {
-    for (int i = 0; i < 5; i++) bmm(kinds[kind], Ts[i], 3, 33, 40);
-    bmm(kinds[kind], 2, 5, 128, 257), bmm(kinds[kind], 3, 2, 257, 129), bmm(kinds[kind], 5, 2, 0, 9), bmm(kinds[kind], 1, 1, 1, 1);
-    bmm(kinds[kind], 4, 0, 16, 16), bmm(kinds[kind], 4, 3, 16, 0);
+    for (int i = 0; i < 5; i++) conform_bmm(kinds[kind], Ts[i], 3, 33, 40);
+    conform_bmm(kinds[kind], 2, 5, 128, 257), conform_bmm(kinds[kind], 3, 2, 257, 129), conform_bmm(kinds[kind], 5, 2, 0, 9),
+        conform_bmm(kinds[kind], 1, 1, 1, 1);
+    conform_bmm(kinds[kind], 4, 0, 16, 16), conform_bmm(kinds[kind], 4, 3, 16, 0);
   }
-  bmm("BT=2,FEW=8", 5, 2, 32, 40); // more rows than a block has
-  bmm("BT=1,BM=512,BK=16", 3, 4, 130, 512), bmm("BT=64,BM=32,BK=64,transpose_b=1", 70, 2, 100, 70), bmm("BT=128", 129, 2, 144, 129);
+  conform_bmm("BT=2,FEW=8", 5, 2, 32, 40); // more rows than a block has
+  conform_bmm("BT=1,BM=512,BK=16", 3, 4, 130, 512), conform_bmm("BT=64,BM=32,BK=64,transpose_b=1", 70, 2, 100, 70),
+      conform_bmm("BT=128", 129, 2, 144, 129);
 }
 
 // ---- rows: embed, add, cast, add_rmsnorm, dequantize_blocks
@@ -339,7 +341,7 @@ void conform_model(void) {
 }
 
 void conform_model_few(void) {
-  bmm("BT=16,BM=32", 17, 3, 40, 33), bmm("transpose_b=1,BT=16,BM=32", 3, 2, 16, 24);
+  conform_bmm("BT=16,BM=32", 17, 3, 40, 33), conform_bmm("transpose_b=1,BT=16,BM=32", 3, 2, 16, 24);
   embed("", 17, 9, 300, true), add("", 17, 300), cast("bf16", "f32", 3, 300), add_rmsnorm("", 17, 300), dequantize_blocks("", 130, 144);
   argmax("BV=256", 17, 300, LOGITS_TIES);
   append_cache("", (append){.T = 17, .D = 40, .R = 8, .B = 3, .W = 2, .P = 7}, true);

@@ -359,15 +359,20 @@ static void free_grouped(grouped *g) { FREE(g->A, g->As, g->B, g->Bs, g->Bp, g->
 
 enum { SHARE_RANDOM, SHARE_LAST, SHARE_GAPS }; // all rows to the last expert; rows of no expert at both ends
 
-static void contiguous(const char *kernel, const char *settings, int64_t T, int64_t E, int64_t N, int64_t K, int share) {
-  verdict v =
-      VERDICT(kernel, settings, "T %lld, E %lld, N %lld, K %lld, rows %d", (long long)T, (long long)E, (long long)N, (long long)K, share);
-  const bool fp8 = strstr(kernel, "fp8"), f32 = strstr(kernel, "f32");
+static grouped new_contiguous(verdict v, int64_t T, int64_t E, int64_t N, int64_t K) {
+  const bool fp8 = strstr(v.kernel, "fp8"), f32 = strstr(v.kernel, "f32");
   const char *in = fp8 ? "e4m3" : f32 ? "f32" : "bf16";
   grouped g = {.format = fp8 ? ORACLE_E4M3 : f32 ? ORACLE_F32 : ORACLE_BF16, .T = T, .E = E, .N = N, .K = K, .v = v};
   g.A = ARRAY(in, T, K), g.B = ARRAY(in, E, N, K), g.rows = ARRAY("i32", E + 1), g.C = ARRAY(f32 ? "f32" : "bf16", T, N);
   if (fp8) g.As = ARRAY("f32", T, up(K)), g.Bs = ARRAY("f32", E, up(N), up(K));
   fill_grouped(&g);
+  return g;
+}
+
+static void contiguous(const char *kernel, const char *settings, int64_t T, int64_t E, int64_t N, int64_t K, int share) {
+  verdict v =
+      VERDICT(kernel, settings, "T %lld, E %lld, N %lld, K %lld, rows %d", (long long)T, (long long)E, (long long)N, (long long)K, share);
+  grouped g = new_contiguous(v, T, E, N, K);
   int32_t *o = g.rows->data;
   for (int64_t t = 0; E && t < T; t++) o[share == SHARE_LAST ? E : 1 + below(E)]++;
   for (int64_t e = 0; e < E; e++) o[e + 1] += o[e];
@@ -379,16 +384,54 @@ static void contiguous(const char *kernel, const char *settings, int64_t T, int6
   free_grouped(&g);
 }
 
-static void masked(const char *settings, int64_t E, int64_t R, int64_t N, int64_t K, int share) {
-  verdict v = VERDICT("grouped_gemm_fp8_masked", settings, "E %lld, R %lld, N %lld, K %lld, rows %d", (long long)E, (long long)R,
-                      (long long)N, (long long)K, share);
+static grouped new_masked(verdict v, int64_t E, int64_t R, int64_t N, int64_t K) {
   grouped g = {.masked = true, .format = ORACLE_E4M3, .T = E * R, .E = E, .N = N, .K = K, .R = R, .v = v};
   g.A = ARRAY("e4m3", E, R, K), g.As = ARRAY("f32", E, R, up(K)), g.B = ARRAY("e4m3", E, N, K), g.Bs = ARRAY("f32", E, up(N), up(K));
   g.rows = ARRAY("i32", E), g.C = ARRAY("bf16", E, R, N);
   fill_grouped(&g);
+  return g;
+}
+
+static void masked(const char *settings, int64_t E, int64_t R, int64_t N, int64_t K, int share) {
+  verdict v = VERDICT("grouped_gemm_fp8_masked", settings, "E %lld, R %lld, N %lld, K %lld, rows %d", (long long)E, (long long)R,
+                      (long long)N, (long long)K, share);
+  grouped g = new_masked(v, E, R, N, K);
   for (int64_t e = 0; e < E; e++)
     ((int32_t *)g.rows->data)[e] = share == SHARE_LAST ? (e == E - 1 ? (int32_t)R : 0) : (int32_t)below(R + 1);
   run_grouped(&g, false);
+  free_grouped(&g);
+}
+
+// NaN in whole rows of every other expert reaches no row of the experts between them, whose tiles end among these rows.
+static void neighbours_reach(grouped *g) {
+  const int64_t width = g->format == ORACLE_BF16 ? 2 : 1;
+  bool *touched = calloc((size_t)(g->T * g->N) + 1, 1);
+  tg_array *dirty = conform_array("bf16", g->C->rank, g->C->dim);
+  for (int64_t e = 1, first, last; e < g->E; e += 2) {
+    first_and_last(g, e, &first, &last);
+    if (g->masked) last = first + g->R; // those of no expert too
+    memset((char *)g->A->data + first * g->K * width, width == 2 ? 0xff : 0x7f, (size_t)((last - first) * g->K * width));
+    first_and_last(g, e, &first, &last);
+    for (int64_t i = first * g->N; i < last * g->N; i++) touched[i] = true;
+  }
+  g->args[g->nargs - 1].array = dirty;
+  if (conform_run(g->v.kernel, g->v.settings, 2, g->nargs, g->args)) judge_reach(g->v, "NaN in other experts' rows", dirty, g->C, touched);
+  g->args[g->nargs - 1].array = g->C;
+  free(touched);
+  FREE(dirty);
+}
+
+void conform_grouped(const char *kernel, const char *settings, int64_t E, const int *rows, int64_t N, int64_t K) {
+  const bool masked = strstr(kernel, "masked");
+  int64_t T = 0, R = 0;
+  for (int64_t e = 0; e < E; e++) T += rows[e], R = rows[e] > R ? rows[e] : R;
+  R += 3; // more than any expert fills
+  verdict v = VERDICT(kernel, settings, "E %lld, T %lld, N %lld, K %lld", (long long)E, (long long)T, (long long)N, (long long)K);
+  grouped g = masked ? new_masked(v, E, R, N, K) : new_contiguous(v, T, E, N, K);
+  int32_t *o = g.rows->data;
+  for (int64_t e = 0; e < E; e++) o[e + !masked] = rows[e] + (masked ? 0 : o[e]);
+  run_grouped(&g, false);
+  neighbours_reach(&g);
   free_grouped(&g);
 }
 
