@@ -374,6 +374,7 @@ static void start_barriers(sim_block *b) {
 
 void sim_block_start(sim_block *b) {
   start_barriers(b);
+  sim_tmem_start(b);
   if (b->shared_bytes) {
     memset(b->shared, 0xff, b->shared_bytes);
     const size_t grains = (b->shared_bytes >> b->grain_shift) + 1;

@@ -81,7 +81,10 @@ typedef struct sim_landing { // a copy under way into shared memory, which lands
   sim_block *source;        // whose shared memory `from` is in; NULL: global memory
   int pc;
   bool is_tile, is_value, generic; // generic: it came through the proxy of ordinary stores (cp.async, st.async)
-  char value[16];                  // of st.async
+  bool is_commit;                  // no copy: the first `products` tcgen05.mma of a warp are done
+  uint32_t products;
+  int warp;
+  char value[16]; // of st.async
   sim_tile tile;
 } sim_landing;
 
@@ -164,6 +167,7 @@ struct sim_block {
   sim_mbarrier *mbarriers;
   sim_sync *syncs;
   int nsyncs, next_sync;
+  struct sim_tmem *tmem;         // tensor memory; NULL until the code asks for it
   bool atomics, fences, ordered; // it made an atomic access, then a fence: what others published before can be read (sim_global_touch)
 };
 
@@ -214,6 +218,7 @@ void sim_shared_touch(sim_warp *w, int lane, sim_block *block, uint64_t offset, 
                       bool same);
 // After SIM_ASYNC_READ: it goes on until it is let go of, at the warp's clock of then.
 void sim_shared_hold(sim_block *block, uint64_t offset, uint32_t bytes);
+void sim_shared_unhold(sim_block *block, uint64_t offset, uint32_t bytes); // its reading counts as when it was touched
 void sim_shared_let_go(sim_warp *w, int lane, sim_block *block, uint64_t offset, uint32_t bytes, int pc);
 void sim_global_touch(sim_warp *w, int lane, const sim_buffer *buffer, uint64_t offset, uint32_t bytes, sim_access access, bool has_value);
 // Host memory behind a lane's address, checked for bounds and alignment; NULL when there is none, which was reported.
@@ -265,6 +270,12 @@ void sim_readings_retire(sim_warp *w, sim_readings *r, uint32_t lanes, const uin
 void sim_products_end(sim_warp *w);                    // when a warp ends: the others of its warpgroup had as many
 void sim_held_check(sim_warp *w, const sim_instr *in); // registers of products that nobody waited for
 void sim_wrote(sim_warp *w, const sim_instr *in);      // to registers that a product takes: it needs a fence
+
+// Tensor memory (tensor_memory.c)
+void sim_tmem_start(sim_block *block);
+void sim_tmem_free(sim_block *block);
+void sim_tmem_end(sim_block *block);                             // all of it must have been given back
+void sim_tmem_land(sim_block *block, int warp, uint32_t number); // of a commit
 
 // Barriers of the cluster (cluster.c)
 bool sim_cluster_wait(sim_warp *w, const sim_instr *in, sim_group *g, uint32_t active);

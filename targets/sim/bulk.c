@@ -108,6 +108,10 @@ void sim_readings_end(sim_warp *w) {
 
 void sim_land(sim_warp *w, const sim_mbarrier *m, const sim_landing *l) {
   sim_block *b = l->block;
+  if (l->is_commit) {
+    sim_tmem_land(b, l->warp, l->products);
+    return;
+  }
   if (l->is_tile) {
     tile_in(&l->tile, b->shared, l->to);
   } else if (l->is_value) {

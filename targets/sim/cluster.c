@@ -171,11 +171,13 @@ static void check_end(sim_block *b) {
   for (int i = 0; i < b->nmbarriers; i++) {
     const sim_mbarrier *m = &b->mbarriers[i];
     for (int k = 0; k < m->nlandings; k++) {
+      if (m->landings[k].is_commit) continue; // products are looked at by themselves
       b->warps[0].pc = m->landings[k].pc;
       sim_report(b->warps, 0, SIM_FAULT_UNWAITED, "the block ends and nobody waited for this copy into its shared memory at %u",
                  m->landings[k].to);
     }
   }
+  sim_tmem_end(b);
 }
 
 void sim_cluster_run(sim_cluster *c) {

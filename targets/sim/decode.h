@@ -59,7 +59,7 @@ sim_decode_fn sim_decode_alu, sim_decode_logic, sim_decode_move, sim_decode_sele
     sim_decode_nothing, sim_decode_ldmatrix, sim_decode_stmatrix, sim_decode_movmatrix, sim_decode_mma, sim_decode_shuffle, sim_decode_vote,
     sim_decode_match, sim_decode_redux, sim_decode_barrier, sim_decode_fence, sim_decode_branch, sim_decode_exit, sim_decode_trap,
     sim_decode_mbarrier, sim_decode_mapa, sim_decode_wgmma, sim_decode_registers, sim_decode_elect, sim_decode_grid, sim_decode_lop3,
-    sim_decode_tensormap;
+    sim_decode_tensormap, sim_decode_tcgen05;
 #undef INSTR
 void sim_mark_products(sim_code *code, tg_arena *arena);
 int sim_take_atom(sim_decoder *d);     // operation of an atomic, -1 = none

@@ -12,6 +12,7 @@ static const struct {
      "functional simulator of PTX for sm_80: every access, race, barrier and copy checked; says nothing of speed"},
     {"sim:sm_89", "nvptx:sm_89", "the same for sm_89, with products of 8-bit floats"},
     {"sim:sm_90a", "nvptx:sm_90a", "the same for sm_90a, with tensor copies, wgmma and clusters"},
+    {"sim:sm_100a", "nvptx:sm_100a", "the same for sm_100a, with tensor copies and products into tensor memory (tcgen05)"},
 };
 enum { NDEVICES = sizeof devices / sizeof *devices, ALIGN = 256, MOST_SHOWN = 8 };
 // Room after each array, so that what runs over its end meets no other.

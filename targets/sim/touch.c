@@ -168,6 +168,11 @@ void sim_shared_hold(sim_block *b, uint64_t offset, uint32_t bytes) {
     b->grains[g].in_use += b->grains[g].in_use < UINT16_MAX;
 }
 
+void sim_shared_unhold(sim_block *b, uint64_t offset, uint32_t bytes) {
+  for (uint64_t g = offset >> b->grain_shift; g <= (offset + bytes - 1) >> b->grain_shift; g++)
+    b->grains[g].in_use -= b->grains[g].in_use > 0;
+}
+
 // The reading counts as of now: what comes after a release that was made before it is not ordered behind it.
 void sim_shared_let_go(sim_warp *w, int lane, sim_block *b, uint64_t offset, uint32_t bytes, int pc) {
   for (uint64_t g = offset >> b->grain_shift; g <= (offset + bytes - 1) >> b->grain_shift; g++) {

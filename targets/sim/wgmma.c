@@ -1,13 +1,12 @@
 // wgmma (ISA 9.7.15): products of a warpgroup. Each warp makes its own 16 rows when the instruction is issued; what it reads and writes
 // counts as under way until its wgmma.wait_group.
-#include <pthread.h>
 #include <stdlib.h>
 
-#include "targets/sim/block.h"
 #include "targets/sim/decode.h"
 #include "targets/sim/number.h"
+#include "targets/sim/operand.h"
 
-enum { ROW_BYTES = 32, MOST_N = 256, MOST_K = 32, WARPGROUP = 4 }; // ROW_BYTES: of K that one instruction takes, of any type
+enum { MOST_N = 256, MOST_K = 32, WARPGROUP = 4 };
 
 // sim_instr: select; items N / 8; type of D, from of A, mode of B; packed: A in registers; negated, sat: A, B transposed; relu, ftz: A, B
 // negated. args: accumulators, then A (4 registers or a descriptor), B's descriptor, scale-d.
@@ -15,103 +14,13 @@ enum { SUM_F32, SUM_F16, SUM_S32 };
 
 // ---- matrix descriptors (ISA 9.7.15.5.1): start, leading and stride byte offsets in units of 16, base offset, swizzle
 
-typedef struct matrix {
-  uint32_t start, leading, stride, base, swizzle; // bytes; swizzle 0, 32, 64, 128
-} matrix;
-
-static matrix matrix_of(uint64_t bits) {
+static sim_matrix matrix_of(uint64_t bits) {
   static const uint8_t modes[] = {0, 128, 64, 32};
-  return (matrix){.start = (uint32_t)(bits & 0x3fff) << 4,
-                  .leading = (uint32_t)(bits >> 16 & 0x3fff) << 4,
-                  .stride = (uint32_t)(bits >> 32 & 0x3fff) << 4,
-                  .base = (uint32_t)(bits >> 49 & 7),
-                  .swizzle = modes[bits >> 62]};
-}
-
-static uint32_t swizzled(uint32_t a, uint32_t swizzle) { return swizzle ? a ^ (a >> 7 & (swizzle / 16 - 1)) << 4 : a; }
-
-// Places of the 16-byte pieces of rows [first, first + rows). Along K: two to a row, of groups of 8 rows that are `stride` apart; without
-// swizzle each 8 rows of 16 bytes are a block of their own, and the next 16 bytes of K lie `leading` further.
-static int pieces_along_k(const matrix *m, uint32_t first, uint32_t rows, uint32_t *out) {
-  int n = 0;
-  for (uint32_t r = first; r < first + rows; r++)
-    for (uint32_t h = 0; h < 2; h++) {
-      const uint32_t a = m->start + r / 8 * m->stride + (m->swizzle ? r % 8 * m->swizzle + 16 * h : r % 8 * 16 + h * m->leading);
-      out[n++] = swizzled(a, m->swizzle);
-    }
-  return n;
-}
-
-// Transposed, of 16 bits: for each k the pieces of 8 rows each. A line of the swizzle holds swizzle / 16 pieces of one k, and the next ones
-// lie `leading` further; each 8 k are `stride` apart. Without swizzle the pieces are `stride` apart, each 8 k `leading`.
-static int pieces_along_rows(const matrix *m, uint32_t first, uint32_t rows, uint32_t *out) {
-  const uint32_t line = m->swizzle / 16;
-  int n = 0;
-  for (uint32_t k = 0; k < 16; k++)
-    for (uint32_t c = first / 8; c < (first + rows) / 8; c++) {
-      const uint32_t a = line ? c % line * 16 + c / line * m->leading + k % 8 * m->swizzle + k / 8 * m->stride
-                              : c * m->stride + k % 8 * 16 + k / 8 * m->leading;
-      out[n++] = swizzled(m->start + a, m->swizzle);
-    }
-  return n;
-}
-
-// ---- numbers
-
-static float byte_number(int type, unsigned char code) {
-  return type == PTX_s8     ? (float)(int8_t)code
-         : type == PTX_u8   ? (float)code
-         : type == PTX_e4m3 ? sim_from_e4m3(code)
-                            : sim_from_f16((uint16_t)(code << 8));
-}
-
-// Of all codes of 8 bits, by type.
-static float bytes[4][256];
-static void fill_bytes(void) {
-  static const uint8_t types[] = {PTX_s8, PTX_u8, PTX_e4m3, PTX_e5m2};
-  for (int t = 0; t < 4; t++)
-    for (int i = 0; i < 256; i++) bytes[t][i] = byte_number(types[t], (unsigned char)i);
-}
-
-static const float *table_of(int type) {
-  static pthread_once_t once = PTHREAD_ONCE_INIT;
-  pthread_once(&once, fill_bytes);
-  return bytes[type == PTX_s8 ? 0 : type == PTX_u8 ? 1 : type == PTX_e4m3 ? 2 : 3];
-}
-
-// The numbers in some bytes, `step` floats apart.
-static void spread(int type, const char *from, int n, float *out, int step) {
-  switch (type) {
-  case PTX_bf16:
-  case PTX_f16:
-    for (int i = 0; i < n / 2; i++) {
-      uint16_t half;
-      memcpy(&half, from + 2 * i, sizeof half);
-      out[i * step] = type == PTX_bf16 ? sim_from_bf16(half) : sim_from_f16(half);
-    }
-    break;
-  case PTX_tf32:
-    for (int i = 0; i < n / 4; i++) {
-      uint32_t word;
-      memcpy(&word, from + 4 * i, sizeof word);
-      out[i * step] = sim_f32(word & 0xffffe000);
-    }
-    break;
-  default: {
-    const float *table = table_of(type);
-    for (int i = 0; i < n; i++) out[i * step] = table[(unsigned char)from[i]];
-  }
-  }
-}
-
-// Rows of a matrix as out[row × row_step + k × k_step].
-static void read_matrix(const sim_block *b, int type, const uint32_t *pieces, int n, uint32_t rows, bool transposed, float *out,
-                        int row_step, int k_step) {
-  const int per_piece = 16 / ptx_types[type].bytes, columns = (int)rows / 8;
-  for (int i = 0; i < n; i++) {
-    if (transposed) spread(type, b->shared + pieces[i], 16, out + i / columns * k_step + i % columns * 8 * row_step, row_step);
-    else spread(type, b->shared + pieces[i], 16, out + i / 2 * row_step + i % 2 * per_piece * k_step, k_step);
-  }
+  return (sim_matrix){.start = (uint32_t)(bits & 0x3fff) << 4,
+                      .leading = (uint32_t)(bits >> 16 & 0x3fff) << 4,
+                      .stride = (uint32_t)(bits >> 32 & 0x3fff) << 4,
+                      .base = (uint32_t)(bits >> 49 & 7),
+                      .swizzle = modes[bits >> 62]};
 }
 
 // ---- registers under way: 4 × (group + 1), + what it is
@@ -226,13 +135,13 @@ static bool operand(sim_warp *w, const sim_instr *in, const sim_arg *a, uint32_t
     sim_report(w, 0, SIM_FAULT_TENSOR, "the lanes of the warp give different descriptors");
     return false;
   }
-  const matrix m = matrix_of(bits);
+  const sim_matrix m = matrix_of(bits);
   if (m.base) {
     sim_report(w, 0, SIM_FAULT_TENSOR, "descriptor 0x%016llx has a base offset, which the simulator does not know",
                (unsigned long long)bits);
     return false;
   }
-  *n = transposed ? pieces_along_rows(&m, first, rows, pieces) : pieces_along_k(&m, first, rows, pieces);
+  *n = sim_matrix_pieces(&m, transposed, first, rows, pieces);
   for (int i = 0; i < *n; i++)
     if (pieces[i] + 16 > w->block->shared_bytes) {
       sim_report(w, 0, SIM_FAULT_OUT_OF_BOUNDS, "descriptor 0x%016llx leads to byte %u of the shared memory, which has %llu",
@@ -262,7 +171,7 @@ static void gather_a(const sim_warp *w, const sim_instr *in, const product *p, f
   const int e = 4 / ptx_types[in->from].bytes;
   for (int r = 0; r < 4; r++)
     for (int l = 0; l < LANES; l++)
-      spread(in->from, w->regs + p->a[r].at + (size_t)l * 4, 4, &a[(l / 4 + 8 * (r % 2)) * p->k + e * (l % 4 + 4 * (r / 2))], 1);
+      sim_numbers(in->from, w->regs + p->a[r].at + (size_t)l * 4, 4, &a[(l / 4 + 8 * (r % 2)) * p->k + e * (l % 4 + 4 * (r / 2))], 1);
 }
 
 // D: of lane 4 g + t, f32 and s32 element i has row g + 8 (i / 2 % 2), column 8 (i / 4) + 2 t + i % 2; of f16 two of them to a register.
@@ -300,8 +209,8 @@ static void write_d(sim_warp *w, const sim_instr *in, const product *p, const fl
 static void multiply(sim_warp *w, const sim_instr *in, const product *p) {
   static _Thread_local float a[16 * MOST_K], b[MOST_K * MOST_N], d[16 * MOST_N];
   if (in->packed) gather_a(w, in, p, a);
-  else read_matrix(w->block, in->from, p->pieces_a, p->na, 16, in->negated, a, p->k, 1);
-  read_matrix(w->block, in->mode, p->pieces_b, p->nb, (uint32_t)p->n, in->sat, b, 1, p->n);
+  else sim_matrix_read(w->block, in->from, p->pieces_a, p->na, 16, in->negated, a, p->k, 1);
+  sim_matrix_read(w->block, in->mode, p->pieces_b, p->nb, (uint32_t)p->n, in->sat, b, 1, p->n);
   if (in->relu != in->ftz)
     for (int i = 0; i < 16 * p->k; i++) a[i] = -a[i];
   if (p->keeps && in->select != SUM_S32) read_d(w, in, p, d);
@@ -350,7 +259,7 @@ void sim_products_end(sim_warp *w) {
 }
 
 static void mma_async(sim_warp *w, const sim_instr *in, uint32_t active) {
-  product p = {.n = 8 * in->items, .k = ROW_BYTES / ptx_types[in->from].bytes, .a = in->args + in->nouts};
+  product p = {.n = 8 * in->items, .k = SIM_ROW_BYTES / ptx_types[in->from].bytes, .a = in->args + in->nouts};
   uint32_t valid = UINT32_MAX;
   p.b = p.a + (in->packed ? 4 : 1), p.scale = p.b + 1;
   if (active != UINT32_MAX || w->block->nwarps % WARPGROUP) {
@@ -447,7 +356,7 @@ static void decode_mma_async(sim_decoder *d) {
   out->satfinite = sim_take(d, "satfinite");
   const int td = sim_take_type(d), ta = sim_take_type(d), tb = sim_take_type(d), bytes = ptx_types[ta].bytes;
   const bool whole = td == PTX_s32, halves = bytes == 2;
-  if (!good_types(td, ta, tb) || k * bytes != ROW_BYTES || (out->satfinite && !whole) || (whole && n > 24 && n % 16))
+  if (!good_types(td, ta, tb) || k * bytes != SIM_ROW_BYTES || (out->satfinite && !whole) || (whole && n > 24 && n % 16))
     sim_bad(d, "no such product: m64nNk16 of 16 bits, k8 of tf32, k32 of 8 bits, N a multiple of 8 up to 256, of integers of 16 above 24");
   out->items = (uint8_t)(n / 8), out->type = (uint8_t)td, out->from = (uint8_t)ta, out->mode = (uint8_t)tb;
   out->select = td == PTX_f32 ? SUM_F32 : td == PTX_f16 ? SUM_F16 : SUM_S32;
