@@ -16,6 +16,7 @@
 #include "codegen/codegen.h"
 
 typedef struct tg_llvm tg_llvm;
+struct tg_llvm_least;
 typedef void tg_llvm_emit_fn(tg_llvm *e, tg_op *op); // emits one op: sets the notes of its results
 typedef struct tg_llvm_row {
   int code; // tg_opcode
@@ -30,9 +31,11 @@ typedef struct tg_llvm_family {
   void (*module)(tg_llvm *e); // after the module is made, before any launch; may be NULL
   void (*launch)(tg_llvm *e); // makes the functions of e->launch and emits its body (tg_llvm_region)
   bool plain_addresses;       // no loop strength reduction
-  const tg_llvm_row *rows;    // looked up before the common tables; ends with emit NULL
-  const tg_llvm_row *more;    // likewise; may be NULL
-  const char *passes;         // default pass pipeline
+  // tg_llvm_float_least by an instruction, on f32 or vectors of it; NULL: by comparisons.
+  LLVMValueRef (*least)(tg_llvm *e, LLVMValueRef x, LLVMValueRef y, struct tg_llvm_least how);
+  const tg_llvm_row *rows; // looked up before the common tables; ends with emit NULL
+  const tg_llvm_row *more; // likewise; may be NULL
+  const char *passes;      // default pass pipeline
   // Those of LLVM's intrinsics that the back end is known to select, ends with NULL; a name that ends in '.' stands for all that begin so.
   // NULL: every one. On what it cannot select LLVM ends the process ("Cannot select"), so that others are refused before it sees them.
   const char *const *intrinsics;
@@ -130,7 +133,8 @@ LLVMValueRef tg_llvm_shift(tg_llvm *e, const tg_op *op); // shl and shr
 
 // ---- floats (llvm_arith.c)
 // Smaller or greater of two f32 or f64; NaN if either is (propagate), else the number if one is; -0 < +0. What is known of the operands
-// saves instructions: a NaN where there should be none comes out as the second operand, zeros that are not looked at as either.
+// saves instructions: a NaN where there should be none comes out as the second operand, zeros that are not looked at as either; where the
+// machine has the instruction, `propagate` alone decides about NaN.
 typedef struct tg_llvm_least {
   bool greatest, propagate;
   bool x_number, y_number; // is never NaN

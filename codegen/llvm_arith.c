@@ -252,7 +252,10 @@ static LLVMValueRef choose(tg_llvm *e, LLVMValueRef x, LLVMValueRef y, LLVMValue
   return how.propagate ? pick(e, is_nan(e, fx), x, r) : pick(e, is_nan(e, fy), x, r);
 }
 
-LLVMValueRef tg_llvm_float_least(tg_llvm *e, LLVMValueRef x, LLVMValueRef y, tg_llvm_least how) { return choose(e, x, y, x, y, how); }
+LLVMValueRef tg_llvm_float_least(tg_llvm *e, LLVMValueRef x, LLVMValueRef y, tg_llvm_least how) {
+  const bool native = e->family->least && tg_llvm_like_value(x, e->f32) == LLVMTypeOf(x);
+  return native ? e->family->least(e, x, y, how) : choose(e, x, y, x, y, how);
+}
 
 static LLVMValueRef least(tg_llvm *e, const tg_op *op, bool greatest, bool propagate) {
   const int dtype = dtype_of(op);

@@ -228,8 +228,9 @@ static LLVMValueRef encode_by_addition(tg_llvm *e, int dtype, LLVMValueRef x, tg
 // The lower half is 0 for a short NaN, too.
 static LLVMValueRef e4m3_sum(tg_llvm *e, LLVMValueRef x, double limit) {
   const tg_llvm_least least = {.x_number = true, .y_number = true}, greatest = {.greatest = true, .x_number = true, .y_number = true};
+  const tg_llvm_least least_or_nan = {.propagate = true, .x_number = true, .y_number = true};
   LLVMValueRef top = kf(x, limit), size = tg_llvm_intrinsic1(e, "llvm.fabs", x);
-  LLVMValueRef or_nan = tg_llvm_float_least(e, top, size, least);
+  LLVMValueRef or_nan = tg_llvm_float_least(e, top, size, least_or_nan);
   LLVMValueRef limited = e->in_short ? or_nan : tg_llvm_float_least(e, size, top, least);
   LLVMValueRef power_of_two = tg_llvm_bitcast(e, andk(e, tg_llvm_bitcast(e, or_nan, e->i32), 0x7f800000), e->f32);
   power_of_two = tg_llvm_float_least(e, power_of_two, kf(x, 0x1p-6), greatest);

@@ -199,6 +199,27 @@ static void emit_atomic(tg_llvm *e, tg_op *op) {
   if (after) LLVMBuildFenceSyncScope(B, LLVMAtomicOrderingAcquireRelease, id, "");
 }
 
+// ---- functions that the machine has
+
+// An intrinsic of f32 on scalars or on vectors of them.
+static LLVMValueRef by_element(tg_llvm *e, const char *name, int n, LLVMValueRef *x) {
+  const unsigned lanes = tg_llvm_lanes(LLVMTypeOf(x[0]));
+  if (!lanes) return tg_llvm_intrinsic(e, name, 0, NULL, n, x);
+  LLVMValueRef all = LLVMGetPoison(LLVMTypeOf(x[0])), args[2];
+  for (unsigned i = 0; i < lanes; i++) {
+    LLVMValueRef at = LLVMConstInt(e->i32, i, 0);
+    for (int k = 0; k < n; k++) args[k] = LLVMBuildExtractElement(B, x[k], at, "");
+    all = LLVMBuildInsertElement(B, all, tg_llvm_intrinsic(e, name, 0, NULL, n, args), at, "");
+  }
+  return all;
+}
+
+// PTX ISA, min and max: -0 is less than +0; with .NaN (from sm_80 on) a NaN wins, without it the number.
+static LLVMValueRef least(tg_llvm *e, LLVMValueRef x, LLVMValueRef y, tg_llvm_least how) {
+  static const char *const names[2][2] = {{"llvm.nvvm.fmin.f", "llvm.nvvm.fmin.nan.f"}, {"llvm.nvvm.fmax.f", "llvm.nvvm.fmax.nan.f"}};
+  return by_element(e, names[how.greatest][how.propagate], 2, (LLVMValueRef[]){x, y});
+}
+
 // ---- conversions that the machine has
 
 // cvt.rn.bf16.f32 and cvt.rn.bf16x2.f32 (PTX ISA, cvt: from sm_80 on) round to nearest even and keep NaN a NaN.
@@ -293,6 +314,7 @@ const tg_llvm_family tg_llvm_nvptx = {.name = "nvptx",
                                       .module = prepare,
                                       .plain_addresses = true,
                                       .launch = emit_launch,
+                                      .least = least,
                                       .rows = rows,
                                       .more = tg_llvm_rows_async,
                                       .passes = "function(early-cse,dce)"};

@@ -336,6 +336,25 @@ typedef struct need { // what the tiles of a kernel ask for
   int registers;
 } need;
 
+typedef struct uses {
+  const tg_value *of;
+  int n;
+} uses;
+
+static void count_uses(tg_op *op, void *user) {
+  uses *u = user;
+  for (int i = 0; i < op->nin; i++) u->n += op->in[i] == u->of;
+}
+
+// What threads hold between its uses: a load, or what it is widened to where that is used more than once.
+static bool held(const tg_op *op) {
+  if (op->code == TG_OP_LOAD) return true;
+  if (op->code != TG_OP_CAST || !op->in[0]->def || op->in[0]->def->code != TG_OP_LOAD) return false;
+  uses u = {.of = op->out[0]};
+  tg_walk(op->parent, count_uses, &u);
+  return u.n > 1;
+}
+
 static void add_need(tg_op *op, void *user) {
   need *n = user;
   if (op->code == TG_OP_DOT && op->in[0]->type.rank == 2) {
@@ -346,7 +365,7 @@ static void add_need(tg_op *op, void *user) {
   }
   for (int i = 0; i < op->nout; i++) {
     const tg_type *t = &op->out[i]->type;
-    if (op->code != TG_OP_LOAD || t->rank == 0) continue;
+    if (t->rank == 0 || !held(op)) continue;
     int64_t each = tg_type_elements(*t) * tg_dtypes[t->dtype].bits / 32 >> (LANE_BITS + n->warp_bits);
     if (each > n->registers) n->registers = each > 4096 ? 4096 : (int)each;
   }

@@ -26,7 +26,7 @@ check "rows of a matrix meet in no bank" '[[ $groups == 8* ]]'
 
 # Tiles that are converted: what is summed over warps passes through shared memory.
 show quantize_blocks variant=0 layouts quantize.txt || failed=1
-check "a conversion with its cost" 'grep -A3 "^  - quantize_blocks.lua:[0-9]*: f32$" quantize.txt | grep -q "shared memory: 16 bytes, 1 stores of 1"'
+check "a conversion with its cost" 'grep -A3 "^  - quantize_blocks.lua:[0-9]*: f32$" quantize.txt | grep -q "shared memory: 32 bytes, 1 stores of 1"'
 
 show gemm_bf16 variant=0,BM=32,BN=32,BK=32,warps=4 layouts-svg gemm.svg || failed=1
 check "an SVG" 'head -c 40 gemm.svg | grep -q "^<svg xmlns=\"http://www.w3.org/2000/svg\" "  && [ "$(tail -n 1 gemm.svg)" = "</svg>" ]'

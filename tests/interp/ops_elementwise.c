@@ -123,8 +123,8 @@ static void arithmetic(void) {
 static void extremes(void) {
   B2("min", "f32", 6, V(1, nan_, 2, -0.0, 0, -inf), V(2, 1, nan_, 0, -0.0, 3), V(1, nan_, nan_, -0.0, -0.0, -inf));
   B2("max", "f32", 6, V(1, nan_, 2, -0.0, 0, -inf), V(2, 1, nan_, 0, -0.0, 3), V(2, nan_, nan_, 0, 0, 3));
-  B2("minnum", "f32", 4, V(1, nan_, 2, nan_), V(2, 1, nan_, nan_), V(1, 1, 2, nan_));
-  B2("maxnum", "f32", 4, V(1, nan_, 2, nan_), V(2, 1, nan_, nan_), V(2, 1, 2, nan_));
+  B2("minnum", "f32", 6, V(1, nan_, 2, nan_, -0.0, 0), V(2, 1, nan_, nan_, 0, -0.0), V(1, 1, 2, nan_, -0.0, -0.0));
+  B2("maxnum", "f32", 6, V(1, nan_, 2, nan_, -0.0, 0), V(2, 1, nan_, nan_, 0, -0.0), V(2, 1, 2, nan_, 0, 0));
   B2("min", "i8", 2, V(-128, 3), V(127, 2), V(-128, 2));
   B2("max", "i64", 2, V(-5, 3), V(4, 2), V(4, 3));
   B2("maxnum", "bf16", 2, V(nan_, 1), V(2, nan_), V(2, 1));

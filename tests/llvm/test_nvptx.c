@@ -83,6 +83,7 @@ static void test_forms(void) {
 // Ops that the lowering does not use yet, from lane IR written by hand.
 typedef struct lane_job {
   const char *text, *target; // target: NULL = nvptx:sm_80
+  int64_t shared_bytes;
   tg_arena *arena;
   tg_bytes ptx;
 } lane_job;
@@ -95,7 +96,7 @@ static void lane_body(void *arg) {
   tg_kernel *lane = tg_parse(ctx, j->text, strlen(j->text), "test.lane");
   if (tg_verify(lane)) tg_rethrow(ctx);
   tg_record *record = tg_record_make(j->arena, lane, target);
-  CHECK(record->launches[0].static_shared_bytes == 1024);
+  CHECK(record->launches[0].static_shared_bytes == j->shared_bytes);
   j->ptx = tg_finish_nvptx(lane, machine, "asm", j->arena, record);
   if (tg_assembler_find(j->arena)) CHECK(tg_finish_nvptx(lane, machine, "obj", j->arena, record).size > 64);
   tg_kernel_free(lane);
@@ -106,6 +107,7 @@ static void test_lane(void) {
   tg_arena_init(&arena, ctx);
   lane_job j = {
       .arena = &arena,
+      .shared_bytes = 1024,
       .text =
           "kernel k lane {\n  output O : i32[64]\n  launch k_0 (1) block (32, 1, 1) (%o : ptr<global> = O) {\n"
           "    %s = scratch {space = \"shared\", bytes = 1024, align = 16} : ptr<shared>\n    %t = tid {axis = 0} : i32\n"
@@ -139,6 +141,7 @@ static void test_tensor_memory(void) {
   tg_arena_init(&arena, ctx);
   lane_job j = {
       .arena = &arena,
+      .shared_bytes = 1024,
       .target = "nvptx:sm_100a",
       .text = "kernel k lane {\n  output O : f32[128]\n  launch k_0 (1) block (128, 1, 1) (%o : ptr<global> = O) {\n"
               "    %s = scratch {space = \"shared\", bytes = 1024, align = 1024} : ptr<shared>\n    %t = tid {axis = 0} : i32\n"
@@ -295,6 +298,30 @@ static void test_ptxas(void) {
   tg_arena_free(&arena);
 }
 
+// The least and the greatest are one instruction each, with and without NaN; also of each element of a vector.
+static void test_least(void) {
+  static const char *const ops[][2] = {{"min", "min.NaN.f32"}, {"max", "max.NaN.f32"}, {"minnum", "min.f32"}, {"maxnum", "max.f32"}};
+  for (int i = 0; i < 4; i++) {
+    tg_arena arena;
+    tg_arena_init(&arena, ctx);
+    char text[1024];
+    snprintf(text, sizeof text,
+             "kernel k lane {\n  output O : f32[64]\n  launch k_0 (1) block (32, 1, 1) (%%o : ptr<global> = O) {\n"
+             "    %%x = lload %%o {type = f32[2], align = 8} : f32[2]\n    %%a = extract %%x {i = 0} : f32\n    %%b = extract %%x {i = 1} "
+             ": f32\n"
+             "    %%y = %s %%a, %%b : f32\n    %%s = splat %%y {n = 2} : f32[2]\n    %%z = %s %%x, %%s : f32[2]\n"
+             "    lstore %%o, %%z {align = 8}\n  }\n}\n",
+             ops[i][0], ops[i][0]);
+    lane_job j = {.arena = &arena, .text = text};
+    CHECKF(tg_protect(ctx, lane_body, &j) == TG_OK, "%s", tg_error_message(ctx));
+    char *ptx = calloc(j.ptx.size + 1, 1);
+    memcpy(ptx, j.ptx.data, j.ptx.size);
+    CHECKF(count(ptx, ops[i][1]) == 3 && !strstr(ptx, "setp"), "%s:\n%s", ops[i][0], ptx);
+    free(ptx);
+    tg_arena_free(&arena);
+  }
+}
+
 int main(void) {
   tg_config config = {.root = ROOT_DIR};
   CHECK(tg_context_new(&config, &ctx) == TG_OK);
@@ -302,6 +329,7 @@ int main(void) {
   test_forms();
   test_lane();
   test_tensor_memory();
+  test_least();
   test_report();
   test_tools();
   test_ptxas();
