@@ -42,15 +42,20 @@ typedef struct tg_axis {
 } tg_axis;
 // NULL when the config is allowed, else why not.
 typedef const char *tg_space_filter(void *user, tg_bindings config);
+typedef struct tg_pruned { // configs that are not allowed, by what is said of them
+  const char *reason;
+  int64_t n;
+} tg_pruned;
 typedef struct tg_search_space {
   tg_context *ctx;
   int naxes;
   tg_axis *axes;
-  int64_t product;           // configs of the Cartesian product
-  int n;                     // configs that are allowed; a config is named by its index 0 … n-1, in lexicographic order of the axes
-  uint32_t *codes;           // mixed-radix number of each, last axis fastest
-  int first_default;         // the default config, or the allowed one that differs from it in the fewest axes
-  const char *pruned_reason; // of the first pruned config, NULL when none was
+  int64_t product;   // configs of the Cartesian product
+  int n;             // configs that are allowed; a config is named by its index 0 … n-1, in lexicographic order of the axes
+  uint32_t *codes;   // mixed-radix number of each, last axis fastest
+  int first_default; // the default config, or the allowed one that differs from it in the fewest axes
+  int npruned;       // reasons for which others were left out, the most frequent first
+  tg_pruned *pruned;
 } tg_search_space;
 // Throws TG_INVALID when nothing is allowed or the product is beyond 2^22.
 tg_search_space *tg_space_make(tg_context *ctx, tg_arena *arena, int naxes, const tg_axis *axes, tg_space_filter *filter, void *user);

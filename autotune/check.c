@@ -89,8 +89,9 @@ static void note(const walk *w, const tg_search_space *space, int tried, tg_cove
   for (int i = 0; i < w->options.n; i++) tg_text_add(&text, "%s%s=%s", i ? "," : " --set ", w->options.at[i].name, w->options.at[i].value);
   tg_text_add(&text, ": %d of %d configs, %d of %d values, %d of %d pairs of values", tried, space->n, met.values, met.of_values, met.pairs,
               met.of_pairs);
-  if (space->n < space->product)
-    tg_text_add(&text, "; %lld were pruned before, the first because %s", (long long)(space->product - space->n), space->pruned_reason);
+  if (space->npruned)
+    tg_text_add(&text, "; %lld were pruned before, %lld of them as %s", (long long)(space->product - space->n), (long long)space->pruned->n,
+                space->pruned->reason);
   o->report(o->user, text.data, TG_VERDICT_NOTE, w->c->done, w->c->total);
 }
 

@@ -58,6 +58,23 @@ static int nearest_default(const tg_search_space *space) {
   return best;
 }
 
+// Filters say the same of many configs in a row, so that what was said last is looked at first.
+static void prune(tg_search_space *space, tg_arena *arena, const char *reason) {
+  int i = space->npruned - 1;
+  while (i >= 0 && strcmp(space->pruned[i].reason, reason) != 0) i--;
+  if (i < 0) {
+    i = space->npruned++;
+    space->pruned = tg_arena_grow(arena, space->pruned, (size_t)i, sizeof *space->pruned);
+    space->pruned[i] = (tg_pruned){.reason = tg_arena_strdup(arena, reason)};
+  }
+  space->pruned[i].n++;
+}
+
+static int compare_pruned(const void *a, const void *b) {
+  const tg_pruned *x = a, *y = b;
+  return x->n != y->n ? (x->n < y->n) - (x->n > y->n) : strcmp(x->reason, y->reason);
+}
+
 tg_search_space *tg_space_make(tg_context *ctx, tg_arena *arena, int naxes, const tg_axis *axes, tg_space_filter *filter, void *user) {
   if (naxes > MAX_AXES) tg_throw(ctx, TG_INVALID, "the search space has %d parameters; at most %d are supported", naxes, MAX_AXES);
   tg_search_space *space = TG_NEW(arena, tg_search_space);
@@ -77,10 +94,11 @@ tg_search_space *tg_space_make(tg_context *ctx, tg_arena *arena, int naxes, cons
     config_at(space, code, at);
     const char *reason = filter ? filter(user, (tg_bindings){naxes, at}) : NULL;
     if (!reason) space->codes[space->n++] = code;
-    else if (!space->pruned_reason) space->pruned_reason = tg_arena_strdup(arena, reason);
+    else prune(space, arena, reason);
   }
+  if (space->npruned) qsort(space->pruned, (size_t)space->npruned, sizeof *space->pruned, compare_pruned);
   if (!space->n)
-    tg_throw(ctx, TG_INVALID, "no config is allowed: %s", space->pruned_reason ? space->pruned_reason : "a parameter has no values");
+    tg_throw(ctx, TG_INVALID, "no config is allowed: %s", space->npruned ? space->pruned[0].reason : "a parameter has no values");
   space->first_default = nearest_default(space);
   return space;
 }

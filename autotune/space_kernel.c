@@ -1,4 +1,5 @@
-// The search space of a kernel: its meta-parameters times the lowering's knobs, less what the lowering does not offer together.
+// The search space of a kernel: its meta-parameters times the lowering's knobs, less what the lowering does not offer together and what has
+// no room on the machine.
 #include <stdlib.h>
 
 #include "autotune/autotune.h"
@@ -29,6 +30,7 @@ typedef struct offer { // the lowering's knobs for one choice of the kernel's me
   const char *reason; // the kernel cannot be traced or lowered with these
   int nknobs;
   tg_knob knobs[MAX_KNOBS];
+  const char **without_room; // of each choice of knobs (choice_of), why it has none; NULL: all have
 } offer;
 
 typedef struct offers {
@@ -43,6 +45,57 @@ typedef struct offers {
 
 enum { MAX_TRACES = 1024 };
 
+// A knob's values that a config may have: those worth a trial, and all that the lowering takes when the user pins it.
+static int values_of(const offers *o, const tg_knob *knob) {
+  return knob->nvalues + (tg_binding_get(o->subject->fixed, knob->name) ? knob->nmore : 0);
+}
+
+static int choices_of(const offers *o, const offer *here) {
+  int n = 1;
+  for (int k = 0; k < here->nknobs; k++)
+    if (!here->knobs[k].is_order) n *= values_of(o, &here->knobs[k]);
+  return n;
+}
+
+// What a choice of knobs, numbered with the last knob fastest, gives each of them.
+static tg_bindings choice_at(const offers *o, const offer *here, int choice, tg_binding *out) {
+  int n = 0;
+  for (int k = here->nknobs - 1; k >= 0; k--) {
+    const tg_knob *knob = &here->knobs[k];
+    if (knob->is_order) continue;
+    out[n++] = (tg_binding){knob->name, integer_text(o->arena, knob->values[choice % values_of(o, knob)])};
+    choice /= values_of(o, knob);
+  }
+  return (tg_bindings){n, out};
+}
+
+// The number of the choice that a config makes; -1: of a knob that it does not name.
+static int choice_of(const offers *o, const offer *here, tg_bindings config) {
+  int choice = 0;
+  for (int k = 0; k < here->nknobs; k++) {
+    const tg_knob *knob = &here->knobs[k];
+    if (knob->is_order) continue;
+    const char *value = tg_binding_get(config, knob->name);
+    int v = 0;
+    while (value && v < values_of(o, knob) && knob->values[v] != strtoll(value, NULL, 10)) v++;
+    if (!value || v == values_of(o, knob)) return -1;
+    choice = choice * values_of(o, knob) + v;
+  }
+  return choice;
+}
+
+static void ask_room(const offers *o, offer *here, const tg_kernel *tile) {
+  const tg_lowering *lowering = o->subject->row->lowering;
+  tg_binding at[MAX_KNOBS];
+  if (!lowering->has_room || o->noffers == 1) return; // of configs that are too many to trace nothing is known
+  const int n = choices_of(o, here);
+  here->without_room = TG_NEWN(o->arena, const char *, n);
+  for (int i = 0; i < n; i++) {
+    const tg_lower_options options = {.machine = o->subject->machine, .settings = choice_at(o, here, i, at)};
+    if (!lowering->has_room(tile, &options)) here->without_room[i] = tg_arena_strdup(o->arena, tg_error_message(o->ctx));
+  }
+}
+
 static const offer *ask(offers *o, tg_bindings config, int which) {
   offer *found = &o->at[which];
   if (found->asked) return found;
@@ -55,13 +108,9 @@ static const offer *ask(offers *o, tg_bindings config, int which) {
   }
   const tg_family *family = o->subject->row;
   if (family && family->lowering->knobs) found->nknobs = family->lowering->knobs(tile, o->subject->machine, found->knobs, MAX_KNOBS);
+  if (family) ask_room(o, found, tile);
   tg_kernel_free(tile);
   return found;
-}
-
-// A knob's values that a config may have: those worth a trial, and all that the lowering takes when the user pins it.
-static int values_of(const offers *o, const tg_knob *knob) {
-  return knob->nvalues + (tg_binding_get(o->subject->fixed, knob->name) ? knob->nmore : 0);
 }
 
 static int combination(const offers *o, tg_bindings config) {
@@ -92,7 +141,8 @@ static const char *offered(void *user, tg_bindings config) {
       return o->reason;
     }
   }
-  return NULL;
+  const int choice = here->without_room ? choice_of(o, here, config) : -1;
+  return choice < 0 ? NULL : here->without_room[choice];
 }
 
 // Adds the values of a knob to its axis, which is made on first sight.

@@ -69,6 +69,25 @@ static void add_evaluated(tuning *t, tg_text *text, const tg_search_space *space
   tg_text_add(text, "}");
 }
 
+// What the search left out, by the most frequent of the reasons.
+static void add_space(tg_text *text, const tg_search_space *space) {
+  enum { MOST_REASONS = 8 };
+  tg_json_key(text, "space");
+  tg_text_add(text, "{");
+  tg_json_put_int(text, "configs", space->n);
+  tg_json_put_int(text, "pruned", space->product - space->n);
+  tg_json_key(text, "reasons");
+  tg_text_add(text, "[");
+  for (int i = 0; i < space->npruned && i < MOST_REASONS; i++) {
+    tg_json_comma(text);
+    tg_text_add(text, "{");
+    tg_json_put_string(text, "reason", space->pruned[i].reason);
+    tg_json_put_int(text, "configs", space->pruned[i].n);
+    tg_text_add(text, "}");
+  }
+  tg_text_add(text, "]}");
+}
+
 static void write_document(tuning *t, const tg_plan *plan, const tg_outcome *out) {
   tg_text text = {.arena = &t->arena};
   const tg_search_space *space = plan->space;
@@ -80,6 +99,7 @@ static void write_document(tuning *t, const tg_plan *plan, const tg_outcome *out
   tg_json_key(&text, "seed");
   tg_text_add(&text, "%llu", (unsigned long long)plan->seed);
   tg_json_put_int(&text, "threads", t->subject.threads);
+  add_space(&text, space);
   tg_json_key(&text, "best");
   add_config(t, &text, space, out->at[out->best].index, out->at[out->best].trial.seconds);
   tg_text_add(&text, "}");

@@ -133,9 +133,19 @@ static void show_progress(void *user, int done, int total, double best, double e
   fprintf(stderr, "\r\033[K%d of %d, best %.3f ms, %.0f s left%s", done, total, 1e3 * best, eta, done == total ? "\n" : "");
 }
 
+// What the search left out, and why most of that.
+static void print_space(const cJSON *space) {
+  const double pruned = number_of(space, "pruned");
+  const cJSON *most = cJSON_GetArrayItem(cJSON_GetObjectItemCaseSensitive(space, "reasons"), 0);
+  if (pruned > 0)
+    printf("%-7s  %.0f of %.0f configs left out before the search, %.0f of them as %s\n", "space", pruned,
+           pruned + number_of(space, "configs"), number_of(most, "configs"), text_of(most, "reason"));
+}
+
 static void print_tune(const char *document) {
   static const char *const rows[] = {"best", "default"};
   cJSON *json = cJSON_Parse(document);
+  print_space(cJSON_GetObjectItemCaseSensitive(json, "space"));
   for (int i = 0; i < 2; i++) {
     const cJSON *row = cJSON_GetObjectItemCaseSensitive(json, rows[i]);
     printf("%-7s  %9.3f ms  ", rows[i], 1e3 * number_of(row, "seconds"));

@@ -21,6 +21,7 @@ typedef struct tg_knob {
   int nvalues;
   int nmore;          // values beyond those that are not worth a trial here, but taken when asked for
   int64_t values[16]; // values[0] = default
+  bool is_order;      // of blocks alone: whether a config has room does not depend on it
 } tg_knob;
 
 typedef struct tg_lower_options {
@@ -37,6 +38,9 @@ typedef struct tg_lowering {
   // Knobs with the values that make sense for this kernel on this machine; returns the number, fills at most `max`.
   int (*knobs)(const tg_kernel *tile, const tg_machine *machine, tg_knob *out, int max);
   int (*variants)(const tg_kernel *tile, const tg_machine *machine); // NULL = 1
+  // Whether a config's tiles have room on the machine, as far as that shows before anything is lowered; false: the context's message says
+  // what has none. What has room may still be refused by `lower`. NULL: they always have.
+  bool (*has_room)(const tg_kernel *tile, const tg_lower_options *options);
   bool has_layouts;
 } tg_lowering;
 extern const tg_lowering tg_lowering_loops, tg_lowering_simt;

@@ -6,7 +6,7 @@
 
 #include "codegen/math.h"
 
-enum { LANE_BITS = 5, MOST_WARP_BITS = 3 };
+enum { LANE_BITS = 5 };
 
 void simt_fail(simt *s, const tg_op *op, const char *format, ...) {
   char text[1024];
@@ -259,30 +259,6 @@ static void lower_body(simt *s) {
   s->b = outer;
 }
 
-static int most_warp_bits(const tg_machine *machine) {
-  int bits = MOST_WARP_BITS;
-  while (bits && machine->max_threads > 0 && 1 << (LANE_BITS + bits) > machine->max_threads) bits--;
-  return bits;
-}
-
-static void check_registers(tg_op *op, void *user) {
-  simt *s = user;
-  for (int i = 0; i < op->nout; i++) {
-    const tg_type *t = &op->out[i]->type;
-    int64_t n = t->kind == TG_TILE && t->rank ? tg_type_elements(*t) >> (s->lane_bits + s->warp_bits) : 0;
-    if (n > 1024)
-      simt_fail(s, op, "a tile of %lld elements is too large for %d threads; choose smaller tiles%s", (long long)tg_type_elements(*t),
-                s->warps << s->lane_bits, s->warp_bits < most_warp_bits(s->machine) ? ", or more warps with warps=" : "");
-  }
-  int most = s->machine->max_registers > 0 ? (int)s->machine->max_registers : 255, spare = 40; // addresses, masks, counters
-  simt_wgmma w;
-  if (op->code == TG_OP_DOT && simt_pipe_fits(s, op, &w)) return;
-  if (op->code == TG_OP_DOT && simt_dot_registers(s->machine, op, s->warp_bits) > most - spare)
-    simt_fail(s, op, "this dot needs about %d registers of each thread and %d can be had with %d warps; choose smaller tiles%s",
-              simt_dot_registers(s->machine, op, s->warp_bits), most - spare, s->warps,
-              s->warp_bits < most_warp_bits(s->machine) ? ", or more warps with warps=" : "");
-}
-
 static void show_tiles(tg_op *op, void *user) {
   simt *s = user;
   for (int i = 0; i < op->nout; i++) {
@@ -310,7 +286,7 @@ static void lower_launch(simt *s, tg_launch *launch) {
   s->shared_top = s->multiplications = 0;
   s->nfull = 0;
   s->ntouches = 0;
-  tg_walk(launch->body, check_registers, s);
+  simt_check_room(s, launch);
   simt_plan(s, launch);
   if (s->pipes) out->block[0] += 128; // a warp group that asks for operands
   // A constant at the top marks where the prologue ends.
@@ -379,7 +355,7 @@ static int default_warp_bits(const tg_kernel *tile, const tg_machine *machine) {
   for (int bits = 0;; bits++) {
     need n = {.machine = machine, .warp_bits = bits};
     for (int i = 0; i < tile->nlaunches; i++) tg_walk(tile->launches[i]->body, add_need, &n);
-    if (n.registers <= half || bits == most_warp_bits(machine)) return bits;
+    if (n.registers <= half || bits == simt_most_warp_bits(machine)) return bits;
   }
 }
 
@@ -416,7 +392,7 @@ static int simt_knobs(const tg_kernel *tile, const tg_machine *machine, tg_knob 
   const bool rings = dots_of(machine, plain).in_folds;
   tg_kernel_free(plain);
   out->values[out->nvalues++] = 1 << first;
-  for (int bits = 0; bits <= most_warp_bits(machine); bits++)
+  for (int bits = 0; bits <= simt_most_warp_bits(machine); bits++)
     if (bits != first) out->values[out->nvalues++] = 1 << bits;
   int n = 1;
   if (rings && n < max)
@@ -445,9 +421,9 @@ static int warps_setting(const tg_kernel *tile, const tg_lower_options *options)
     if (strcmp(options->settings.at[i].name, "warps")) continue;
     char *end;
     long n = strtol(options->settings.at[i].value, &end, 10);
-    if (*end || log2_exact(n) < 0 || log2_exact(n) > most_warp_bits(options->machine))
+    if (*end || log2_exact(n) < 0 || log2_exact(n) > simt_most_warp_bits(options->machine))
       tg_throw(tile->ctx, TG_INVALID, "warps=%s: it can be a power of two up to %d here", options->settings.at[i].value,
-               1 << most_warp_bits(options->machine));
+               1 << simt_most_warp_bits(options->machine));
     return (int)n;
   }
   return 1 << default_warp_bits(tile, options->machine);
@@ -511,18 +487,50 @@ static void lower_all(void *arg) {
   }
 }
 
-// Warp groups multiply codes as they are.
-static bool keeps_codes(const tg_kernel *tile, const tg_op *dot, void *user) {
-  const tg_lower_options *options = user;
+// A lowering that is only asked what it would do.
+static simt asked(tg_kernel *tile, const tg_lower_options *options) {
   simt s = {.ctx = tile->ctx,
-            .arena = (tg_arena *)(uintptr_t)&tile->arena,
+            .arena = &tile->arena,
             .machine = options->machine,
-            .tile = (tg_kernel *)(uintptr_t)tile,
+            .tile = tile,
             .warps = warps_setting(tile, options),
+            .lane_bits = LANE_BITS,
             .stages = stages_setting(tile, options),
             .assume = options->variant == 0};
+  s.warp_bits = log2_exact(s.warps);
+  return s;
+}
+
+// Warp groups multiply codes as they are.
+static bool keeps_codes(const tg_kernel *tile, const tg_op *dot, void *user) {
+  simt s = asked((tg_kernel *)(uintptr_t)tile, user);
   simt_wgmma w;
   return simt_pipe_fits(&s, dot, &w);
+}
+
+typedef struct question {
+  const tg_kernel *tile;
+  tg_lower_options options;
+  tg_kernel *plain;
+} question;
+
+static void ask_room(void *arg) {
+  question *q = arg;
+  q->plain = simt_prepare(q->options.machine, q->tile, keeps_codes, &q->options);
+  simt s = asked(q->plain, &q->options);
+  for (int i = 0; i < q->plain->nlaunches; i++) simt_check_room(&s, q->plain->launches[i]);
+}
+
+// A call may need any variant. Without copy units all have the same tiles.
+static bool simt_has_room(const tg_kernel *tile, const tg_lower_options *options) {
+  bool room = true;
+  for (int v = options->machine->tensor_maps ? 0 : 1; v < simt_variants(tile, options->machine) && room; v++) {
+    question q = {.tile = tile, .options = *options};
+    q.options.variant = v;
+    room = tg_protect(tile->ctx, ask_room, &q) == TG_OK;
+    if (q.plain) tg_kernel_free(q.plain);
+  }
+  return room;
 }
 
 static tg_kernel *simt_lower(tg_kernel *tile, const tg_lower_options *options) {
@@ -540,4 +548,5 @@ static tg_kernel *simt_lower(tg_kernel *tile, const tg_lower_options *options) {
   tg_rethrow(tile->ctx);
 }
 
-const tg_lowering tg_lowering_simt = {"simt", simt_lower, simt_knobs, simt_variants, true};
+const tg_lowering tg_lowering_simt = {
+    .name = "simt", .lower = simt_lower, .knobs = simt_knobs, .variants = simt_variants, .has_room = simt_has_room, .has_layouts = true};

@@ -323,6 +323,10 @@ bool simt_raster_knob(const tg_kernel *tile, const tg_machine *machine, tg_knob 
 int simt_raster_setting(const tg_kernel *tile, const tg_lower_options *options);
 void simt_pid(simt *s, const tg_op *op); // block coordinates from the linear block number
 
+// ---- simt_room.c
+int simt_most_warp_bits(const tg_machine *machine);     // log2 of the warps that a block may have
+void simt_check_room(simt *s, const tg_launch *launch); // throws where a tile or a dot has no room in registers
+
 // ---- simt_control.c
 void simt_for(simt *s, tg_op *op);
 void simt_if(simt *s, tg_op *op);

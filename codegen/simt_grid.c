@@ -43,7 +43,9 @@ static int64_t default_raster(const tg_launch *launch, const tg_machine *machine
 bool simt_raster_knob(const tg_kernel *tile, const tg_machine *machine, tg_knob *out) {
   const tg_launch *launch = first_with_raster(tile);
   if (!launch) return false;
-  *out = (tg_knob){.name = "raster", .doc = "blocks along axis 0 that are walked, along all of axis 1, before the next; 1: all of axis 0"};
+  *out = (tg_knob){.name = "raster",
+                   .doc = "blocks along axis 0 that are walked, along all of axis 1, before the next; 1: all of axis 0",
+                   .is_order = true};
   out->values[out->nvalues++] = default_raster(launch, machine);
   for (int i = 0; i < RASTERS; i++)
     if (rasters[i] != out->values[0]) out->values[out->nvalues++] = rasters[i];

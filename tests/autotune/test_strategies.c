@@ -22,7 +22,8 @@ static void test_space(tg_context *ctx, tg_arena *arena) {
   for (int x = 0; x < 8; x++)
     for (int y = 0; y < 8; y++) allowed += (1 << x) * (1 << y) <= 256;
   CHECKF(space->n == allowed * 4 && space->product == 256, "%d of %d", space->n, (int)space->product);
-  CHECK_STR(space->pruned_reason, "x*y is beyond 256");
+  CHECK(space->npruned == 1 && space->pruned[0].n == space->product - space->n);
+  CHECK_STR(space->pruned[0].reason, "x*y is beyond 256");
   for (int i = 0; i < space->n; i++) CHECK(tg_space_find(space, tg_space_config(space, arena, i)) == i);
   CHECK(tg_space_find(space, (tg_bindings){3, (tg_binding[]){{"x", "128"}, {"y", "128"}, {"z", "1"}}}) == -1); // pruned
   CHECK(tg_space_find(space, (tg_bindings){3, (tg_binding[]){{"x", "3"}, {"y", "1"}, {"z", "1"}}}) == -1);     // no such value

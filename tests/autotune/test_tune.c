@@ -1,5 +1,5 @@
 // The tuner on the host's own processor, through the worker program: two tuners on one database, a run killed from outside, bench from the
-// database.
+// database; what it leaves out on a GPU.
 #include <cjson/cJSON.h>
 #include <glob.h>
 #include <signal.h>
@@ -19,11 +19,11 @@ static tg_context *context_new(void) {
   return ctx;
 }
 
-static cJSON *tune(tg_context *ctx, const char *kernel, uint64_t seed, int trials) {
+static cJSON *tune_on(tg_context *ctx, const char *device, const char *kernel, uint64_t seed, int trials) {
   tg_source *source;
   char *text = NULL;
   CHECK(tg_source_load(ctx, kernel, &source) == TG_OK);
-  tg_tune_options options = {.device = "cpu", .shape = shape, .threads = 2, .seed = seed, .trials = trials};
+  tg_tune_options options = {.device = device, .shape = shape, .threads = 2, .seed = seed, .trials = trials};
   tg_status status = tg_tune(ctx, source, &options, &text);
   CHECKF(status == TG_OK, "%s: %s", kernel, tg_error_message(ctx));
   cJSON *json = text ? cJSON_Parse(text) : NULL;
@@ -31,6 +31,8 @@ static cJSON *tune(tg_context *ctx, const char *kernel, uint64_t seed, int trial
   tg_source_free(source);
   return json;
 }
+
+static cJSON *tune(tg_context *ctx, const char *kernel, uint64_t seed, int trials) { return tune_on(ctx, "cpu", kernel, seed, trials); }
 
 static int evaluated(const cJSON *json) { return cJSON_GetArraySize(cJSON_GetObjectItemCaseSensitive(json, "evaluated")); }
 
@@ -307,6 +309,25 @@ static void test_dead_journals(void) {
   CHECK(is_there("")); // the database itself
 }
 
+// The document says how many configs a GPU has no room for, and why.
+static void test_left_out(void) {
+  tg_context *ctx = context_new();
+  cJSON *json = tune_on(ctx, "sim:sm_80", "gemm_fp8", 1, 1);
+  const cJSON *space = cJSON_GetObjectItemCaseSensitive(json, "space"), *item;
+  const double configs = cJSON_GetNumberValue(cJSON_GetObjectItemCaseSensitive(space, "configs"));
+  const double pruned = cJSON_GetNumberValue(cJSON_GetObjectItemCaseSensitive(space, "pruned"));
+  double sum = 0;
+  cJSON_ArrayForEach(item, cJSON_GetObjectItemCaseSensitive(space, "reasons")) {
+    const char *reason = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(item, "reason"));
+    CHECKF(reason && (strstr(reason, "registers") || strstr(reason, "too large")), "%s", reason);
+    sum += cJSON_GetNumberValue(cJSON_GetObjectItemCaseSensitive(item, "configs"));
+  }
+  CHECKF(configs > 0 && pruned > 0, "%g and %g", configs, pruned);
+  CHECKF(sum > 0 && sum <= pruned, "%g of %g", sum, pruned);
+  cJSON_Delete(json);
+  tg_context_free(ctx);
+}
+
 int main(void) {
   CHECK(mkdtemp(directory) != NULL);
   snprintf(database, sizeof database, "%s/tuning.jsonl", directory);
@@ -319,6 +340,7 @@ int main(void) {
   test_killed();
   test_rebuilt();
   test_dead_journals();
+  test_left_out();
   char command[200];
   snprintf(command, sizeof command, "rm -r %s", directory);
   CHECK(system(command) == 0);
