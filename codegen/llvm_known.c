@@ -181,6 +181,7 @@ static bool is_short(shorts *s, const tg_value *v, int depth) {
   case TG_OP_NEG:
   case TG_OP_ABS:
   case TG_OP_SQRT:
+  case TG_OP_EXP2:
   case TG_OP_ADD:
   case TG_OP_SUB:
   case TG_OP_MUL:

@@ -144,6 +144,7 @@ static uint64_t float_op(block *b, const tg_op *op, int dtype, double x, double 
   case TG_OP_NEG: return from_float(dtype, -x);
   case TG_OP_ABS: return from_float(dtype, fabs(x));
   case TG_OP_SQRT: return from_float(dtype, sqrt(x));
+  case TG_OP_EXP2: return from_float(dtype, exp2(x));
   case TG_OP_FLOOR: return from_float(dtype, floor(x));
   case TG_OP_CEIL: return from_float(dtype, ceil(x));
   case TG_OP_TRUNC: return from_float(dtype, trunc(x));
