@@ -119,6 +119,7 @@ static void take_results(tg_llvm *e, tg_op *op, LLVMValueRef d) {
   for (int i = 0; i < op->nout; i++) op->out[i]->note = op->nout == 1 ? d : LLVMBuildExtractValue(B, d, (unsigned)i, "");
 }
 
+// Steps along k are added to the descriptors next to the instruction: LLVM would keep each sum in a register from one loop to the next.
 static void emit_wgmma(tg_llvm *e, tg_op *op) {
   const tg_wgmma_row *row = tg_wgmma_find(tg_attr_str(op, "row", ""));
   if (!row) tg_llvm_fail(e, "there is no matrix instruction '%s'", tg_attr_str(op, "row", ""));
@@ -126,14 +127,18 @@ static void emit_wgmma(tg_llvm *e, tg_op *op) {
   tg_text text = {.arena = e->arena}, constraints = {.arena = e->arena};
   LLVMValueRef *args = TG_NEWN(e->arena, LLVMValueRef, op->nin + 1);
   for (int i = 0; i < op->nin; i++) args[i] = tg_llvm_in(op, i);
+  tg_text_add(&text, "{ .reg .b64 A, B; ");
+  if (na == 1) tg_text_add(&text, "add.s64 A, $%d, %lld; ", held + tied, (long long)tg_attr_int(op, "at_a", 0));
+  tg_text_add(&text, "add.s64 B, $%d, %lld; ", held + tied + na, (long long)tg_attr_int(op, "at_b", 0));
   tg_text_add(&text, "wgmma.mma_async.sync.aligned.m64n%d%s {", held * 2, row->spelling);
   for (int i = 0; i < held; i++) tg_text_add(&text, "%s$%d", i ? ", " : "", i);
   tg_text_add(&text, "}, ");
-  for (int i = 0, at = held + tied; i < na; i++)
-    tg_text_add(&text, "%s$%d%s", na > 1 && i == 0 ? "{" : i ? ", " : "", at + i, na > 1 && i == na - 1 ? "}" : "");
-  // scale-d, then the signs; of A in registers there is no order to choose
-  const char *more = na > 1 && *row->more ? ", 0" : row->more;
-  tg_text_add(&text, ", $%d, %d, 1, 1%s;", held + tied + na, tied ? 1 : 0, more);
+  if (na == 1) tg_text_add(&text, "A");
+  else tg_text_add(&text, "{$%d, $%d, $%d, $%d}", held + tied, held + tied + 1, held + tied + 2, held + tied + 3);
+  tg_text_add(&text, ", B, %d, 1, 1", tied ? 1 : 0); // scale-d, then the signs
+  if (row->trans && na == 1) tg_text_add(&text, ", %d", (int)tg_attr_int(op, "trans_a", 0));
+  if (row->trans) tg_text_add(&text, ", %d", (int)tg_attr_int(op, "trans_b", 0));
+  tg_text_add(&text, "; }");
   add_outputs(&constraints, held, tied);
   for (int i = 0; i < na; i++) tg_text_add(&constraints, na > 1 ? ",r" : ",l");
   tg_text_add(&constraints, ",l,~{memory}");

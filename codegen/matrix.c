@@ -25,7 +25,7 @@ bool tg_matrix_on(const tg_matrix_row *row, const tg_machine *machine) {
 }
 
 static const tg_wgmma_row wgmma_rows[] = {
-#define WGMMA(name, k, operands, spelling, more) {name, k, TG_##operands, spelling, more},
+#define WGMMA(name, k, operands, spelling, trans) {name, k, TG_##operands, spelling, trans},
 #include "targets/nvptx/wgmma.def"
 #undef WGMMA
     {0},

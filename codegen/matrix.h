@@ -16,7 +16,8 @@ bool tg_matrix_on(const tg_matrix_row *row, const tg_machine *machine);
 typedef struct tg_wgmma_row { // by warp groups, from shared memory
   const char *name;           // the `row` of lane op wgmma
   int k, operands;
-  const char *spelling, *more;
+  const char *spelling;
+  int trans; // operands may lie transposed
 } tg_wgmma_row;
 const tg_wgmma_row *tg_wgmma_find(const char *name); // NULL if there is none
 const tg_wgmma_row *tg_wgmma_of(int operands);       // by dtype

@@ -31,6 +31,7 @@ typedef struct simt_stage { // a tile in shared memory (simt_stage.c)
   int64_t bytes;
   int chunk_axis, chunk_bits; // 2^chunk_bits chunks
   int64_t offset;             // in a slot of a ring
+  int swizzle;                // as warp groups read it: bytes of a row that lie side by side; 0: they do not
   bool turned;                // pairs of a unit of 16 elements lie in another order (simt_widen.c)
   struct simt_stage *wide;    // codes: what a dot makes of them for itself; NULL: nothing
   tg_value *base;             // ptr<shared> where code is being made
@@ -42,14 +43,16 @@ typedef struct simt_note { // of a value of the tile kernel, by its id
   simt_tile *tiles; // the first is what its op made
   tg_value *scalar; // rank 0
   simt_use *users;
-  int uses, fetch;   // fetch: the one for which its op was last lowered
-  bool ahead;        // a dot's operand that is to go through shared memory
-  bool widened;      // codes that are to be widened there
-  int reached;       // the walk that last came to it (simt_columns.c)
-  simt_stage *stage; // of a load: it goes to shared memory, and nowhere else; of what is computed for several dots: where it lies
-  bool kept;         // computed, and stored once for all dots that read it
-  bool in_ring;      // there, by the fold that it stands in
-  bool hoisted;      // made before the block was split into a full and an edge path
+  int uses, fetch;           // fetch: the one for which its op was last lowered
+  bool ahead;                // a dot's operand that is to go through shared memory
+  bool widened;              // codes that are to be widened there
+  int reached;               // the walk that last came to it (simt_columns.c)
+  simt_stage *stage;         // of a load: it goes to shared memory, and nowhere else; of what is computed for several dots: where it lies
+  bool kept;                 // computed, and stored once for all dots that read it
+  bool in_ring;              // there, by the fold that it stands in
+  struct simt_wgmma *groups; // of a dot: how warp groups multiply what lies in shared memory (simt_staged.c); NULL: they do not
+  bool apart;                // of a dot: they cannot, as was found
+  bool hoisted;              // made before the block was split into a full and an edge path
 
   struct simt_box *box; // of a load: the copy unit brings it (simt_tma.c)
 } simt_note;
@@ -59,6 +62,7 @@ typedef struct simt_ring { // of a fold: operands of the trips to come
   int nloads, slots;
   tg_op *load[8];
   int64_t slot_bytes;
+  bool groups; // warp groups multiply what is in it
   struct simt_ring *next;
 } simt_ring;
 
@@ -89,6 +93,7 @@ typedef struct simt {
   bool *overflowed;            // whether that was why lowering failed
   simt_ring *rings;            // folds with one
   int fetches, walks;
+  bool grouped;             // some product of warp groups reads what threads put into shared memory
   bool fresh;               // nobody has been given shared memory since the barrier that begins a trip of a ring
   int64_t multiplications;  // of a thread, written out in the launch
   const tg_value *full[64]; // ranges that are known to end inside where code is being made
@@ -153,6 +158,8 @@ tg_value *simt_lane_bit(simt *s, int bit);                                      
 tg_value *simt_offset(simt *s, tg_value *ptr, tg_value *bytes);
 
 tg_value *simt_shared(simt *s, int64_t bytes);                           // a region above those in use, ptr<shared>; not yet in use itself
+tg_value *simt_take_shared(simt *s, int64_t bytes);                      // one in use from here on, until shared_top is put back
+int64_t simt_region_align(const simt *s);                                // where regions begin
 bool simt_has_shared(simt *s, int64_t bytes);                            // whether there is room for one
 tg_value *simt_linear(simt *s, tg_value *x, int n, const uint32_t *col); // xor of col[i] over the set bits of x; NULL: always 0
 int simt_operand_repetition(const tg_op *op, const tg_layout *result, const tg_layout *operand, int repetition); // of a renaming op
@@ -230,7 +237,6 @@ typedef struct simt_wgmma simt_wgmma;
 bool simt_pipe_fits(simt *s, const tg_op *dot, simt_wgmma *out); // of a dot or dot_scaled; s: machine, tile, arena, warps, stages, assume
 void simt_plan_pipes(simt *s, tg_launch *launch);                // before the rings
 simt_pipe *simt_pipe_of_dot(simt *s, const tg_op *dot);          // NULL: none
-void simt_wgmma_plan(simt *s, const tg_op *dot, tg_layout *c);
 void simt_wgmma_dot(simt *s, tg_op *dot);
 int simt_wgmma_warps(const tg_machine *machine, const tg_kernel *tile); // of a block for the largest such product; 0: none
 int simt_wgmma_registers(const tg_op *dot, int warps);
@@ -239,6 +245,13 @@ bool simt_has_pipe(simt *s, const tg_op *op);    // itself or within
 bool simt_is_followed(simt *s, const tg_op *op); // by the thread that asks for boxes
 void simt_specialise(simt *s);                   // the launch's body, where it has pipes
 void simt_split_store(simt *s, tg_op *op);
+
+// ---- simt_staged.c: products of warp groups from what threads put into shared memory
+const simt_wgmma *simt_groups_of_dot(simt *s, const tg_op *dot); // by any means; NULL: none
+void simt_choose_staged(tg_op *op, void *user);                  // user: simt; once it is known which loads go to shared memory
+bool simt_staged_have_all(simt *s, tg_launch *launch);           // false: some found no room, and are not to be chosen again
+void simt_staged_dot(simt *s, tg_op *dot);
+void simt_publish(simt *s, bool to_groups); // what threads wrote is there for all of the block, and for its matrix units
 
 // ---- simt_memory.c
 tg_value *simt_argument(simt *s, const tg_expr *e); // launch argument that holds a launch-time expression, i64

@@ -1,6 +1,6 @@
 // Matrix products: layouts of operands and accumulators from the fragments of a matrix instruction, and the instructions themselves.
 #include "codegen/matrix.h"
-#include "codegen/simt.h"
+#include "codegen/simt_pipe.h"
 
 static int log2_of(int n) { return __builtin_ctz((unsigned)n); }
 
@@ -132,9 +132,10 @@ static side side_of(const simt_dot_layouts *l, bool left) {
 static tg_layout *layout_of(simt_dot_layouts *l, side x) { return x.index ? &l->b : &l->a; }
 
 void simt_dot_plan(simt *s, const tg_op *op, simt_dot_layouts *out) {
-  if (simt_pipe_of_dot(s, op)) {
-    simt_wgmma_plan(s, op, &out->c);
-    out->row = NULL;
+  const simt_wgmma *groups = simt_groups_of_dot(s, op);
+  if (groups) {
+    *out = (simt_dot_layouts){.turned = groups->turned};
+    simt_wgmma_layout(groups, &op->out[0]->type, &out->c);
     return;
   }
   const tg_type *ta = &op->in[0]->type, *tb = &op->in[1]->type, *tc = &op->in[2]->type;
@@ -187,7 +188,7 @@ static int64_t depth_held(int64_t k) {
 
 bool simt_dot_seeds(simt *s, const tg_op *op, int operand) {
   const simt_note *note = simt_note_of(s, simt_staged(s, op->in[operand]));
-  if (!simt_dot_row(s->machine, op) && simt_fma_loops(op, s->warp_bits)) return false;
+  if (simt_groups_of_dot(s, op) || (!simt_dot_row(s->machine, op) && simt_fma_loops(op, s->warp_bits))) return false;
   return !note->stage && !note->kept && !note->box && (!simt_dot_row(s->machine, op) || load_of(op->in[operand]) || !op->in[operand]->def);
 }
 
@@ -311,16 +312,11 @@ static void along_n(dot *d, int m, int k) {
 // Number of the register bit that is the first beyond k's.
 static int beyond_k(const simt_dot_layouts *l) { return l->a.out[1] - 2; }
 
-static void take(simt *s, simt_stage *g) { // until the dot ends
-  g->base = simt_shared(s, g->bytes);
-  s->shared_top = (s->shared_top + 127) / 128 * 128 + g->bytes;
-}
-
 // What of an operand's stage fragments are read from: codes that several warps use are widened first, between two barriers.
 static const simt_stage *stage_to_read(simt *s, const simt_stage *stage) {
   if (!stage || !stage->wide) return stage;
   const bool fresh = s->fresh;
-  take(s, stage->wide);
+  stage->wide->base = simt_take_shared(s, stage->wide->bytes);
   if (!fresh) simt_barrier(s);
   simt_widen_stage(s, stage);
   s->fresh = fresh;
@@ -346,7 +342,7 @@ static operand open_operand(simt *s, const tg_op *op, simt_dot_layouts *dot, boo
     if (!right) {
       o.from = simt_get(s, held, &have);
       simt_stage *mine = simt_stage_of_tile(s, v, l, o.from, k_axis);
-      if (mine) take(s, mine);
+      if (mine) mine->base = simt_take_shared(s, mine->bytes);
       o.stage = stage = mine;
     }
   }
@@ -394,6 +390,10 @@ void simt_dot(simt *s, tg_op *op) {
   dot d = {.s = s};
   if (simt_pipe_of_dot(s, op)) {
     simt_wgmma_dot(s, op);
+    return;
+  }
+  if (simt_groups_of_dot(s, op)) {
+    simt_staged_dot(s, op);
     return;
   }
   simt_dot_plan(s, op, &d.l);

@@ -21,7 +21,29 @@ struct simt_wgmma {
   const tg_wgmma_row *row;
   int k;
   int groups_m, groups_n, blocks, n_each; // blocks: of 64 rows, of each group
+  bool turned;                            // rows run along the result's columns
 };
+
+// An operand as warp groups read it: [part][row][`swizzle` bytes].
+typedef struct simt_matrix {
+  tg_value *desc;     // of the group's own rows or columns
+  int64_t part_bytes; // of all rows
+  int swizzle, size;  // size: of an element
+  bool trans;         // rows of memory run along k
+} simt_matrix;
+
+int64_t simt_matrix_byte(const simt_matrix *m, int64_t x, int64_t k); // of row or column x
+// The group's number along m (side 0) or n (1), the same in all lanes; NULL: there is but one.
+tg_value *simt_wgmma_group(simt *s, const simt_wgmma *w, int side);
+// Rows or columns of a group.
+int simt_wgmma_share(const simt_wgmma *w, int side);
+bool simt_wgmma_shape(const tg_op *dot, int warps, bool turned, simt_wgmma *w); // false: no instruction for that
+void simt_wgmma_layout(const simt_wgmma *w, const tg_type *type, tg_layout *c);
+// Registers of the result in the order of the instructions' accumulators, block by block.
+int *simt_wgmma_order(simt *s, const simt_wgmma *w, const tg_layout *c);
+// All of k and all blocks, in flight. sum: by that order; from_zero: it holds nothing yet.
+void simt_wgmma_multiply(simt *s, const simt_wgmma *w, const simt_matrix m[2], tg_value **sum, bool from_zero);
+void simt_wgmma_wait(simt *s, int pending, int n, tg_value **sum);
 
 struct simt_pipe {
   tg_op *loop, *dot;

@@ -194,7 +194,7 @@ static void seed_dot(plan *p, tg_op *op) {
   set(p, op->in[2], &l.c);
   if (simt_dot_seeds(p->s, op, 0)) set(p, op->in[0], &l.a);
   if (simt_dot_seeds(p->s, op, 1)) set(p, op->in[1], &l.b);
-  if (!l.row && !simt_pipe_of_dot(p->s, op) && simt_fma_loops(op, p->s->warp_bits))
+  if (!l.row && !simt_groups_of_dot(p->s, op) && simt_fma_loops(op, p->s->warp_bits))
     for (int i = 0; i < 2; i++) simt_fma_seed_operand(p->s, op->in[i]);
 }
 
@@ -208,6 +208,12 @@ static void seed(tg_op *op, void *user) {
     return;
   }
   if (op->code == TG_OP_DOT && simt_dot_row(p->s->machine, op)) seed_dot(p, op);
+}
+
+// What warp groups multiply decides: other products of a kernel have one key or row at a time.
+static void seed_groups(tg_op *op, void *user) {
+  plan *p = user;
+  if (op->code == TG_OP_DOT && simt_groups_of_dot(p->s, op)) seed_dot(p, op);
 }
 
 // What has no instruction takes its result as it is held, once those that have one have spoken.
@@ -240,6 +246,8 @@ void simt_plan(simt *s, tg_launch *launch) {
   simt_note_uses(s, launch);
   simt_plan_pipes(s, launch);
   simt_plan_rings(s, launch);
+  tg_walk(launch->body, seed_groups, &p);
+  spread(&p, launch);
   tg_walk(launch->body, seed, &p);
   spread(&p, launch);
   tg_walk(launch->body, seed_other, &p);

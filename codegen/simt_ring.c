@@ -9,6 +9,7 @@
 typedef struct ring_plan {
   simt *s;
   int64_t resident, stored;    // bytes
+  int64_t own;                 // of what a dot stores for itself until it is done: of the one that stores most
   bool widen;                  // codes that several warps use, in shared memory
   const tg_value *brought[16]; // loads that are to be resident
   int nbrought;
@@ -83,8 +84,10 @@ static void add_to_ring(simt *s, tg_op *load, simt_stage *g) {
     s->rings = r;
   }
   if (r->nloads == (int)(sizeof r->load / sizeof r->load[0])) return;
+  const int64_t align = simt_region_align(s);
   g->offset = r->slot_bytes;
-  r->slot_bytes += (g->bytes + 127) / 128 * 128;
+  r->slot_bytes += (g->bytes + align - 1) / align * align;
+  r->groups |= g->swizzle > 0;
   r->load[r->nloads++] = load;
   simt_note_of(s, load->out[0])->stage = g;
   simt_note_of(s, load->out[0])->in_ring = true;
@@ -136,6 +139,7 @@ static void plan_computed(tg_op *op, void *user) {
   ring_plan *p = user;
   simt *s = p->s;
   if (op->code != TG_OP_DOT || !simt_dot_row(s->machine, op) || simt_pipe_of_dot(s, op)) return;
+  int64_t own = 0;
   for (int i = 0; i < 2; i++) {
     const tg_value *v = simt_renamed(op->in[i]);
     int64_t bytes = tg_type_elements(v->type) * tg_dtypes[v->type.dtype].bits / 8;
@@ -145,8 +149,11 @@ static void plan_computed(tg_op *op, void *user) {
     bool found = v->def && !simt_is_lazy(v) && v->type.dtype != TG_E4M3 && simt_find_readers(s, v, &r), several = found && r.n > 1;
     for (int k = 0; found && k < r.n; k++) several |= in_loop_below(r.at[k].op, v->def->parent);
     note->kept = note->ahead = several && !s->lean && p->stored + bytes <= shared_of(s) * 3 / 4;
-    if (note->kept || !simt_is_load(v->def)) p->stored += note->kept || i == 0 || bytes < CHUNK ? bytes : CHUNK;
+    const bool whole = i == 0 || simt_groups_of_dot(s, op) || bytes < CHUNK;
+    if (note->kept) p->stored += bytes;
+    else if (!simt_is_load(v->def)) own += whole ? bytes : CHUNK;
   }
+  p->own = own > p->own ? own : p->own;
 }
 
 static void plan_load(tg_op *load, void *user) {
@@ -194,6 +201,7 @@ static void forget(tg_op *op, void *user) {
     simt_note *note = simt_note_of(s, op->out[i]);
     note->stage = NULL;
     note->in_ring = note->ahead = note->widened = note->kept = false;
+    note->groups = NULL;
   }
 }
 
@@ -202,11 +210,13 @@ static bool plan_rings(ring_plan *p, tg_launch *launch) {
   enum { SPARE = 3 << 10 }; // for conversions and sums across warps; three slots of 32 KiB fit beside it into 99 KiB
   simt *s = p->s;
   s->rings = NULL;
+  s->grouped = false;
   tg_walk(launch->body, choose_way, p);
+  tg_walk(launch->body, simt_choose_staged, s);
   tg_walk(launch->body, choose_widened, p);
   tg_walk(launch->body, plan_computed, p);
   tg_walk(launch->body, plan_load, p);
-  int64_t room = shared_of(s) - p->stored - SPARE - s->shared_top;
+  int64_t room = shared_of(s) - p->stored - p->own - SPARE - s->shared_top;
   if (p->resident > room) { // what is computed has to lie there; what is loaded may stay in registers
     if (p->widen) return false;
     for (int i = 0; i < p->nbrought; i++) simt_note_of(s, p->brought[i])->stage = NULL;
@@ -224,30 +234,27 @@ static bool plan_rings(ring_plan *p, tg_launch *launch) {
 }
 
 void simt_plan_rings(simt *s, tg_launch *launch) {
-  if (plan_rings(&(ring_plan){.s = s, .widen = true}, launch)) return;
-  tg_walk(launch->body, forget, s);
-  plan_rings(&(ring_plan){.s = s}, launch);
+  for (bool widen = true;;) {
+    const bool room = plan_rings(&(ring_plan){.s = s, .widen = widen}, launch);
+    if (room && simt_staged_have_all(s, launch)) return;
+    widen &= room;
+    tg_walk(launch->body, forget, s);
+  }
 }
 
 // ---- operands for several trips --------------------------------------------------------------------------------------------
-
-static int64_t take(simt *s, int64_t bytes) { // a region, until the tile kernel's region ends; returns where it ends
-  int64_t end = (s->shared_top + 127) / 128 * 128 + bytes;
-  return s->shared_top = end;
-}
 
 static void commit(simt *s) { tg_build(&s->b, TG_OP_CP_COMMIT, 0, NULL, 0, NULL); }
 static void wait_for(simt *s, int pending) { tg_build(&s->b, TG_OP_CP_WAIT, 0, NULL, 1, &TG_AINT("pending", pending)); }
 
 static void bring(simt *s, const tg_op *load) {
   simt_stage *g = simt_note_of(s, load->out[0])->stage;
-  g->base = simt_shared(s, g->bytes);
-  take(s, g->bytes);
-  simt_barrier(s); // those who read what lay there before are done
+  g->base = simt_take_shared(s, g->bytes); // until the tile kernel's region ends
+  simt_barrier(s);                         // those who read what lay there before are done
   simt_copy_stage(s, load, g);
   commit(s);
   wait_for(s, 0);
-  simt_barrier(s);
+  simt_publish(s, g->swizzle > 0);
 }
 
 bool simt_bring(simt *s, tg_op *op) {
@@ -275,11 +282,10 @@ void simt_keep(simt *s, const tg_value *v) {
   fragments_of(s, &r, fragment);
   simt_stage *g = simt_stage_of_kept(s, v, &r, fragment, note->tiles);
   if (!g) return;
-  g->base = simt_shared(s, g->bytes);
-  take(s, g->bytes);
+  g->base = simt_take_shared(s, g->bytes); // until the tile kernel's region ends
   simt_barrier(s);
   simt_store_stage(s, g, note->tiles, 0);
-  simt_barrier(s);
+  simt_publish(s, g->swizzle > 0);
   note->stage = g;
 }
 
@@ -368,7 +374,7 @@ static simt_flat *turn(turning *t, tg_value *from, tg_value *to, const simt_flat
     s->nfull += t->full.n;
   }
   wait_for(s, slots - 2);
-  simt_barrier(s); // the trip's operands are there for all, and all are done with those of the trip before
+  simt_publish(s, t->ring->groups); // the trip's operands are there for all, and all are done with those of the trip before
   s->fresh = true;
   (full ? fetch : fetch_if_any)(t, ahead_of(t, i, slots - 1), free_);
   commit(s);
@@ -414,8 +420,7 @@ bool simt_ring_for(simt *s, tg_op *op) {
   simt_touches before = simt_order_save(s);
   simt_order_loop(s, op);
   if (s->split) simt_find_trip_ranges(&t.full);
-  t.base = simt_shared(s, ring->slot_bytes * ring->slots);
-  take(s, ring->slot_bytes * ring->slots);
+  t.base = simt_take_shared(s, ring->slot_bytes * ring->slots);
   t.c = simt_carried_of(s, op, op->regions[0]->args + 1);
   t.lb = simt_scalar(s, op->in[0]), t.ub = simt_scalar(s, op->in[1]);
   simt_flat *values = simt_flatten_all(s, op, &t.c, op->in + 2);

@@ -118,8 +118,7 @@ static tg_map reads_of(const simt_stage *g, const tg_layout *l) {
   return eight(g, rows[0], rows[1], rows[2]);
 }
 
-// The fragment's layout as one of the stage's tile, and which of its repetitions each repetition of the fragment is.
-static bool follow(const tg_value *operand, const tg_value *staged, const tg_layout *fragment, tg_layout *out, int *repetition) {
+bool simt_follow(const tg_value *operand, const tg_value *staged, const tg_layout *fragment, tg_layout *out, int *repetition) {
   tg_layout want;
   *out = *fragment;
   for (int i = 0, n = tg_layout_repetitions(fragment); repetition && i < n; i++) repetition[i] = i;
@@ -135,7 +134,7 @@ static bool follow(const tg_value *operand, const tg_value *staged, const tg_lay
 
 // The fragment as a layout of what lies there: where pairs of a unit are turned, bits 2, 3 and 1 of the last axis are bits 1, 2 and 3.
 static bool lies(const simt_stage *g, const tg_value *operand, const tg_layout *fragment, tg_layout *out, int *repetition) {
-  if (!follow(operand, g->value, fragment, out, repetition)) return false;
+  if (!simt_follow(operand, g->value, fragment, out, repetition)) return false;
   if (!g->turned) return true;
   tg_map f = tg_map_identity(out->map.nout);
   f.col[2] = 1u << 1, f.col[3] = 1u << 2, f.col[1] = 1u << 3;
@@ -147,7 +146,7 @@ bool simt_runs_along(simt *s, const tg_value *operand, int axis) {
   tg_layout l = tg_layout_empty(operand->type.rank, operand->type.dim), staged;
   if (!l.out[axis]) return false;
   tg_layout_add(&l, TG_REGISTER, axis, 0);
-  return follow(operand, simt_staged(s, operand), &l, &staged, NULL) && tg_layout_image(&staged, TG_REGISTER, 0) == 1;
+  return simt_follow(operand, simt_staged(s, operand), &l, &staged, NULL) && tg_layout_image(&staged, TG_REGISTER, 0) == 1;
 }
 
 // Without the bits of an axis from `bits` on.
@@ -391,17 +390,45 @@ static tg_map writes_of(const simt_stage *g, const tg_layout *l) {
   return eight(g, tg_layout_image(l, TG_LANE, 0), tg_layout_image(l, TG_LANE, 1), tg_layout_image(l, TG_LANE, 2));
 }
 
+int simt_group_swizzle(tg_type type) {
+  const tg_layout l = tg_layout_empty(type.rank, type.dim);
+  const int columns = l.out[l.rank - 1], bytes = tg_dtypes[type.dtype].bits / 8 << (columns < 7 ? columns : 7);
+  for (int i = 0; i < l.rank - 1; i++)
+    if (l.odd[i] > 1) return 0;
+  return bytes < 32 || l.map.nout - columns < 3 ? 0 : bytes < 128 ? bytes : 128;
+}
+
+// PTX ISA, "Shared memory matrix layout": rows of `swizzle` bytes one below the other, what exceeds them in further such parts; bits 7 and
+// up of an address, as many as tell a row's units apart, flip those three lower.
+void simt_place_for_groups(simt_stage *g) {
+  const int size = size_of(g), columns = g->tile.out[g->tile.rank - 1], rows = g->tile.map.nout - columns;
+  g->swizzle = simt_group_swizzle(g->type);
+  const int line = __builtin_ctz((unsigned)g->swizzle), low = line - __builtin_ctz((unsigned)size);
+  g->at = tg_map_zero(g->tile.map.nout, g->tile.map.nout);
+  for (int b = 0; b < columns; b++) g->at.col[b] = 1u << (b < low ? b : rows + b);
+  for (int r = 0; r < rows; r++) {
+    const int byte = line + r;
+    g->at.col[columns + r] = 1u << (low + r);
+    if (byte >= 7 && byte < 3 + line) g->at.col[columns + r] |= 1u << (low + r - 3);
+  }
+}
+
 // Places that serve those who read, by their fragments, and one who writes; false where one could not read.
-static bool choose_for(simt_stage *g, const simt_readers *reads, const tg_layout *fragment, bool copied, tg_map writes) {
+static bool choose_for(simt *s, simt_stage *g, const simt_readers *reads, const tg_layout *fragment, bool copied, tg_map writes) {
   tg_map accesses[SIMT_MOST_READERS + 1];
+  int n = 0;
   for (int i = 0; i < reads->n; i++) {
     tg_layout l;
-    if (!follow(reads->at[i].op->in[reads->at[i].operand], g->value, &fragment[i], &l, NULL)) return false;
+    if (simt_groups_of_dot(s, reads->at[i].op)) {
+      simt_place_for_groups(g);
+      continue;
+    }
+    if (!simt_follow(reads->at[i].op->in[reads->at[i].operand], g->value, &fragment[i], &l, NULL)) return false;
     if (copied && how_to_read(g, &l) == PLAIN && (neighbours(&l, 2) < 2 || size_of(g) != 2)) return false;
-    accesses[i] = reads_of(g, &l);
+    accesses[n++] = reads_of(g, &l);
   }
-  accesses[reads->n] = writes;
-  choose_places(g, reads->n + 1, accesses);
+  accesses[n++] = writes;
+  if (!g->swizzle) choose_places(g, n, accesses);
   return true;
 }
 
@@ -426,7 +453,7 @@ simt_stage *simt_stage_of_load(simt *s, const tg_value *load, const simt_readers
   simt_stage *g = simt_make_stage(s, load, load->type.dtype, held);
   g->mask = reads->mask;
   if (g->tile.map.nout < unit_bits(g) || (g->mask && !mask_can_be_copied(s, g))) return NULL;
-  if (!choose_for(g, reads, fragment, true, writes_of(g, held))) return NULL;
+  if (!choose_for(s, g, reads, fragment, true, writes_of(g, held))) return NULL;
   if (!g->mask) give_flips_to_warps(g); // a mask was looked at as held
   return g;
 }
@@ -435,7 +462,7 @@ simt_stage *simt_stage_of_kept(simt *s, const tg_value *value, const simt_reader
                                const simt_tile *tile) {
   simt_stage *g = simt_make_stage(s, value, value->type.dtype, &tile->layout);
   if (g->tile.map.nout < unit_bits(g)) return NULL;
-  return choose_for(g, reads, fragment, false, writes_of(g, &tile->layout)) ? g : NULL;
+  return choose_for(s, g, reads, fragment, false, writes_of(g, &tile->layout)) ? g : NULL;
 }
 
 bool simt_stage_has_matrices(const simt_stage *g, const tg_value *operand, const tg_layout *fragment) {
@@ -456,7 +483,7 @@ simt_stage *simt_stage_of_tile(simt *s, const tg_value *operand, const tg_layout
   const tg_value *value = simt_renamed(operand);
   simt_stage *g = simt_make_stage(s, value, value->type.dtype, &tile->layout);
   tg_layout l;
-  if (!follow(operand, value, fragment, &l, NULL)) return NULL;
+  if (!simt_follow(operand, value, fragment, &l, NULL)) return NULL;
   if (value == operand) { // k's highest bits may be left out one by one, where registers alone hold them
     g->chunk_axis = k_axis;
     while (g->bytes > MUCH && g->tile.out[k_axis] > 4) {

@@ -16,6 +16,11 @@ tg_value *simt_stage_address(simt *s, tg_value *base, tg_value *part, uint32_t b
 // Moves units so that neither the lanes that read a fragment meet in a bank nor, where possible, eight that write at packed coordinates of
 // these images.
 void simt_choose_places(simt_stage *g, const tg_value *operand, const tg_layout *fragment, const uint32_t writes[3]);
+// The fragment's layout as one of the stage's tile, and which of its repetitions each repetition of the fragment is (NULL: nobody asks).
+bool simt_follow(const tg_value *operand, const tg_value *staged, const tg_layout *fragment, tg_layout *out, int *repetition);
+// Bytes of a row that lie side by side of a tile that warp groups read; 0: they cannot.
+int simt_group_swizzle(tg_type type);
+void simt_place_for_groups(simt_stage *g);
 // Whether a fragment is read by ldmatrix.
 bool simt_stage_has_matrices(const simt_stage *g, const tg_value *operand, const tg_layout *fragment);
 

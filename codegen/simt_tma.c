@@ -177,14 +177,14 @@ static bool boxes_of(simt *s, const tg_op *dot, simt_box box[2]) {
          simt_can_follow(s, dot->parent->owner, (const tg_op *const[]){box[0].load, box[1].load}, 2);
 }
 
-static bool shape_of(const tg_op *dot, int warps, simt_wgmma *w) {
+bool simt_wgmma_shape(const tg_op *dot, int warps, bool turned, simt_wgmma *w) {
   enum { ROWS = 64, MOST = 256 };
   const tg_type *a = &dot->in[0]->type, *b = &dot->in[1]->type, *c = &dot->out[0]->type;
   if (c->rank != 2 || a->dtype != b->dtype || c->dtype != TG_F32 || warps < 4 || warps % 4) return false;
   const tg_wgmma_row *row = tg_wgmma_of(a->dtype);
-  const int m = c->dim[0], n = c->dim[1], groups = warps / 4;
+  const int m = c->dim[turned], n = c->dim[!turned], groups = warps / 4;
   if (!row || m % ROWS || a->dim[1] % row->k) return false;
-  *w = (simt_wgmma){.row = row, .k = a->dim[1], .groups_m = groups};
+  *w = (simt_wgmma){.row = row, .k = a->dim[1], .groups_m = groups, .turned = turned};
   const int blocks = m / ROWS;
   while (w->groups_m > 1 && (blocks % w->groups_m || (blocks & (blocks - 1)))) w->groups_m /= 2; // neighbouring blocks for each
   w->groups_n = groups / w->groups_m;
@@ -197,7 +197,7 @@ int simt_wgmma_registers(const tg_op *dot, int warps) {
   simt_wgmma w;
   const tg_op *c = dot->in[2]->def;
   bool apart = dot->code == TG_OP_DOT_SCALED || (c && c->code == TG_OP_CONST); // what it is added to is held beside it
-  return shape_of(dot, warps, &w) ? w.blocks * w.n_each / 2 * (apart ? 2 : 1) : 0;
+  return simt_wgmma_shape(dot, warps, false, &w) ? w.blocks * w.n_each / 2 * (apart ? 2 : 1) : 0;
 }
 
 enum { OTHERS = 32, MOST_REGISTERS = 232 }; // of a thread: addresses, scales and counters; what a group may have beside a producer
@@ -228,7 +228,7 @@ bool simt_pipe_fits(simt *s, const tg_op *dot, simt_wgmma *w) {
   // What the instruction sums of eight-bit operands keeps few bits: every block of k is added to sums in f32 outside of it.
   const tg_op *c = dot->in[2]->def;
   if (tg_dtypes[dot->in[0]->type.dtype].bits == 8 && dot->code == TG_OP_DOT && !(c && c->code == TG_OP_CONST)) return false;
-  return shape_of(dot, s->warps, w) && registers_fit(dot, s->warps) && boxes_of(s, dot, box);
+  return simt_wgmma_shape(dot, s->warps, false, w) && registers_fit(dot, s->warps) && boxes_of(s, dot, box);
 }
 
 static void find_largest(tg_op *op, void *user) {
@@ -236,7 +236,7 @@ static void find_largest(tg_op *op, void *user) {
   if ((op->code != TG_OP_DOT && op->code != TG_OP_DOT_SCALED) || op->out[0]->type.rank != 2 || !op->parent->owner) return;
   simt_wgmma w;
   for (int warps = 8; warps >= 4; warps /= 2)
-    if (shape_of(op, warps, &w) && (w.groups_n == 1 || !registers_fit(op, warps / 2)) && warps > *most) *most = warps;
+    if (simt_wgmma_shape(op, warps, false, &w) && (w.groups_n == 1 || !registers_fit(op, warps / 2)) && warps > *most) *most = warps;
 }
 
 int simt_wgmma_warps(const tg_machine *machine, const tg_kernel *tile) {

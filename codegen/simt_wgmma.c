@@ -5,73 +5,85 @@
 static int log2_of(int n) { return __builtin_ctz((unsigned)n); }
 
 // PTX ISA, wgmma: warp i of a group has rows 16 i and up of the 64, and in them what mma.m16n8 has; groups take whole blocks.
-void simt_wgmma_plan(simt *s, const tg_op *dot, tg_layout *c) {
-  const simt_wgmma *w = &simt_pipe_of_dot(s, dot)->shape;
-  const tg_type *t = &dot->out[0]->type;
-  *c = tg_layout_empty(2, t->dim);
-  const int n_bits = w->groups_n == 1 ? c->out[1] : log2_of(w->n_each), m_bits = c->out[0] - log2_of(w->groups_m);
-  tg_layout_add(c, TG_REGISTER, 1, 0);
-  tg_layout_add(c, TG_REGISTER, 0, 3);
-  for (int i = 3; i < n_bits; i++) tg_layout_add(c, TG_REGISTER, 1, i);
-  for (int i = 6; i < m_bits; i++) tg_layout_add(c, TG_REGISTER, 0, i);
-  for (int i = 1; i < 3; i++) tg_layout_add(c, TG_LANE, 1, i);
-  for (int i = 0; i < 3; i++) tg_layout_add(c, TG_LANE, 0, i);
-  for (int i = 4; i < 6; i++) tg_layout_add(c, TG_WARP, 0, i);
-  for (int i = m_bits; i < c->out[0]; i++) tg_layout_add(c, TG_WARP, 0, i);
-  for (int i = n_bits; i < c->out[1]; i++) tg_layout_add(c, TG_WARP, 1, i);
+void simt_wgmma_layout(const simt_wgmma *w, const tg_type *type, tg_layout *c) {
+  *c = tg_layout_empty(2, type->dim);
+  const int m = w->turned, n = !m;
+  const int n_bits = w->groups_n == 1 ? c->out[n] : log2_of(w->n_each), m_bits = c->out[m] - log2_of(w->groups_m);
+  tg_layout_add(c, TG_REGISTER, n, 0);
+  tg_layout_add(c, TG_REGISTER, m, 3);
+  for (int i = 3; i < n_bits; i++) tg_layout_add(c, TG_REGISTER, n, i);
+  for (int i = 6; i < m_bits; i++) tg_layout_add(c, TG_REGISTER, m, i);
+  for (int i = 1; i < 3; i++) tg_layout_add(c, TG_LANE, n, i);
+  for (int i = 0; i < 3; i++) tg_layout_add(c, TG_LANE, m, i);
+  for (int i = 4; i < 6; i++) tg_layout_add(c, TG_WARP, m, i);
+  for (int i = m_bits; i < c->out[m]; i++) tg_layout_add(c, TG_WARP, m, i);
+  for (int i = n_bits; i < c->out[n]; i++) tg_layout_add(c, TG_WARP, n, i);
+}
+
+int simt_wgmma_share(const simt_wgmma *w, int side) { return side ? w->n_each : 64 * w->blocks; }
+
+// By a shuffle: the compiler then knows it to be the same in all lanes.
+tg_value *simt_wgmma_group(simt *s, const simt_wgmma *w, int side) {
+  tg_builder *b = &s->prologue;
+  const int groups = side ? w->groups_n : w->groups_m, shift = side ? log2_of(w->groups_m) : 0;
+  if (groups == 1) return NULL;
+  tg_value *group = tg_build2(b, TG_OP_SHR, s->warp_id, simt_int(s, TG_I32, 2 + shift)), *in[] = {group, simt_int(s, TG_I32, 0)};
+  tg_attr attrs[] = {TG_ASTR("kind", "idx"), TG_AINT("width", 32)};
+  group = tg_build(b, TG_OP_SHFL, 2, in, 2, attrs)->out[0];
+  return groups << shift < s->warps / 4 ? tg_build2(b, TG_OP_AND, group, simt_int(s, TG_I32, groups - 1)) : group;
 }
 
 // The descriptor of an operand's first block of a group, in the first slot.
-static tg_value *descriptor(simt *s, const simt_box *box, int groups, int shift, int rows) {
+static tg_value *descriptor(simt *s, const simt_pipe *pipe, int side) {
   tg_builder *b = &s->prologue;
+  const simt_box *box = &pipe->box[side];
   tg_value *at = tg_build2(b, TG_OP_PTRADD, s->slots->base, simt_int(s, TG_I32, box->offset));
-  if (groups > 1) { // the group's number by a shuffle: the compiler then knows it to be the same in all lanes
-    tg_value *group = tg_build2(b, TG_OP_SHR, s->warp_id, simt_int(s, TG_I32, 2 + shift)), *in[] = {group, simt_int(s, TG_I32, 0)};
-    tg_attr attrs[] = {TG_ASTR("kind", "idx"), TG_AINT("width", 32)};
-    group = tg_build(b, TG_OP_SHFL, 2, in, 2, attrs)->out[0];
-    if (groups << shift < s->warps / 4) group = tg_build2(b, TG_OP_AND, group, simt_int(s, TG_I32, groups - 1));
-    at = tg_build2(b, TG_OP_PTRADD, at, tg_build2(b, TG_OP_MUL, group, simt_int(s, TG_I32, rows * box->map.swizzle)));
-  }
+  tg_value *group = simt_wgmma_group(s, &pipe->shape, side), *bytes = NULL;
+  if (group) bytes = tg_build2(b, TG_OP_MUL, group, simt_int(s, TG_I32, simt_wgmma_share(&pipe->shape, side) * box->map.swizzle));
+  if (group) at = tg_build2(b, TG_OP_PTRADD, at, bytes);
   tg_attr attrs[] = {TG_AINT("swizzle", box->map.swizzle), TG_AINT("lead", 16), TG_AINT("stride", 8 * box->map.swizzle)};
   return tg_build(b, TG_OP_SMEM_DESC, 1, &at, 3, attrs)->out[0];
 }
 
-// Distance of step k in units of 16 bytes.
-static int64_t step_units(const simt_box *box, int bytes) {
-  return (bytes % box->map.swizzle + (int64_t)(bytes / box->map.swizzle) * box->rows * box->map.swizzle) >> 4;
+int64_t simt_matrix_byte(const simt_matrix *m, int64_t x, int64_t k) {
+  const int64_t row = m->trans ? k : x, along = (m->trans ? x : k) * m->size;
+  return along / m->swizzle * m->part_bytes + row * m->swizzle + along % m->swizzle;
 }
 
-// Registers of the tile in the order of the instruction: that of its columns, for each block of 64 rows.
-static int *in_order(simt *s, const tg_layout *c, const simt_wgmma *w) {
+int *simt_wgmma_order(simt *s, const simt_wgmma *w, const tg_layout *c) {
   const int held = w->n_each / 2;
   int *order = TG_NEWN(s->arena, int, w->blocks *held);
   for (int i = 0, n = tg_layout_registers(c); i < n; i++) {
-    int m = simt_register_offset(c, i, 0), at = simt_register_offset(c, i, 1);
+    int m = simt_register_offset(c, i, w->turned), at = simt_register_offset(c, i, !w->turned);
     order[m / 64 * held + at / 8 * 4 + (m / 8 & 1) * 2 + (at & 1)] = i;
   }
   return order;
 }
 
-static void multiply(simt *s, const simt_pipe *pipe, const tg_value *const desc[2], int block, tg_value **sum, bool from_zero) {
-  const simt_wgmma *w = &pipe->shape;
-  const int held = w->n_each / 2, bytes = w->row->k * tg_dtypes[w->row->operands].bits / 8;
+static void multiply_block(simt *s, const simt_wgmma *w, const simt_matrix m[2], int block, tg_value **sum, bool from_zero) {
+  const int held = w->n_each / 2;
   tg_value *in[128 + 2];
-  for (int k = 0; k < w->k / w->row->k; k++) {
+  for (int k = 0; k < w->k; k += w->row->k) {
     int n = 0;
     if (k || !from_zero)
       for (; n < held; n++) in[n] = sum[n];
-    for (int i = 0; i < 2; i++) {
-      const simt_box *box = &pipe->box[i];
-      int64_t units = step_units(box, k * bytes) + (i ? 0 : (int64_t)block * 64 * box->map.swizzle >> 4);
-      in[n++] = simt_add(&s->b, (tg_value *)(uintptr_t)desc[i], simt_int(s, TG_I64, units));
-    }
-    tg_attr attrs[] = {TG_ASTR("row", w->row->name), TG_AINT("n", w->n_each)};
-    tg_op *op = tg_build(&s->b, TG_OP_WGMMA, n, in, 2, attrs);
+    for (int i = 0; i < 2; i++) in[n++] = m[i].desc;
+    tg_attr attrs[] = {TG_ASTR("row", w->row->name),
+                       TG_AINT("n", w->n_each),
+                       TG_AINT("at_a", simt_matrix_byte(&m[0], block * 64, k) >> 4),
+                       TG_AINT("at_b", simt_matrix_byte(&m[1], 0, k) >> 4),
+                       TG_AINT("trans_a", m[0].trans),
+                       TG_AINT("trans_b", m[1].trans)};
+    tg_op *op = tg_build(&s->b, TG_OP_WGMMA, n, in, w->row->trans ? 6 : 4, attrs);
     memcpy(sum, op->out, sizeof *sum * (size_t)held);
   }
 }
 
-static void wait_for(simt *s, int pending, int n, tg_value **sum) {
+void simt_wgmma_multiply(simt *s, const simt_wgmma *w, const simt_matrix m[2], tg_value **sum, bool from_zero) {
+  for (int i = 0; i < w->blocks; i++) multiply_block(s, w, m, i, sum + i * (w->n_each / 2), from_zero);
+}
+
+void simt_wgmma_wait(simt *s, int pending, int n, tg_value **sum) {
   tg_op *op = tg_build(&s->b, TG_OP_WGMMA_WAIT, n, sum, 1, &TG_AINT("pending", pending));
   memcpy(sum, op->out, sizeof *sum * (size_t)n);
 }
@@ -82,18 +94,13 @@ static void release(simt *s, tg_value *barrier) {
   tg_build(&s->b, TG_OP_MBAR_ARRIVE, 2, in, 0, NULL);
 }
 
-static bool is_zero(const tg_value *v) {
-  double x;
-  return v->def && v->def->code == TG_OP_CONST && tg_const_as_float(v, &x) && x == 0;
-}
-
 void simt_wgmma_dot(simt *s, tg_op *dot) {
   simt_pipe *pipe = simt_pipe_of_dot(s, dot);
   const simt_wgmma *w = &pipe->shape;
   tg_layout c;
-  simt_wgmma_plan(s, dot, &c);
-  const int held = w->n_each / 2, n = w->blocks * held, *order = in_order(s, &c, w);
-  const bool from_zero = is_zero(dot->in[2]);
+  simt_wgmma_layout(w, &dot->out[0]->type, &c);
+  const int n = w->blocks * w->n_each / 2, *order = simt_wgmma_order(s, w, &c);
+  const bool from_zero = simt_is_zero(dot->in[2]);
   tg_value **sum = TG_NEWN(s->arena, tg_value *, n);
   if (!from_zero) {
     const simt_tile *from = simt_get(s, dot->in[2], &c);
@@ -103,14 +110,18 @@ void simt_wgmma_dot(simt *s, tg_op *dot) {
   tg_value *in[] = {simt_barrier_at(s, slots->full, slots->slot), slots->parity};
   tg_build(&s->b, TG_OP_MBAR_WAIT, 2, in, 0, NULL);
   tg_value *units = simt_mul(&s->b, slots->slot, simt_int(s, TG_I32, slots->bytes >> 4));
-  const int m_shift = log2_of(w->groups_m);
-  tg_value *desc[2] = {descriptor(s, &pipe->box[0], w->groups_m, 0, 64 * w->blocks),
-                       descriptor(s, &pipe->box[1], w->groups_n, m_shift, w->n_each)};
-  for (int i = 0; i < 2; i++) desc[i] = tg_build2(&s->b, TG_OP_DESC_ADD, desc[i], units);
+  simt_matrix m[2];
+  for (int i = 0; i < 2; i++) {
+    const simt_box *box = &pipe->box[i];
+    m[i] = (simt_matrix){.desc = tg_build2(&s->b, TG_OP_DESC_ADD, descriptor(s, pipe, i), units),
+                         .part_bytes = (int64_t)box->rows * box->map.swizzle,
+                         .swizzle = box->map.swizzle,
+                         .size = tg_dtypes[w->row->operands].bits / 8};
+  }
   tg_build(&s->b, TG_OP_WGMMA_BEGIN, 0, NULL, 0, NULL);
-  for (int i = 0; i < w->blocks; i++) multiply(s, pipe, (const tg_value *const *)desc, i, sum + i * held, from_zero);
+  simt_wgmma_multiply(s, w, m, sum, from_zero);
   tg_build(&s->b, TG_OP_WGMMA_COMMIT, 0, NULL, 0, NULL);
-  wait_for(s, pipe->flight >= 0 ? 1 : 0, n, sum);
+  simt_wgmma_wait(s, pipe->flight >= 0 ? 1 : 0, n, sum);
   release(s, pipe->flight >= 0 ? simt_offset(s, slots->empty, pipe->before) : simt_barrier_at(s, slots->empty, slots->slot));
   simt_tile *t = simt_new_tile(s, &c);
   for (int i = 0; i < n; i++) t->reg[order[i]] = sum[i];
@@ -205,7 +216,7 @@ bool simt_pipe_for(simt *s, tg_op *op) {
   memcpy(out, loop->out, sizeof *out * (size_t)values);
   if (pipe->flight >= 0) { // the last one's
     int at = first_register(&c, op, pipe->flight);
-    wait_for(s, 0, tg_layout_registers(&c.layout[pipe->flight]), out + at);
+    simt_wgmma_wait(s, 0, tg_layout_registers(&c.layout[pipe->flight]), out + at);
     release(s, simt_offset(s, s->slots->empty, loop->out[values]));
   }
   simt_unflatten_all(s, &c, op->out, out);

@@ -1,0 +1,159 @@
+// Products of warp groups whose operands threads have put into shared memory: their asynchronous copies, or stores of what they computed.
+// Such a tile lies there as the matrix unit wants it (simt_stage.c), and may serve several products, read along its rows by one and along
+// its columns by another. The unit goes through another proxy than the threads: a fence stands between what they wrote and the barrier that
+// tells the others.
+#include "codegen/simt_pipe.h"
+#include "codegen/simt_stage.h"
+
+// Which of a dot's operands is the instruction's left (side 0) or right one, and where its axes are.
+static int index_of(const simt_wgmma *w, int side) { return w->turned ? 1 - side : side; }
+static int k_axis_of(int index) { return index == 0; }
+
+// ---- which products --------------------------------------------------------------------------------------------------------
+
+const simt_wgmma *simt_groups_of_dot(simt *s, const tg_op *dot) {
+  const simt_pipe *pipe = simt_pipe_of_dot(s, dot);
+  return pipe ? &pipe->shape : simt_note_of(s, dot->out[0])->groups;
+}
+
+// What of an operand lies in shared memory: what is brought or kept there for several, or what the product stores for itself.
+static const tg_value *source_of(simt *s, const tg_value *operand) {
+  const tg_value *staged = simt_staged(s, operand);
+  return simt_note_of(s, staged)->ahead ? staged : simt_renamed(operand);
+}
+
+// Whether memory's rows run along k; false where the operand's axes are not the memory's rows and what lies side by side.
+static bool find_direction(const tg_value *operand, const tg_value *source, int k_axis, bool *trans) {
+  tg_layout l = tg_layout_empty(2, operand->type.dim), at, own = tg_layout_empty(source->type.rank, source->type.dim);
+  for (int axis = 1; axis >= 0; axis--)
+    for (int b = 0; b < l.out[axis]; b++) tg_layout_add(&l, TG_REGISTER, axis, b);
+  if (!simt_follow(operand, source, &l, &at, NULL)) return false;
+  const int columns = own.out[own.rank - 1];
+  for (int i = 0; i < own.rank - 1; i++)
+    if (own.odd[i] > 1) return false;
+  for (int along = 0; along < 2; along++) { // the operand's axis that would lie side by side
+    bool good = l.out[along] == columns && l.odd[along] == own.odd[own.rank - 1] && l.odd[!along] == 1;
+    for (int b = 0; b < l.out[0] + l.out[1]; b++) {
+      const int axis = b >= l.out[1] ? 0 : 1, bit = axis ? b : b - l.out[1];
+      good &= at.map.col[b] == 1u << (axis == along ? bit : columns + bit);
+    }
+    if (!good) continue;
+    *trans = along != k_axis;
+    return true;
+  }
+  return false;
+}
+
+static bool operand_fits(simt *s, const tg_op *dot, const simt_wgmma *w, int side) {
+  const int index = index_of(w, side);
+  const tg_value *operand = dot->in[index], *source = source_of(s, operand);
+  bool trans;
+  if (!source->def || source->type.dtype != operand->type.dtype || simt_is_lazy(source)) return false;
+  if (simt_is_load(source->def) && !simt_note_of(s, source)->ahead) return false;
+  const int swizzle = simt_group_swizzle(source->type);
+  if (!swizzle || !find_direction(operand, source, k_axis_of(index), &trans)) return false;
+  const int size = tg_dtypes[source->type.dtype].bits / 8;
+  return !trans || (w->row->trans && simt_wgmma_share(w, side) * size % swizzle == 0);
+}
+
+static bool fits(simt *s, const tg_op *dot, simt_wgmma *w) {
+  enum { OTHERS = 56, MOST_REGISTERS = 255 };
+  if (!s->machine->warpgroup_mma || s->lean || dot->code != TG_OP_DOT || simt_pipe_of_dot(s, dot)) return false;
+  if (!simt_dot_row(s->machine, dot) || tg_dtypes[dot->in[0]->type.dtype].bits != 16) return false;
+  if (!simt_wgmma_shape(dot, s->warps, simt_dot_is_turned(s, dot), w)) return false;
+  if (w->blocks * w->n_each / 2 + OTHERS > MOST_REGISTERS) return false;
+  return operand_fits(s, dot, w, 0) && operand_fits(s, dot, w, 1);
+}
+
+void simt_choose_staged(tg_op *op, void *user) {
+  simt *s = user;
+  simt_wgmma w;
+  if (op->code != TG_OP_DOT || simt_note_of(s, op->out[0])->apart || !fits(s, op, &w)) return;
+  simt_wgmma *kept = TG_NEW(s->arena, simt_wgmma);
+  *kept = w;
+  simt_note_of(s, op->out[0])->groups = kept;
+  s->grouped = true;
+}
+
+typedef struct checking {
+  simt *s;
+  bool good;
+} checking;
+
+static void check(tg_op *op, void *user) {
+  checking *c = user;
+  simt_note *note = op->code == TG_OP_DOT ? simt_note_of(c->s, op->out[0]) : NULL;
+  for (int i = 0; note && note->groups && i < 2; i++) {
+    const simt_note *source = simt_note_of(c->s, source_of(c->s, op->in[i]));
+    if (!source->ahead || source->kept || source->stage) continue;
+    note->apart = true; // there was no room for it, or somebody else could not read it
+    c->good = false;
+  }
+}
+
+bool simt_staged_have_all(simt *s, tg_launch *launch) {
+  checking c = {s, true};
+  tg_walk(launch->body, check, &c);
+  return c.good;
+}
+
+// ---- code ------------------------------------------------------------------------------------------------------------------
+
+void simt_publish(simt *s, bool to_groups) {
+  if (to_groups) tg_build(&s->b, TG_OP_FENCE_ASYNC, 0, NULL, 0, NULL);
+  simt_barrier(s);
+}
+
+// Stores an operand that nobody else reads.
+static const simt_stage *store_own(simt *s, const tg_value *source) {
+  tg_layout have = simt_plan_of(s, source);
+  have = tg_layout_compact(&have);
+  const simt_tile *tile = simt_get(s, source, &have);
+  simt_stage *g = simt_make_stage(s, source, source->type.dtype, &have);
+  simt_place_for_groups(g);
+  g->base = simt_take_shared(s, g->bytes);
+  simt_barrier(s);
+  simt_store_stage(s, g, tile, 0);
+  simt_publish(s, true);
+  return g;
+}
+
+static simt_matrix matrix_of(simt *s, const tg_op *dot, const simt_wgmma *w, int side) {
+  const int index = index_of(w, side);
+  const tg_value *operand = dot->in[index], *source = source_of(s, operand);
+  const simt_stage *g = simt_note_of(s, source)->stage;
+  if (!g) g = store_own(s, simt_renamed(operand));
+  simt_matrix m = {.swizzle = g->swizzle, .size = tg_dtypes[g->type.dtype].bits / 8};
+  if (!g->swizzle || !find_direction(operand, g->value, k_axis_of(index), &m.trans))
+    tg_throw(s->ctx, TG_FAILED, "simt: an operand of warp groups lies otherwise");
+  m.part_bytes = (int64_t)g->swizzle << (g->tile.map.nout - g->tile.out[g->tile.rank - 1]);
+  tg_value *at = g->base, *group = simt_wgmma_group(s, w, side);
+  if (group) {
+    const int64_t bytes = simt_matrix_byte(&m, simt_wgmma_share(w, side), 0);
+    at = simt_offset(s, at, simt_mul(&s->prologue, group, simt_int(s, TG_I32, bytes)));
+  }
+  tg_attr attrs[] = {TG_AINT("swizzle", m.swizzle), TG_AINT("lead", m.trans ? m.part_bytes : 16), TG_AINT("stride", 8 * m.swizzle)};
+  m.desc = tg_build(&s->b, TG_OP_SMEM_DESC, 1, &at, 3, attrs)->out[0];
+  return m;
+}
+
+void simt_staged_dot(simt *s, tg_op *dot) {
+  const simt_wgmma *w = simt_note_of(s, dot->out[0])->groups;
+  const int64_t top = s->shared_top;
+  const bool from_zero = simt_is_zero(dot->in[2]);
+  tg_layout c;
+  simt_wgmma_layout(w, &dot->out[0]->type, &c);
+  const int n = w->blocks * w->n_each / 2, *order = simt_wgmma_order(s, w, &c);
+  tg_value **sum = TG_NEWN(s->arena, tg_value *, n);
+  const simt_tile *from = from_zero ? NULL : simt_get(s, dot->in[2], &c);
+  for (int i = 0; from && i < n; i++) sum[i] = from->reg[order[i]];
+  const simt_matrix m[] = {matrix_of(s, dot, w, 0), matrix_of(s, dot, w, 1)};
+  tg_build(&s->b, TG_OP_WGMMA_BEGIN, 0, NULL, 0, NULL);
+  simt_wgmma_multiply(s, w, m, sum, from_zero);
+  tg_build(&s->b, TG_OP_WGMMA_COMMIT, 0, NULL, 0, NULL);
+  simt_wgmma_wait(s, 0, n, sum);
+  s->shared_top = top;
+  simt_tile *t = simt_new_tile(s, &c);
+  for (int i = 0; i < n; i++) t->reg[order[i]] = sum[i];
+  simt_set(s, dot->out[0], t);
+}
