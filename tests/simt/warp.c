@@ -157,8 +157,8 @@ static uint64_t float_op(block *b, const tg_op *op, int dtype, double x, double 
   case TG_OP_FMA: return from_float(dtype, dtype == TG_F32 ? (double)fmaf((float)x, (float)y, (float)z) : fma(x, y, z));
   case TG_OP_MIN: return from_float(dtype, both(x, y, x < y || (x == y && signbit(x))));
   case TG_OP_MAX: return from_float(dtype, both(x, y, x > y || (x == y && signbit(y))));
-  case TG_OP_MINNUM: return from_float(dtype, fmin(x, y));
-  case TG_OP_MAXNUM: return from_float(dtype, fmax(x, y));
+  case TG_OP_MINNUM: return from_float(dtype, x == y ? (signbit(x) ? x : y) : fmin(x, y)); // C leaves zeros' order open
+  case TG_OP_MAXNUM: return from_float(dtype, x == y ? (signbit(x) ? y : x) : fmax(x, y));
   case TG_OP_EQ: return x == y;
   case TG_OP_NE: return x != y;
   case TG_OP_LT: return x < y;
