@@ -45,13 +45,17 @@ static void every_knob(walk *w) {
   if (!w->c->row) return; // the device takes tile IR: there is no lowering
   tg_knob knobs[64];
   tg_kernel *tile;
-  tg_bindings statics = tg_check_statics(&w->arena, w->signature);
-  tg_check_status(w->c->ctx, tg_source_trace(w->source, &w->options, &statics, &tile));
+  tg_bindings statics = tg_check_statics(&w->arena, w->signature), given = w->options;
+  tg_machine_knobs defaults;
+  tg_add_defaults(w->c->ctx, &w->arena, w->signature, w->c->machine, &given, &defaults);
+  tg_check_status(w->c->ctx, tg_source_trace(w->source, &given, &statics, &tile));
   int n = w->c->row->lowering->knobs(tile, w->c->machine, knobs, 64);
   tg_kernel_free(tile);
   for (int i = 0; i < n; i++) {
-    for (int v = 1; v < knobs[i].nvalues; v++) { // values[0] is the default
-      one_value(w, knobs[i].name, tg_arena_printf(&w->arena, "%lld", (long long)knobs[i].values[v]));
+    const char *named = tg_bindings_find(&defaults.list, knobs[i].name);
+    const int64_t standard = named ? strtoll(named, NULL, 10) : knobs[i].values[0];
+    for (int v = 0; v < knobs[i].nvalues; v++) {
+      if (knobs[i].values[v] != standard) one_value(w, knobs[i].name, tg_arena_printf(&w->arena, "%lld", (long long)knobs[i].values[v]));
     }
   }
 }
@@ -60,7 +64,8 @@ static void every_value(walk *w) {
   for (int i = 0; i < w->signature->nsettings; i++) {
     const tg_setting *setting = &w->signature->settings[i];
     for (int v = 0; v < setting->nallowed && setting->kind == TG_TUNE; v++) {
-      if (strcmp(setting->allowed[v], setting->fallback) != 0) one_value(w, setting->name, setting->allowed[v]);
+      if (strcmp(setting->allowed[v], tg_setting_default(w->c->machine, w->signature, setting)) != 0)
+        one_value(w, setting->name, setting->allowed[v]);
     }
   }
   every_knob(w);

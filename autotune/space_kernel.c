@@ -177,12 +177,24 @@ static int tune_axes(tg_context *ctx, tg_arena *arena, const tg_subject *subject
     *axis = (tg_axis){.name = tg_arena_strdup(arena, settings[i].name), .n = settings[i].nallowed, .values = values};
     for (int v = 0; v < axis->n; v++) {
       values[v] = tg_arena_strdup(arena, settings[i].allowed[v]);
-      if (!strcmp(values[v], tg_setting_default(&settings[i], subject->row ? subject->row->lowering : NULL))) axis->fallback = v;
+      if (!strcmp(values[v], tg_setting_default(subject->machine, subject->signature, &settings[i]))) axis->fallback = v;
     }
     const char *value = tg_binding_get(subject->fixed, axis->name);
     if (value) pin(ctx, axis, value);
   }
   return n;
+}
+
+// The machine's description may name knobs for the default tile.
+static void default_knobs(offers *o, tg_axis *axes, int naxes) {
+  tg_bindings given = tg_bindings_join(o->arena, o->subject->fixed, o->subject->options);
+  tg_machine_knobs knobs;
+  tg_add_defaults(o->ctx, o->arena, o->subject->signature, o->subject->machine, &given, &knobs);
+  for (int i = o->ntune; i < naxes; i++) {
+    const char *value = tg_bindings_find(&knobs.list, axes[i].name);
+    for (int v = 0; v < axes[i].n && value; v++)
+      if (!strcmp(axes[i].values[v], value)) axes[i].fallback = v;
+  }
 }
 
 // A setting that is neither the kernel's nor a knob must not go unnoticed.
@@ -219,6 +231,7 @@ tg_search_space *tg_space_of(tg_context *ctx, tg_arena *arena, const tg_subject 
     const offer *here = ask(&o, (tg_bindings){o.ntune, at}, c);
     for (int k = 0; k < here->nknobs; k++) merge_knob(&o, axes, &naxes, &here->knobs[k]);
   }
+  default_knobs(&o, axes, naxes);
   for (int i = o.ntune; i < naxes; i++) {
     const char *value = tg_binding_get(subject->fixed, axes[i].name);
     if (value) pin(ctx, &axes[i], value);

@@ -5,6 +5,11 @@
 
 static const cli_option json_only[] = {{"--json", NULL, "one JSON document on standard output", NULL}, {0}};
 
+static const cli_option kernels_options[] = {
+    {"--target", "T", "with the defaults there: a target, a machine or a description's FILE.lua", "@targets"},
+    {"--json", NULL, "one JSON document on standard output", NULL},
+    {0}};
+
 static void add_text(cJSON *object, const char *key, const char *text) {
   cJSON_AddItemToObject(object, key, text ? cJSON_CreateString(text) : cJSON_CreateNull());
 }
@@ -76,6 +81,11 @@ static int run_targets(cli *c) {
 
 // ---- machines
 
+static void add_bindings(cJSON *object, const char *key, const tg_bindings *bindings) {
+  cJSON *list = cJSON_AddObjectToObject(object, key);
+  for (int i = 0; i < bindings->n; i++) add_text(list, bindings->at[i].name, bindings->at[i].value);
+}
+
 static void add_machine(cJSON *list, const tg_machine_info *m) {
   cJSON *object = add_object(list);
   add_text(object, "name", m->name);
@@ -87,6 +97,13 @@ static void add_machine(cJSON *list, const tg_machine_info *m) {
     cJSON_AddNumberToObject(figure, "value", m->figures[i].value);
     add_text(figure, "unit", m->figures[i].unit);
     add_text(figure, "source", m->figures[i].source);
+  }
+  cJSON *defaults = cJSON_AddArrayToObject(object, "defaults");
+  for (int i = 0; i < m->ndefaults; i++) {
+    cJSON *entry = add_object(defaults);
+    add_text(entry, "kernel", m->defaults[i].kernel);
+    add_bindings(entry, "when", &m->defaults[i].when);
+    add_bindings(entry, "set", &m->defaults[i].set);
   }
 }
 
@@ -123,7 +140,14 @@ static int run_devices(cli *c) {
 
 // ---- kernels
 
-static void add_kernel(cJSON *list, const tg_kernel *k) {
+static const char *value_in(const tg_bindings *bindings, const char *name) {
+  for (int i = 0; i < bindings->n; i++)
+    if (!strcmp(bindings->at[i].name, name)) return bindings->at[i].value;
+  return NULL;
+}
+
+// `there`: the defaults on a target, those of the lowering behind the kernel's own; NULL = by itself.
+static void add_kernel(cJSON *list, const tg_kernel *k, const tg_bindings *there) {
   static const char *const kinds[] = {"input", "output", "inout", "workspace", "scalar"};
   const tg_param *params;
   const tg_setting *settings;
@@ -149,9 +173,10 @@ static void add_kernel(cJSON *list, const tg_kernel *k) {
     cJSON *setting = add_object(setting_list);
     add_text(setting, "name", settings[i].name);
     add_text(setting, "kind", settings[i].kind == TG_OPTION ? "option" : "tune");
-    add_text(setting, "default", settings[i].fallback);
+    add_text(setting, "default", there ? value_in(there, settings[i].name) : settings[i].fallback);
     cJSON_AddItemToObject(setting, "allowed", cJSON_CreateStringArray(settings[i].allowed, settings[i].nallowed));
   }
+  if (there) add_bindings(object, "lowering", &(tg_bindings){there->n - ns, there->at + ns});
 }
 
 static const char *member(const cJSON *object, const char *key) {
@@ -181,6 +206,7 @@ static void print_kernel(const cJSON *kernel) {
   const cJSON *settings = cJSON_GetObjectItemCaseSensitive(kernel, "settings");
   cJSON_ArrayForEach(item, settings)
       printf("%s%s=%s", item == settings->child ? "\n                         set " : " ", member(item, "name"), member(item, "default"));
+  cJSON_ArrayForEach(item, cJSON_GetObjectItemCaseSensitive(kernel, "lowering")) printf(" %s=%s", item->string, item->valuestring);
   printf("\n");
 }
 
@@ -189,13 +215,16 @@ static int run_kernels(cli *c) {
   int n;
   tg_status status = tg_library(c->ctx, &n, &names);
   if (status) return cli_fail(c, status);
+  const char *target = cli_value(c, "--target", NULL);
   cJSON *list = cJSON_CreateArray();
   for (int i = 0; i < n && !status; i++) {
     tg_source *source = NULL;
+    tg_bindings there;
     tg_kernel *kernel;
     status = tg_source_load(c->ctx, names[i], &source);
     if (!status) status = tg_source_signature(source, &(tg_bindings){0}, &kernel);
-    if (!status) add_kernel(list, kernel);
+    if (!status && target) status = tg_target_defaults(c->ctx, source, target, &there);
+    if (!status) add_kernel(list, kernel, target ? &there : NULL);
     tg_source_free(source);
   }
   if (!status) return show(c, list, NULL, print_kernel);
@@ -205,11 +234,12 @@ static int run_kernels(cli *c) {
 
 // ---- the commands
 
-#define LIST(NAME, SUMMARY, EXAMPLES)                                                                                                      \
+#define LIST(NAME, OPTIONS, SUMMARY, EXAMPLES)                                                                                             \
   const cli_command cli_##NAME = {                                                                                                         \
-      .name = #NAME, .arguments = "", .summary = SUMMARY, .examples = EXAMPLES, .options = json_only, .run = run_##NAME}
+      .name = #NAME, .arguments = "", .summary = SUMMARY, .examples = EXAMPLES, .options = OPTIONS, .run = run_##NAME}
 
-LIST(targets, "What can be compiled for", "  tegula targets\n");
-LIST(machines, "Chips that tegula has a description of; --json has the figures it uses", "  tegula machines\n  tegula machines --json\n");
-LIST(devices, "Where kernels can run now", "  tegula devices\n");
-LIST(kernels, "The kernel library: parameters, shapes, options", "  tegula kernels\n");
+LIST(targets, json_only, "What can be compiled for", "  tegula targets\n");
+LIST(machines, json_only, "Chips that tegula has a description of; --json has the figures it uses",
+     "  tegula machines\n  tegula machines --json\n");
+LIST(devices, json_only, "Where kernels can run now", "  tegula devices\n");
+LIST(kernels, kernels_options, "The kernel library: parameters, shapes, options", "  tegula kernels\n  tegula kernels --target h100\n");

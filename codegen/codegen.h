@@ -9,6 +9,7 @@ typedef struct tg_machine tg_machine;
 struct tg_machine {
   const char *name, *target, *arch, *doc; // arch: LLVM's processor name ("x86-64-v3", "sm_80"); NULL on cpu:native until asked
   const char *features;                   // LLVM feature string, "" = by processor
+  const struct tg_defaults *defaults;     // targets/machines.h: which config kernels take; no business of a lowering's
   // figures.def; 0 = unknown or absent
 #define FIGURE(name, unit, doc) double name;
 #include "targets/machines/figures.def"

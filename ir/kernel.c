@@ -78,8 +78,7 @@ void tg_declare_setting(tg_kernel *kernel, const tg_setting *setting, tg_loc loc
                   tg_arena_strdup(arena, setting->value),
                   tg_arena_strdup(arena, setting->fallback),
                   setting->nallowed,
-                  NULL,
-                  setting->simt ? tg_arena_strdup(arena, setting->simt) : NULL};
+                  NULL};
   const char **allowed = TG_NEWN(arena, const char *, setting->nallowed);
   bool found = setting->nallowed == 0;
   tg_text all = {.arena = arena};

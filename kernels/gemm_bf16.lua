@@ -6,9 +6,9 @@ return tg.kernel("gemm_bf16", function(k)
   local M, N, K = k.dim "M", k.dim "N", k.dim "K"
   local A, B = k.input("A", bf16, M, K), k.input("B", bf16, N, K)
   local C = k.output("C", bf16, M, N)
-  local bm = k.tune("BM", 1, 2, 4, 8, 16, 32, 64, 128, 192, 256, 384, 512, { default = 64, simt = 128 })
-  local bn = k.tune("BN", 32, 64, 128, 192, 256, 512, 1024, { default = 64, simt = 128 })
-  local bk = k.tune("BK", 16, 32, 64, 128, { default = 32, simt = 64 })
+  local bm = k.tune("BM", 1, 2, 4, 8, 16, 32, 64, 128, 192, 256, 384, 512, { default = 64 })
+  local bn = k.tune("BN", 32, 64, 128, 192, 256, 512, 1024, { default = 64 })
+  local bk = k.tune("BK", 16, 32, 64, 128, { default = 32 })
 
   k.blocks(M:by(bm), N:by(bn), function(m, n)
     C[{m, n}] = K:by(bk):fold(tg.zeros(f32, bm, bn), function(acc, kk)

@@ -15,8 +15,8 @@ return tg.kernel("mla_decode", function(k)
   local scale = k.scalar("scale", f32)
   local O, LSE = k.output("O", dtype, B, S, N, D), k.output("LSE", f32, B, S, N, { optional = true })
   local splits = k.tune("splits", 1, 2, 4, 8, 16, 32, { default = 4 }) -- then rows and keys at a time
-  local bm = k.tune("BM", 16, 32, 64, 128, 256, { default = 32, simt = dtype == "f32" and 16 or 64 })
-  local bk = k.tune("BK", 32, 64, 128, 256, { default = 128, simt = 32 })
+  local bm = k.tune("BM", 16, 32, 64, 128, 256, { default = 32 })
+  local bk = k.tune("BK", 32, 64, 128, 256, { default = 128 })
   local rows, q, o, lse = S * N, Q:merge(2), O:merge(2), LSE:merge(2)     -- a row: a query's head
   local part, logs = k.workspace("part", f32, splits, B, rows, D), k.workspace("logs", f32, splits, B, rows)
   local tails = fp8 and KV:as(bf16, D + D // 32) or KV:slice(3, D, R)

@@ -14,10 +14,9 @@ return tg.kernel("mla_decode_sparse", function(k)
   local pages, idx = k.input("table", i32, B, W, { index = P, none = true }), k.input("idx", i32, B, S, K, { index = 64 * W, none = true })
   local scale = k.scalar("scale", f32)
   local O, LSE = k.output("O", dtype, B, S, N, D), k.output("LSE", f32, B, S, N, { optional = true })
-  local splits = k.tune("splits", 1, 2, 4, 8, 16, 32, { default = 4 })
-  local few = dtype == "f32"                                              -- then heads, keys at a time
-  local bm = k.tune("BM", 16, 32, 64, 128, { default = 32, simt = few and 16 or 32 })
-  local bk = k.tune("BK", 32, 64, 128, { default = 64, simt = few and 32 or 64 })
+  local splits = k.tune("splits", 1, 2, 4, 8, 16, 32, { default = 4 }) -- then heads and keys at a time
+  local bm = k.tune("BM", 16, 32, 64, 128, { default = 32 })
+  local bk = k.tune("BK", 32, 64, 128, { default = 64 })
   local part, logs = k.workspace("part", f32, splits, B * S, N, D), k.workspace("logs", f32, splits, B * S, N)
   local slots, c = KV:merge(1), tg.range(0, D)
   local tails = fp8 and slots:as(bf16, D + D // 32) or slots:slice(2, D, R)

@@ -12,7 +12,7 @@ return tg.kernel("mla_prefill", function(k)
   local cu = k.input("cu", i32, B + 1, { offsets = T })
   local scale = k.scalar("scale", f32)
   local O, LSE = k.output("O", dtype, T, N, Dv), k.output("LSE", f32, T, N, { optional = true })
-  local bq, bk = k.tune("BQ", 16, 32, 64, 128, { default = 64 }), k.tune("BK", 32, 64, 128, 256, { default = 128, simt = 32 })
+  local bq, bk = k.tune("BQ", 16, 32, 64, 128, { default = 64 }), k.tune("BK", 32, 64, 128, 256, { default = 128 })
 
   k.blocks(N, T:cdiv(bq) + B, function(h, tile) -- as many tiles as T tokens in B sequences can take; those left over find no sequence
     local function sequence(b)

@@ -59,14 +59,12 @@ static const char *field_string(lua_State *L, int table, const char *key) {
   return luaL_checkstring(L, -1); // stays on the stack, and so alive
 }
 
-// setting(kernel, {name, kind, value, fallback, allowed, simt = …})
+// setting(kernel, {name, kind, value, fallback, allowed})
 static int declare_setting(lua_State *L) {
   tg_kernel *kernel = kernel_at(L);
   luaL_checktype(L, 2, LUA_TTABLE);
   tg_setting s = {.name = field_string(L, 2, "name"), .value = field_string(L, 2, "value"), .fallback = field_string(L, 2, "fallback")};
   s.kind = strcmp(field_string(L, 2, "kind"), "tune") == 0 ? TG_TUNE : TG_OPTION;
-  lua_getfield(L, 2, "simt");
-  s.simt = lua_tostring(L, -1); // stays on the stack
   lua_getfield(L, 2, "allowed");
   int list = lua_gettop(L), n = (int)luaL_len(L, list);
   luaL_checkstack(L, n + 4, "too many values of a setting");

@@ -36,7 +36,7 @@ local function declaring(who)
 end
 
 -- The value in force: from the settings, of the same type as the default, one of the allowed ones, not below `least`.
-local function setting(who, name, default, allowed, setting_kind, least, simt)
+local function setting(who, name, default, allowed, setting_kind, least)
   local t = declaring(who)
   if t.names[name] then fail("%s: '%s' is declared twice", who, name) end
   t.names[name] = true
@@ -58,8 +58,7 @@ local function setting(who, name, default, allowed, setting_kind, least, simt)
   end
   local texts = {}
   for i, x in ipairs(allowed) do texts[i] = text_of(x) end
-  core.setting(t.handle, { name = name, kind = setting_kind, value = text_of(value), fallback = text_of(default), allowed = texts,
-    simt = simt and text_of(simt) })
+  core.setting(t.handle, { name = name, kind = setting_kind, value = text_of(value), fallback = text_of(default), allowed = texts })
   return value
 end
 
@@ -109,22 +108,21 @@ function k.option(name, default, ...)
   return value
 end
 
--- k.tune(name, values… [, {default = v, simt = v}]): an integer, from --set, the tuner or the default (the first value when none is named;
--- simt: on targets that the lowering simt makes code for, where it is another).
+-- k.tune(name, values… [, {default = v}]): an integer, from --set, the tuner, the machine's description or the default (the first value
+-- when none is named).
 function k.tune(name, ...)
   check_name(name, "k.tune")
   local allowed, o = { ... }, nil
   if kind(allowed[#allowed]) == "table" then o = table.remove(allowed) end
-  o = S.options(o, "k.tune", { default = true, simt = true })
+  o = S.options(o, "k.tune", { default = true })
   if #allowed == 0 then fail("k.tune('%s', values…) wants at least one value", name) end
-  local default, found, simt = o.default or allowed[1], false, o.simt == nil
+  local default, found = o.default or allowed[1], false
   for i, x in ipairs(allowed) do
     allowed[i] = kind(x) == "number" and math.tointeger(x) or fail("k.tune('%s'): values are integers, not %s", name, S.describe(x))
-    found, simt = found or allowed[i] == default, simt or allowed[i] == o.simt
+    found = found or allowed[i] == default
   end
   if not found then fail("k.tune('%s'): the default %s is not among the values", name, S.describe(default)) end
-  if not simt then fail("k.tune('%s'): simt = %s is not among the values", name, S.describe(o.simt)) end
-  return setting("k.tune", name, default, allowed, "tune", nil, o.simt)
+  return setting("k.tune", name, default, allowed, "tune")
 end
 
 -- ---- dims, statics, parameters

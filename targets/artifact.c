@@ -31,7 +31,8 @@ static int take_variant(tg_artifact *artifact, tg_bindings *knobs) {
   return shown;
 }
 
-static void fill(tg_artifact *artifact, tg_kernel *kernel, const tg_compile_options *options, tg_bindings *knobs) {
+static void fill(tg_artifact *artifact, tg_kernel *kernel, const tg_compile_options *options, tg_bindings *knobs,
+                 const tg_machine_knobs *defaults) {
   tg_context *ctx = artifact->ctx;
   const tg_family *family;
   const char *target = options->target ? options->target : "cpu";
@@ -39,6 +40,7 @@ static void fill(tg_artifact *artifact, tg_kernel *kernel, const tg_compile_opti
   artifact->nvariants = family->lowering->variants ? family->lowering->variants(kernel, machine) : 1;
   artifact->shown = take_variant(artifact, knobs);
   tg_check_knobs(ctx, kernel, family, machine, knobs);
+  tg_join_knobs(ctx, &artifact->arena, kernel, family, machine, defaults, knobs);
   artifact->no_cache = options->no_cache;
   tg_job *job = &artifact->job;
   job->ir = tg_print(&artifact->arena, kernel, &job->ir_size);
@@ -70,11 +72,12 @@ struct compile_call {
   const tg_compile_options *options;
   tg_artifact *artifact;
   tg_bindings knobs;
+  tg_machine_knobs defaults; // of the machine's, to go with them
 };
 
 static void fill_body(void *arg) {
   struct compile_call *call = arg;
-  fill(call->artifact, call->kernel, call->options, &call->knobs);
+  fill(call->artifact, call->kernel, call->options, &call->knobs, &call->defaults);
 }
 
 static void compile_body(void *arg) {
@@ -99,8 +102,8 @@ static void compile_body(void *arg) {
   tg_split_settings(call->ctx, call->source, &call->options->settings, &artifact->arena, &split);
   call->knobs = split.knobs;
   const tg_family *family;
-  tg_target_find(call->ctx, call->options->target ? call->options->target : "cpu", &family);
-  tg_add_defaults(&artifact->arena, split.signature, family->lowering, &split.kernel);
+  const tg_machine *machine = tg_target_find(call->ctx, call->options->target ? call->options->target : "cpu", &family);
+  tg_add_defaults(call->ctx, &artifact->arena, split.signature, machine, &split.kernel, &call->defaults);
   tg_compile_options *options = TG_NEW(&artifact->arena, tg_compile_options);
   *options = *call->options;
   options->statics = all_statics(split.signature, options, &artifact->arena);

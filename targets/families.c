@@ -3,10 +3,15 @@
 #include "targets/nvptx/assemble.h"
 
 static const char *const cpu_archs[] = {"native", "generic", "avx2", "avx512", "avx512bf16", "aarch64", NULL};
-static const tg_family cpu = {"cpu", "the host's own processor, through LLVM", "llvm", &tg_lowering_loops, cpu_archs, NULL};
+static const tg_family cpu = {"cpu", "the host's own processor, through LLVM", "llvm", &tg_lowering_loops, cpu_archs, NULL, NULL};
 
 static const char *const nvptx_archs[] = {
-#define ARCH(name, ptx, doc) name,
+#define ARCH(name, ptx, units, doc) name,
+#include "targets/nvptx/archs.def"
+#undef ARCH
+    NULL};
+static const char *const nvptx_units[] = {
+#define ARCH(name, ptx, units, doc) units,
 #include "targets/nvptx/archs.def"
 #undef ARCH
     NULL};
@@ -20,7 +25,8 @@ static int nvptx_tools(tg_arena *arena, const char *want, const char **paths) {
   return n;
 }
 static const tg_family nvptx = {
-    "nvptx", "NVIDIA GPUs: PTX through LLVM, cubin through ptxas or nvJitLink", "llvm", &tg_lowering_simt, nvptx_archs, nvptx_tools};
+    "nvptx",    "NVIDIA GPUs: PTX through LLVM, cubin through ptxas or nvJitLink", "llvm", &tg_lowering_simt, nvptx_archs, nvptx_units,
+    nvptx_tools};
 
 const tg_family *const tg_families[] = {&cpu, &nvptx, NULL};
 
@@ -47,6 +53,35 @@ bool tg_target_known(const char *target) {
   const char *arch;
   const tg_family *family = family_of(target, &arch);
   return family && has_arch(family, arch);
+}
+
+static bool has_word(const char *words, const char *word) {
+  const size_t n = strlen(word);
+  for (const char *p = words; (p = strstr(p, word)); p++)
+    if ((p == words || p[-1] == ' ') && (p[n] == 0 || p[n] == ' ')) return true;
+  return false;
+}
+
+bool tg_target_may(const char *target, const char *arch, const char *figure) {
+  const char *rest;
+  const tg_family *family = family_of(target, &rest);
+  bool special = false, mine = false, known = false;
+  for (int i = 0; family && family->units && family->archs[i]; i++) {
+    const bool has = has_word(family->units[i], figure), here = !strcmp(family->archs[i], arch);
+    special |= has;
+    known |= here;
+    mine |= has && here;
+  }
+  return !special || !known || mine; // an arch that the family does not know is refused when it compiles
+}
+
+const char *tg_target_having(tg_arena *arena, const char *target, const char *figure) {
+  const char *rest;
+  const tg_family *family = family_of(target, &rest);
+  tg_text text = {.arena = arena};
+  for (int i = 0; family && family->units && family->archs[i]; i++)
+    if (has_word(family->units[i], figure)) tg_text_add(&text, "%s%s", text.size ? ", " : "only these have: ", family->archs[i]);
+  return text.size ? text.data : "";
 }
 
 static void list_targets(tg_text *text) {

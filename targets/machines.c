@@ -15,6 +15,7 @@ enum {
   MAX_FILE = 1 << 20,         // bytes of a description
   MAX_LUA_BYTES = 16 << 20,   // memory of its evaluation
   MAX_INSTRUCTIONS = 1000000, // and steps
+  MAX_DEFAULTS = 4096,        // entries of a description
   MAX_FIGURE = 1 << 24,       // above every figure of a chip; lowerings multiply them
 };
 
@@ -58,6 +59,17 @@ tg_machine_state *tg_machine_list(tg_context *ctx) {
   return state;
 }
 
+static void fill_defaults(tg_context *ctx, const tg_defaults *defaults, tg_machine_info *out) {
+  for (const tg_defaults *d = defaults; d; d = d->base) out->ndefaults += d->n;
+  tg_machine_default *all = TG_NEWN(&ctx->arena, tg_machine_default, out->ndefaults + 1);
+  int before = out->ndefaults;
+  for (const tg_defaults *d = defaults; d; d = d->base) {
+    before -= d->n;
+    for (int i = 0; i < d->n; i++) all[before + i] = d->at[i];
+  }
+  out->defaults = all;
+}
+
 static void fill_info(tg_context *ctx, const tg_machine_row *row, tg_machine_info *out) {
   struct tg_figure *figures = TG_NEWN(&ctx->arena, struct tg_figure, TG_NFIGURES);
   int n = 0;
@@ -65,7 +77,8 @@ static void fill_info(tg_context *ctx, const tg_machine_row *row, tg_machine_inf
     if (!row->sources[i]) continue;
     figures[n++] = (struct tg_figure){figure_rows[i].name, figure_value(&row->machine, i), figure_rows[i].unit, row->sources[i]};
   }
-  *out = (tg_machine_info){row->machine.name, row->machine.target, row->machine.doc, n, figures};
+  *out = (tg_machine_info){row->machine.name, row->machine.target, row->machine.doc, n, figures, 0, NULL};
+  fill_defaults(ctx, row->machine.defaults, out);
 }
 
 struct machines_call {
@@ -125,6 +138,7 @@ struct add_call {
   struct budget budget;
   lua_State *L;
   tg_machine_row *row;
+  bool based; // like another
 };
 
 // Whether the word at `at` is one of its own, and assigned to where that is asked for: name = …, ["name"] = …
@@ -152,8 +166,8 @@ static int line_of(const struct add_call *call, const char *word, bool assigned)
 }
 
 _Noreturn static void bad(struct add_call *call, const char *field, const char *complaint) {
-  const char *dot = strrchr(field, '.');
-  int line = line_of(call, dot ? dot + 1 : field, true);
+  const char *dot = strrchr(field, '.'), *word = dot ? dot + 1 : field; // of defaults[3] the list's
+  int line = line_of(call, tg_arena_strndup(&call->ctx->arena, word, strcspn(word, "[")), true);
   if (!line) line = line_of(call, "return", false); // a field that is missing
   tg_throw(call->ctx, TG_INVALID, "%s:%d: field '%s' %s", call->file, line, field, complaint);
 }
@@ -190,7 +204,12 @@ static void figure_field(struct add_call *call, int figure) {
 static void figures_field(struct add_call *call) {
   lua_State *L = call->L;
   lua_pushstring(L, "figures");
-  if (lua_rawget(L, -2) != LUA_TTABLE) bad(call, "figures", "is not a table");
+  const int type = lua_rawget(L, -2);
+  if (type != LUA_TTABLE && (type != LUA_TNIL || !call->based)) bad(call, "figures", "is not a table");
+  if (type == LUA_TNIL) {
+    lua_pop(L, 1);
+    return;
+  }
   lua_pushnil(L);
   while (lua_next(L, -2)) {
     const char *key = lua_type(L, -2) == LUA_TSTRING ? lua_tostring(L, -2) : "(not a name)";
@@ -205,6 +224,95 @@ static void figures_field(struct add_call *call) {
   lua_pop(L, 1);
 }
 
+// The value of a default or of an option, on top of the stack, as text; NULL = it is of another type.
+static const char *value_text(struct add_call *call, bool words) {
+  lua_State *L = call->L;
+  if (lua_isinteger(L, -1)) return tg_arena_printf(&call->ctx->arena, "%lld", (long long)lua_tointeger(L, -1));
+  if (!words || lua_type(L, -1) != LUA_TSTRING) return NULL;
+  return tg_arena_strdup(&call->ctx->arena, lua_tostring(L, -1));
+}
+
+// The members of the table on top of the stack, sorted: { NAME = value, … }, without `when` and the name of the kernel in an entry.
+static tg_bindings bindings_field(struct add_call *call, const char *field, bool is_entry) {
+  lua_State *L = call->L;
+  tg_arena *arena = &call->ctx->arena;
+  enum { MOST = 32 };
+  tg_binding *at = TG_NEWN(arena, tg_binding, MOST);
+  int n = 0;
+  lua_pushnil(L);
+  for (; lua_next(L, -2); lua_pop(L, 1)) {
+    if (is_entry && lua_isinteger(L, -2) && lua_tointeger(L, -2) == 1) continue;
+    const char *key = lua_type(L, -2) == LUA_TSTRING ? lua_tostring(L, -2) : "";
+    if (is_entry && !strcmp(key, "when")) continue;
+    if (!tg_is_name(key)) bad(call, field, "has something in it that is not NAME = value");
+    const char *value = value_text(call, !is_entry);
+    if (!value) {
+      bad(call, field, tg_arena_printf(arena, "gives %.60s a value that is no whole number%s", key, is_entry ? "" : " and no text"));
+    }
+    if (n == MOST) bad(call, field, "names more than 32 values");
+    int i = n++;
+    for (; i > 0 && strcmp(at[i - 1].name, key) > 0; i--) at[i] = at[i - 1];
+    at[i] = (tg_binding){tg_arena_strdup(arena, key), value};
+  }
+  return (tg_bindings){n, at};
+}
+
+static void default_field(struct add_call *call, lua_Integer i, tg_machine_default *out) {
+  lua_State *L = call->L;
+  const char *field = tg_arena_printf(&call->ctx->arena, "defaults[%lld]", (long long)i);
+  if (!lua_istable(L, -1)) bad(call, field, "is not { \"kernel\", NAME = value, … }");
+  if (lua_rawgeti(L, -1, 1) != LUA_TSTRING || !tg_is_name(lua_tostring(L, -1))) bad(call, field, "names no kernel as its first value");
+  *out = (tg_machine_default){.kernel = tg_arena_strdup(&call->ctx->arena, lua_tostring(L, -1))};
+  lua_pop(L, 1);
+  lua_pushstring(L, "when");
+  const int type = lua_rawget(L, -2);
+  if (type == LUA_TTABLE) out->when = bindings_field(call, field, false);
+  else if (type != LUA_TNIL) bad(call, field, "has a `when` that is not { option = value, … }");
+  lua_pop(L, 1);
+  out->set = bindings_field(call, field, true);
+}
+
+// What the architecture's kernels take, where a description is not like another.
+static const tg_defaults *defaults_of_target(const char *target) {
+  for (int i = 0; i < tg_machine_base_count; i++)
+    if (!strcmp(tg_machine_bases[i].machine.target, target)) return tg_machine_bases[i].machine.defaults;
+  return NULL;
+}
+
+// Nothing of `defaults` may go unread.
+static void check_list(struct add_call *call, lua_Unsigned n) {
+  lua_State *L = call->L;
+  lua_pushnil(L);
+  for (; lua_next(L, -2); lua_pop(L, 1)) {
+    const bool read = lua_isinteger(L, -2) && lua_tointeger(L, -2) >= 1 && (lua_Unsigned)lua_tointeger(L, -2) <= n;
+    if (!read) bad(call, "defaults", "is not a list of { \"kernel\", NAME = value, … }");
+  }
+}
+
+static void defaults_field(struct add_call *call) {
+  lua_State *L = call->L;
+  tg_machine *machine = &call->row->machine;
+  if (!call->based) machine->defaults = defaults_of_target(machine->target);
+  lua_pushstring(L, "defaults");
+  const int type = lua_rawget(L, -2);
+  if (type != LUA_TNIL && type != LUA_TTABLE) bad(call, "defaults", "is not a table");
+  const lua_Unsigned n = type == LUA_TTABLE ? lua_rawlen(L, -1) : 0;
+  if (n > MAX_DEFAULTS) bad(call, "defaults", "has more than 4096 entries");
+  if (n) {
+    tg_machine_default *at = TG_NEWN(&call->ctx->arena, tg_machine_default, n);
+    for (lua_Unsigned i = 0; i < n; i++) {
+      lua_rawgeti(L, -1, (lua_Integer)i + 1);
+      default_field(call, (lua_Integer)i + 1, &at[i]);
+      lua_pop(L, 1);
+    }
+    tg_defaults *own = TG_NEW(&call->ctx->arena, tg_defaults);
+    *own = (tg_defaults){machine->defaults, tg_arena_strdup(&call->ctx->arena, call->file), (int)n, at};
+    machine->defaults = own;
+  }
+  if (type == LUA_TTABLE) check_list(call, n);
+  lua_pop(L, 1);
+}
+
 static int evaluate(lua_State *L) { // light userdata: struct add_call; leaves the description
   struct add_call *call = lua_touserdata(L, 1);
   if (luaL_loadbufferx(L, call->text, call->size, lua_pushfstring(L, "@%s", call->file), "t") != LUA_OK) return lua_error(L);
@@ -215,16 +323,29 @@ static int evaluate(lua_State *L) { // light userdata: struct add_call; leaves t
 }
 
 static void check_unknown(struct add_call *call) {
-  static const char *const fields[] = {"name", "target", "like", "arch", "features", "doc", "figures"};
+  static const char *const fields[] = {"name", "target", "like", "arch", "features", "doc", "figures", "defaults"};
   lua_State *L = call->L;
   lua_pushnil(L);
   while (lua_next(L, -2)) {
     const char *key = lua_type(L, -2) == LUA_TSTRING ? lua_tostring(L, -2) : "(not a name)";
     bool known = false;
     for (size_t i = 0; i < sizeof fields / sizeof *fields; i++) known |= strcmp(fields[i], key) == 0;
-    if (!known) bad(call, key, "does not exist; there are name, target, like, arch, features, doc and figures");
+    if (!known) bad(call, key, "does not exist; there are name, target, like, arch, features, doc, figures and defaults");
     lua_pop(L, 1);
   }
+}
+
+static const tg_machine_row *row_of(int n, const tg_machine_row *rows, const char *name) {
+  for (int i = 0; i < n; i++)
+    if (!strcmp(rows[i].machine.name, name)) return &rows[i];
+  return NULL;
+}
+
+_Noreturn static void no_base(struct add_call *call) {
+  tg_text text = {.arena = &call->ctx->arena};
+  tg_text_add(&text, "names no built-in machine (`tegula machines` lists them) and none of the architectures ");
+  for (int i = 0; i < tg_machine_base_count; i++) tg_text_add(&text, "%s%s", i ? ", " : "", tg_machine_bases[i].machine.name);
+  bad(call, "like", text.data);
 }
 
 // A description that is `like` a built-in one takes from that one what it does not state itself. (Not from a user's own: the compile helper
@@ -232,12 +353,27 @@ static void check_unknown(struct add_call *call) {
 static bool take_base(struct add_call *call) {
   const char *like = text_field(call, "like", false);
   if (!*like) return false;
-  for (int i = 0; i < tg_machine_row_count; i++) {
-    if (strcmp(tg_machine_rows[i].machine.name, like) != 0) continue;
-    *call->row = tg_machine_rows[i];
-    return true;
+  const tg_machine_row *base = row_of(tg_machine_row_count, tg_machine_rows, like);
+  if (!base) base = row_of(tg_machine_base_count, tg_machine_bases, like);
+  if (!base) no_base(call);
+  *call->row = *base;
+  return true;
+}
+
+// Instructions that an architecture does not have would be refused by LLVM or the assembler at best.
+static void check_units(struct add_call *call) {
+  const tg_machine *machine = &call->row->machine;
+  const char *archs[] = {machine->arch, strchr(machine->target, ':')};
+  if (archs[1]) archs[1]++;
+  for (int i = 0; i < TG_NFIGURES; i++) {
+    if (!(figure_value(machine, i) > 0)) continue;
+    for (int a = 0; a < 2; a++) {
+      if (!archs[a] || tg_target_may(machine->target, archs[a], figure_rows[i].name)) continue;
+      bad(call, tg_arena_printf(&call->ctx->arena, "figures.%s", figure_rows[i].name),
+          tg_arena_printf(&call->ctx->arena, "is above 0, but %s has nothing of the kind (%s)", archs[a],
+                          tg_target_having(&call->ctx->arena, machine->target, figure_rows[i].name)));
+    }
   }
-  bad(call, "like", "names no built-in machine; `tegula machines` lists them");
 }
 
 static void check_name(struct add_call *call, const char *name) {
@@ -248,6 +384,7 @@ static void check_name(struct add_call *call, const char *name) {
   for (int i = 0; i < state->n; i++) {
     if (strcmp(state->rows[i]->machine.name, name) == 0) bad(call, "name", "is taken by a machine that is already known");
   }
+  if (row_of(tg_machine_base_count, tg_machine_bases, name)) bad(call, "name", "is taken by an architecture");
 }
 
 static void add_body(void *arg) {
@@ -264,16 +401,20 @@ static void add_body(void *arg) {
   check_unknown(call);
   call->row = TG_NEW(&call->ctx->arena, tg_machine_row);
   tg_machine *machine = &call->row->machine;
-  bool based = take_base(call);
+  const bool based = call->based = take_base(call);
   machine->name = text_field(call, "name", true);
-  machine->target = text_field(call, "target", true);
-  const char *arch = text_field(call, "arch", !based), *features = text_field(call, "features", false);
-  if (*arch || !based) machine->arch = arch;
+  const bool has_target = based && *machine->target, has_arch = based && *machine->arch; // "nvptx" is of no one architecture
+  const char *target = text_field(call, "target", !has_target);
+  const char *arch = text_field(call, "arch", !has_arch), *features = text_field(call, "features", false);
+  if (*target || !has_target) machine->target = target;
+  if (*arch || !has_arch) machine->arch = arch;
   if (*features || !based) machine->features = features;
   machine->doc = text_field(call, "doc", true);
   check_name(call, machine->name);
   if (!tg_target_known(machine->target)) bad(call, "target", "is none of the targets that `tegula targets` lists");
   figures_field(call);
+  check_units(call);
+  defaults_field(call);
 }
 
 // Evaluates a description's text (in an empty Lua state with limits), checks it and adds it; `file` is for messages. Throws.

@@ -11,6 +11,14 @@ typedef enum tg_figure_id {
   TG_NFIGURES
 } tg_figure_id;
 
+// What kernels take by default: entries of a description, then those of the one that it is like.
+typedef struct tg_defaults {
+  const struct tg_defaults *base;
+  const char *file; // that states them; NULL = a built-in description
+  int n;
+  const tg_machine_default *at;
+} tg_defaults;
+
 typedef struct tg_machine_row {
   tg_machine machine;
   const char *sources[TG_NFIGURES + 1]; // where each figure is published; NULL = the description does not state it
@@ -18,6 +26,8 @@ typedef struct tg_machine_row {
 
 extern const tg_machine_row tg_machine_rows[]; // generated, sorted by name
 extern const int tg_machine_row_count;
+extern const tg_machine_row tg_machine_bases[]; // architectures: what descriptions may be like, no machines themselves
+extern const int tg_machine_base_count;
 
 typedef struct tg_machine_state { // of one context: the built-in descriptions and the user's own
   int n, capacity;

@@ -11,11 +11,21 @@ typedef struct tg_split {
 } tg_split;
 // Settings may decide which other settings a kernel declares (an option that brings a meta-parameter), so the split is a fixed point.
 // Throws on a name given twice; names that neither kernel nor lowering know are found by tg_check_knobs.
-// A meta-parameter's default where a lowering makes the code.
-const char *tg_setting_default(const tg_setting *setting, const tg_lowering *lowering);
-// Adds what a lowering takes by default where that is not what the kernel takes by itself.
-void tg_add_defaults(tg_arena *arena, const tg_kernel *signature, const tg_lowering *lowering, tg_bindings *given);
 void tg_split_settings(tg_context *ctx, tg_source *source, const tg_bindings *given, tg_arena *arena, tg_split *out);
+// A setting's default on a machine (NULL: none) under the options of the signature: its description's, else the kernel's own.
+const char *tg_setting_default(const tg_machine *machine, const tg_kernel *signature, const tg_setting *setting);
+typedef struct tg_machine_knobs { // parameters of the lowering that a machine's description names for a kernel
+  tg_bindings list;
+  const char *file; // of a description of the user's own, NULL = a built-in one
+} tg_machine_knobs;
+// Adds to the kernel's part of the settings what the machine's description says that it takes; the lowering's part is left in `knobs`, none
+// where the user chose another tile than the one that it belongs to. Throws when the user's own description names what the kernel does not
+// take.
+void tg_add_defaults(tg_context *ctx, tg_arena *arena, const tg_kernel *signature, const tg_machine *machine, tg_bindings *given,
+                     tg_machine_knobs *knobs);
+// Adds those to the lowering's settings of a traced kernel, unless they are given.
+void tg_join_knobs(tg_context *ctx, tg_arena *arena, const tg_kernel *kernel, const tg_family *family, const tg_machine *machine,
+                   const tg_machine_knobs *from, tg_bindings *knobs);
 // Throws TG_INVALID when a setting is none of the lowering's for this kernel and machine, or has a value that is not among the allowed.
 void tg_check_knobs(tg_context *ctx, const tg_kernel *kernel, const tg_family *family, const tg_machine *machine, const tg_bindings *knobs);
 // Looks up a name in a list; NULL = absent.

@@ -1,5 +1,8 @@
 // Settings of a call: which belong to the kernel, which to the lowering, and whether they are allowed.
+#include "targets/machines.h"
 #include "targets/run.h"
+
+#include <stdlib.h>
 
 const char *tg_bindings_find(const tg_bindings *bindings, const char *name) {
   for (int i = 0; bindings && i < bindings->n; i++) {
@@ -14,13 +17,10 @@ void tg_check_status(tg_context *ctx, tg_status status) {
   tg_rethrow(ctx);
 }
 
-static bool declares(const tg_kernel *kernel, const char *name) {
-  const tg_setting *settings;
-  int n = tg_kernel_settings(kernel, &settings);
-  for (int i = 0; i < n; i++) {
-    if (strcmp(settings[i].name, name) == 0) return true;
-  }
-  return false;
+static const tg_setting *setting_of(const tg_kernel *kernel, const char *name) {
+  for (int i = 0; i < kernel->nsettings; i++)
+    if (!strcmp(kernel->settings[i].name, name)) return &kernel->settings[i];
+  return NULL;
 }
 
 void tg_split_settings(tg_context *ctx, tg_source *source, const tg_bindings *given, tg_arena *arena, tg_split *out) {
@@ -37,7 +37,7 @@ void tg_split_settings(tg_context *ctx, tg_source *source, const tg_bindings *gi
     tg_check_status(ctx, tg_source_signature(source, &out->kernel, &out->signature));
     out->kernel.n = out->knobs.n = 0;
     for (int i = 0; i < n; i++) {
-      if (declares(out->signature, given->at[i].name)) {
+      if (setting_of(out->signature, given->at[i].name)) {
         mine[out->kernel.n++] = given->at[i];
       } else {
         rest[out->knobs.n++] = given->at[i];
@@ -46,18 +46,156 @@ void tg_split_settings(tg_context *ctx, tg_source *source, const tg_bindings *gi
   }
 }
 
-const char *tg_setting_default(const tg_setting *setting, const tg_lowering *lowering) {
-  return setting->simt && lowering == &tg_lowering_simt ? setting->simt : setting->fallback;
+// ---- what a machine's description says that kernels take
+
+static bool allows(const tg_setting *setting, const char *value) {
+  for (int i = 0; i < setting->nallowed; i++)
+    if (!strcmp(setting->allowed[i], value)) return true;
+  return false;
 }
 
-void tg_add_defaults(tg_arena *arena, const tg_kernel *signature, const tg_lowering *lowering, tg_bindings *given) {
-  tg_binding *at = TG_NEWN(arena, tg_binding, given->n + signature->nsettings + 1);
-  if (given->n) memcpy(at, given->at, sizeof *at * (size_t)given->n);
-  given->at = at;
+static bool holds(const tg_machine_default *entry, const tg_kernel *signature) {
+  if (strcmp(entry->kernel, signature->name) != 0) return false;
+  for (int i = 0; i < entry->when.n; i++) {
+    const tg_setting *option = setting_of(signature, entry->when.at[i].name);
+    if (!option || option->kind != TG_OPTION || strcmp(option->value, entry->when.at[i].value) != 0) return false;
+  }
+  return true;
+}
+
+// NULL, or the first value of an entry that this kernel does not take. Names that it does not declare are the lowering's.
+static const tg_binding *misfit(const tg_machine_default *entry, const tg_kernel *signature) {
+  for (int i = 0; i < entry->set.n; i++) {
+    const tg_setting *setting = setting_of(signature, entry->set.at[i].name);
+    if (setting && (setting->kind != TG_TUNE || !allows(setting, entry->set.at[i].value))) return &entry->set.at[i];
+  }
+  return NULL;
+}
+
+// The entry that serves a kernel under the options in force. One of a built-in description is passed over where it does not fit: a kernel
+// of one's own may bear a library kernel's name.
+static const tg_machine_default *entry_of(const tg_machine *machine, const tg_kernel *signature, const char **file) {
+  for (const tg_defaults *d = machine ? machine->defaults : NULL; d; d = d->base) {
+    for (int i = d->n - 1; i >= 0; i--) {
+      if (!holds(&d->at[i], signature) || (!d->file && misfit(&d->at[i], signature))) continue;
+      *file = d->file;
+      return &d->at[i];
+    }
+  }
+  return NULL;
+}
+
+const char *tg_setting_default(const tg_machine *machine, const tg_kernel *signature, const tg_setting *setting) {
+  const char *file;
+  const tg_machine_default *entry = setting->kind == TG_TUNE ? entry_of(machine, signature, &file) : NULL;
+  const char *value = entry ? tg_bindings_find(&entry->set, setting->name) : NULL;
+  return value && allows(setting, value) ? value : setting->fallback;
+}
+
+_Noreturn static void refuse(tg_context *ctx, const char *file, const tg_kernel *kernel, const tg_binding *binding, const char *takes) {
+  tg_throw(ctx, TG_INVALID, "%s: defaults of kernel '%s': %s = %s: %s", file, kernel->name, binding->name, binding->value, takes);
+}
+
+static const char *values_of(tg_arena *arena, const tg_setting *setting) {
+  tg_text text = {.arena = arena};
+  tg_text_add(&text, setting->kind == TG_TUNE ? "it takes " : "an option says what is computed, and has no default of a machine's");
+  for (int i = 0; i < setting->nallowed && setting->kind == TG_TUNE; i++) tg_text_add(&text, "%s%s", i ? ", " : "", setting->allowed[i]);
+  return text.data;
+}
+
+void tg_add_defaults(tg_context *ctx, tg_arena *arena, const tg_kernel *signature, const tg_machine *machine, tg_bindings *given,
+                     tg_machine_knobs *knobs) {
+  *knobs = (tg_machine_knobs){0};
+  const tg_machine_default *entry = entry_of(machine, signature, &knobs->file);
+  if (!entry) return;
+  const tg_binding *wrong = misfit(entry, signature);
+  if (wrong) refuse(ctx, knobs->file, signature, wrong, values_of(&ctx->arena, setting_of(signature, wrong->name)));
+  tg_binding *mine = TG_NEWN(arena, tg_binding, given->n + entry->set.n), *rest = TG_NEWN(arena, tg_binding, entry->set.n + 1);
+  if (given->n) memcpy(mine, given->at, sizeof *mine * (size_t)given->n);
+  bool whole = true;
+  for (int i = 0; i < entry->set.n; i++) {
+    const tg_binding *binding = &entry->set.at[i];
+    const char *other = tg_bindings_find(given, binding->name);
+    if (!setting_of(signature, binding->name)) rest[knobs->list.n++] = *binding;
+    else if (!other) mine[given->n++] = *binding;
+    else whole &= !strcmp(other, binding->value);
+    given->at = mine;
+  }
+  knobs->list.at = rest;
+  if (!whole) knobs->list.n = 0;
+}
+
+struct defaults_call {
+  tg_context *ctx;
+  tg_source *source;
+  const char *target;
+  tg_bindings *out;
+};
+
+static void defaults_body(void *arg) {
+  struct defaults_call *call = arg;
+  tg_arena *arena = &call->ctx->arena;
+  const tg_family *family;
+  const tg_machine *machine = tg_target_find(call->ctx, call->target, &family);
+  tg_kernel *signature;
+  tg_check_status(call->ctx, tg_source_signature(call->source, &(tg_bindings){0}, &signature));
+  tg_bindings given = {0};
+  tg_machine_knobs knobs;
+  tg_add_defaults(call->ctx, arena, signature, machine, &given, &knobs);
+  tg_binding *at = TG_NEWN(arena, tg_binding, signature->nsettings + knobs.list.n + 1);
+  int n = 0;
   for (int i = 0; i < signature->nsettings; i++) {
     const tg_setting *s = &signature->settings[i];
-    const char *value = tg_setting_default(s, lowering);
-    if (value != s->fallback && !tg_bindings_find(given, s->name)) at[given->n++] = (tg_binding){s->name, value};
+    at[n++] = (tg_binding){tg_arena_strdup(arena, s->name), tg_arena_strdup(arena, tg_setting_default(machine, signature, s))};
+  }
+  for (int i = 0; i < knobs.list.n; i++) at[n++] = knobs.list.at[i];
+  *call->out = (tg_bindings){n, at};
+}
+
+tg_status tg_target_defaults(tg_context *ctx, tg_source *source, const char *target, tg_bindings *out) {
+  *out = (tg_bindings){0};
+  return tg_protect(ctx, defaults_body, &(struct defaults_call){ctx, source, target, out});
+}
+
+static bool takes(const tg_knob *knob, const tg_binding *binding) {
+  char *end;
+  const long long value = strtoll(binding->value, &end, 10);
+  for (int i = 0; i < knob->nvalues + knob->nmore; i++)
+    if (knob->values[i] == value && !*end) return true;
+  return false;
+}
+
+static const char *all_knobs(tg_arena *arena, int n, const tg_knob *knobs) {
+  tg_text text = {.arena = arena};
+  tg_text_add(&text, "neither kernel nor lowering has it here; the lowering's are ");
+  for (int i = 0; i < n; i++) tg_text_add(&text, "%s%s", i ? ", " : "", knobs[i].name);
+  return text.data;
+}
+
+static const char *knob_values(tg_arena *arena, const tg_knob *knob) {
+  tg_text text = {.arena = arena};
+  for (int i = 0; i < knob->nvalues + knob->nmore; i++)
+    tg_text_add(&text, "%s%lld", i ? ", " : "the lowering takes ", (long long)knob->values[i]);
+  return text.data;
+}
+
+void tg_join_knobs(tg_context *ctx, tg_arena *arena, const tg_kernel *kernel, const tg_family *family, const tg_machine *machine,
+                   const tg_machine_knobs *from, tg_bindings *knobs) {
+  enum { MAX = 64 };
+  tg_knob known[MAX];
+  if (!from->list.n || !family->lowering->knobs) return;
+  const int n = family->lowering->knobs(kernel, machine, known, MAX);
+  tg_binding *at = TG_NEWN(arena, tg_binding, knobs->n + from->list.n);
+  if (knobs->n) memcpy(at, knobs->at, sizeof *at * (size_t)knobs->n);
+  knobs->at = at;
+  for (int i = 0; i < from->list.n; i++) {
+    const tg_binding *binding = &from->list.at[i];
+    int k = 0;
+    while (k < n && strcmp(known[k].name, binding->name) != 0) k++;
+    const bool fits = k < n && takes(&known[k], binding);
+    if (!fits && from->file)
+      refuse(ctx, from->file, kernel, binding, k < n ? knob_values(&ctx->arena, &known[k]) : all_knobs(&ctx->arena, n, known));
+    if (fits && !tg_bindings_find(knobs, binding->name)) at[knobs->n++] = *binding;
   }
 }
 

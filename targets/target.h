@@ -12,6 +12,8 @@ typedef struct tg_family {
   const char *emitter;    // "llvm"
   const tg_lowering *lowering;
   const char *const *archs; // accepted after "name:", NULL-terminated; archs[0] = default
+  // Figures that descriptions of some archs alone may state: in the order of `archs` those of each, as words. NULL: no such figures.
+  const char *const *units;
   // Files of others that have a hand in `want`, for the cache to tell their versions apart: at most TG_MAX_TOOLS; returns how many. NULL:
   // LLVM and lld do it all.
   int (*tools)(tg_arena *arena, const char *want, const char **paths);
@@ -32,6 +34,9 @@ extern const tg_finisher tg_finishers[]; // ends with family NULL
 // exists.
 const tg_machine *tg_target_find(tg_context *ctx, const char *target, const tg_family **family);
 bool tg_target_known(const char *target); // "cpu" or "cpu:avx2", by family and arch alone
+// May a description for that target, or of that arch of its family, state this figure above 0? And which archs may, for messages.
+bool tg_target_may(const char *target, const char *arch, const char *figure);
+const char *tg_target_having(tg_arena *arena, const char *target, const char *figure);
 // The host's own description: the best level that it has. No LLVM needed.
 const tg_machine *tg_machine_host(tg_context *ctx);
 

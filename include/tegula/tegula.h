@@ -180,7 +180,6 @@ typedef struct tg_setting {
   const char *value, *fallback;
   int nallowed; /* 0 = any (options only) */
   const char *const *allowed;
-  const char *simt; /* default where the lowering `simt` makes the code, for GPUs; NULL = fallback */
 } tg_setting;
 
 tg_status tg_kernel_new(tg_context *ctx, const char *name, tg_loc loc, tg_kernel **out);
@@ -250,6 +249,13 @@ typedef struct tg_target_info {
 } tg_target_info;
 int tg_targets(tg_context *ctx, const tg_target_info **out); /* borrowed */
 
+/* What a kernel takes by default there, where the call's options are these. The last entry of a machine that holds for a call serves. */
+typedef struct tg_machine_default {
+  const char *kernel;
+  tg_bindings when; /* options of the kernel and their values, all of which have to be in force */
+  tg_bindings set;  /* meta-parameters of the kernel and parameters of the lowering */
+} tg_machine_default;
+
 typedef struct tg_machine_info {
   const char *name, *target, *doc;
   int nfigures;
@@ -258,9 +264,14 @@ typedef struct tg_machine_info {
     double value;
     const char *unit, *source;
   } *figures;
+  int ndefaults; /* those of a machine that it is like first */
+  const tg_machine_default *defaults;
 } tg_machine_info;
 int tg_machines(tg_context *ctx, const tg_machine_info **out); /* borrowed */
 tg_status tg_machine_load(tg_context *ctx, const char *file);  /* adds a user's own description */
+/* What a compile for the target takes where nothing is set: every setting of the kernel, then the parameters of the lowering that the
+ * target's description names. Borrowed from the context. */
+tg_status tg_target_defaults(tg_context *ctx, tg_source *source, const char *target, tg_bindings *out);
 
 typedef struct tg_artifact tg_artifact; /* bytes + launch record + report */
 typedef struct tg_compile_options {

@@ -11,7 +11,7 @@ static const struct {
   const char *arch, *target;
   int ptx;
 } archs[] = {
-#define ARCH(name, ptx, doc) {name, "nvptx:" name, ptx},
+#define ARCH(name, ptx, units, doc) {name, "nvptx:" name, ptx},
 #include "targets/nvptx/archs.def"
 #undef ARCH
 };

@@ -1,7 +1,6 @@
 return {
   name = "h200",
   like = "h100",
-  target = "nvptx:sm_90a",
   doc = "NVIDIA H200 SXM 141 GB",
   figures = {
     bandwidth = { 4800, source = "NVIDIA H200 Tensor Core GPU datasheet: 4.8 TB/s" },

@@ -1,7 +1,6 @@
 return {
   name = "rtx4090",
-  like = "l40s",
-  target = "nvptx:sm_89",
+  like = "sm_89",
   doc = "NVIDIA GeForce RTX 4090 24 GB",
   figures = {
     sms = { 128, source = "NVIDIA Ada GPU Architecture, Appendix A, GeForce RTX 4090: 128 SMs" },

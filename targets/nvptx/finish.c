@@ -10,7 +10,7 @@ typedef struct arch_row {
   int ptx; // version
 } arch_row;
 static const arch_row archs[] = {
-#define ARCH(name, ptx, doc) {name, ptx},
+#define ARCH(name, ptx, units, doc) {name, ptx},
 #include "targets/nvptx/archs.def"
 #undef ARCH
 };

@@ -282,6 +282,45 @@ static void test_own_machine(void) {
   check_refused("compile gemm_f32 --target none.lua", "none.lua");
 }
 
+static void check_config(const char *command, const char *first, const char *second) {
+  cJSON *meta = check_json(command);
+  char *config = cJSON_PrintUnformatted(cJSON_GetObjectItem(meta, "config"));
+  CHECKF(config && strstr(config, first) && strstr(config, second), "%s: %s", command, config ? config : "no config");
+  cJSON_free(config);
+  cJSON_Delete(meta);
+}
+
+// What the machine's description says that a kernel takes: shown, taken, and given way to --set.
+static void test_defaults(void) {
+  put("tiles.lua", "return {\n  name = 'tiles', like = 'a100', doc = 'mine',\n"
+                   "  defaults = { { 'gemm_f32', BM = 32, BN = 128, warps = 8 }, { 'swiglu', when = { dtype = 'f32' }, BM = 4 } },\n}\n");
+  check_config("compile gemm_f32 --target tiles.lua --emit meta", "\"BM\":32,\"BN\":128", "\"warps\":8");
+  check_config("compile gemm_f32 --target tiles.lua --set warps=2 --emit meta", "\"BM\":32,\"BN\":128", "\"warps\":2");
+  check_config("compile gemm_f32 --target tiles.lua --set BM=16,BN=32 --emit meta", "\"BM\":16,\"BN\":32", "\"warps\":1");
+  check_config("compile swiglu --target tiles.lua --emit meta", "\"BM\":1", "\"bf16\"");
+  check_config("compile swiglu --target tiles.lua --set dtype=f32 --emit meta", "\"BM\":4", "\"f32\"");
+  CHECK(call("kernels --target tiles.lua") == 0 && strstr(out, "set BM=32 BN=128 BK=32 warps=8\n"));
+  CHECK(call("kernels") == 0 && strstr(out, "set BM=64 BN=64 BK=32\n") && !strstr(out, "warps"));
+  cJSON *machines = check_json("machines --json"), *item, *entries = NULL;
+  cJSON_ArrayForEach(item, machines) if (!strcmp(cJSON_GetStringValue(cJSON_GetObjectItem(item, "name")), "a100")) entries =
+      cJSON_GetObjectItem(item, "defaults");
+  CHECK(cJSON_GetArraySize(entries) > 0 && cJSON_GetObjectItem(cJSON_GetArrayItem(entries, 0), "kernel"));
+  cJSON_Delete(machines);
+  static const struct {
+    const char *set, *says;
+  } wrong[] = {{"BM = 3", "tiles.lua: defaults of kernel 'gemm_f32': BM = 3: it takes 1, "},
+               {"warps = 3", "tiles.lua: defaults of kernel 'gemm_f32': warps = 3: the lowering takes "},
+               {"wraps = 3", "tiles.lua: defaults of kernel 'gemm_f32': wraps = 3: neither kernel nor lowering has it"}};
+  for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+    char text[256];
+    snprintf(text, sizeof text, "return {\n  name = 'tiles', like = 'a100', doc = 'mine', defaults = { { 'gemm_f32', %s } },\n}\n",
+             wrong[i].set);
+    put("tiles.lua", text);
+    check_refused("compile gemm_f32 --target tiles.lua", wrong[i].says);
+    CHECK(call("compile gemm_bf16 --target tiles.lua --emit tile") == 0);
+  }
+}
+
 // What --set may not set is refused with what it may, options, meta-parameters and knobs alike.
 static void test_settings(void) {
   const char *const commands[] = {"compile swiglu --target cpu", "bench swiglu --shape T=4,I=16", "tune swiglu --shape T=4,I=16"};
@@ -496,6 +535,7 @@ int main(void) {
   test_experts();
   test_compile();
   test_own_machine();
+  test_defaults();
   test_settings();
   test_bench_and_tune();
   test_notes();

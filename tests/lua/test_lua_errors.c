@@ -256,8 +256,6 @@ static const struct {
     {"local function f() return f() + 1 end return f()", "stack overflow"},
     {"return require('tegula').kernel('a', function(k) local t = k.tune('BM', 1, {default = 2}) end)",
      "k.tune('BM'): the default 2 is not among the values"},
-    {"return require('tegula').kernel('a', function(k) local t = k.tune('BM', 1, {simt = 2}) end)",
-     "k.tune('BM'): simt = 2 is not among the values"},
     {"return require('tegula').kernel('a', function(k) k.dim 'M' k.dim 'M' end)", "k.dim: 'M' is declared twice"},
     {"return require('tegula').kernel('a', function(k) k:dim 'M' end)", "k.dim is called with a dot, not a colon"},
     {"local tg = require 'tegula' return tg.kernel('a', function(k) k.input('A', tg.f32, 3) k.input('b c', tg.f32, 3) end)",

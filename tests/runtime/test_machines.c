@@ -218,6 +218,62 @@ static void own(tg_context *ctx) {
   CHECK_STR(call.machine->arch, "x86-64-v3");
 }
 
+#define GPU(arch)  "return { name = 'gpu', target = 'nvptx:" arch "', arch = '" arch "', doc = 'd', "
+#define UNIT(name) "figures = { " name " = { 1, source = 's' } } }"
+
+// What a description takes from an architecture, and what it may not say of one.
+static void architectures(tg_context *ctx) {
+  CHECK(machine(ctx, "sm_90a") == NULL && machine(ctx, "nvptx") == NULL); // no machines themselves
+  CHECK(figure(machine(ctx, "h100"), "warpgroup_mma") == 1 && figure(machine(ctx, "h800"), "warps_sm") == 64);
+  CHECK_STR(machine(ctx, "h800")->target, "nvptx:sm_90a"); // like one that is like one
+  refuse(ctx, GPU("sm_80") UNIT("tensor_maps"),
+         "'figures.tensor_maps' is above 0, but sm_80 has nothing of the kind (only these have: sm_90a");
+  refuse(ctx, GPU("sm_100a") UNIT("warpgroup_mma"), "but sm_100a has nothing of the kind (only these have: sm_90a)");
+  refuse(ctx, "return { name = 'gpu', like = 'h100', target = 'nvptx:sm_80', doc = 'd' }", "but sm_80 has nothing of the kind");
+  refuse(ctx, "return { name = 'gpu', like = 'h100', arch = 'sm_89', doc = 'd' }", "but sm_89 has nothing of the kind");
+  refuse(ctx, "return { name = 'gpu', like = 'sm_70', doc = 'd' }", "none of the architectures nvptx, ");
+  refuse(ctx, "return { name = 'gpu', like = 'nvptx', doc = 'd' }", "'target' is missing");
+  refuse(ctx, "return { name = 'gpu', like = 'gpu', doc = 'd' }", "'like'");
+  refuse(ctx, "return { name = 'sm_80', like = 'a100', doc = 'd' }", "is taken by an architecture");
+  refuse(ctx, "return { name = 'gpu', like = 'sm_80', doc = 'd', base = true }", "'base' does not exist");
+  CHECKF(load(ctx, "return { name = 'gpu', like = 'sm_90a', doc = 'd' }") == TG_OK, "%s", tg_error_message(ctx));
+  struct find_call call = {.ctx = ctx, .name = "gpu"};
+  CHECK(tg_protect(ctx, find_body, &call) == TG_OK && call.machine->tensor_maps == 1 && call.machine->warp == 32 && call.machine->sms == 0);
+  CHECK_STR(call.machine->arch, "sm_90a");
+}
+
+static const tg_machine_default *default_of(const tg_machine_info *machine, const char *kernel) {
+  const tg_machine_default *last = NULL;
+  for (int i = 0; machine && i < machine->ndefaults; i++)
+    if (!strcmp(machine->defaults[i].kernel, kernel)) last = &machine->defaults[i];
+  return last;
+}
+
+#define NEW "return { name = 'tiled', target = 'cpu:avx2', arch = 'znver3', doc = 'd', "
+
+static void defaults(tg_context *ctx) {
+  refuse(ctx, NEW "figures = {},\ndefaults = 3 }", ":2: field 'defaults' is not a table");
+  refuse(ctx, NEW "figures = {}, defaults = { 3 } }", "'defaults[1]' is not {");
+  refuse(ctx, NEW "figures = {},\n\ndefaults = { { 'a' }, { BM = 3 } } }", ":3: field 'defaults[2]' names no kernel");
+  refuse(ctx, NEW "figures = {}, defaults = { a = { BM = 3 } } }", "'defaults' is not a list");
+  refuse(ctx, NEW "figures = {}, defaults = { { 'a' }, [7] = { 'b' } } }", "'defaults' is not a list");
+  refuse(ctx, NEW "figures = {}, defaults = { { 'a', BM = 1.5 } } }", "gives BM a value that is no whole number");
+  refuse(ctx, NEW "figures = {}, defaults = { { 'a', BM = '64' } } }", "gives BM a value that is no whole number");
+  refuse(ctx, NEW "figures = {}, defaults = { { 'a', ['B M'] = 64 } } }", "that is not NAME = value");
+  refuse(ctx, NEW "figures = {}, defaults = { { 'a', 64 } } }", "that is not NAME = value");
+  refuse(ctx, NEW "figures = {}, defaults = { { 'a', when = 64 } } }", "`when` that is not");
+  refuse(ctx, NEW "figures = {}, defaults = { { 'a', when = { dtype = {} } } } }",
+         "gives dtype a value that is no whole number and no text");
+  CHECKF(load(ctx, "return { name = 'plain', target = 'nvptx:sm_80', arch = 'sm_80', doc = 'd', figures = {},\n"
+                   "  defaults = { { 'gemm_f32', when = { mode = 'x' }, b = 2, a = 1 } } }") == TG_OK,
+         "%s", tg_error_message(ctx));
+  const tg_machine_info *plain = machine(ctx, "plain");
+  const tg_machine_default *own = default_of(plain, "gemm_f32"), *arch = default_of(plain, "gemm_bf16");
+  CHECK(own && own == &plain->defaults[plain->ndefaults - 1] && own->set.n == 2 && !strcmp(own->set.at[0].name, "a") && own->when.n == 1);
+  CHECK(arch && arch->set.n > 0 && default_of(machine(ctx, "a100"), "gemm_bf16")); // of the architecture, though it names no base
+  CHECK(!default_of(machine(ctx, "cpu-avx2"), "gemm_bf16"));
+}
+
 int main(void) {
   tg_context *ctx;
   if (tg_context_new(NULL, &ctx) != TG_OK) return 1;
@@ -226,6 +282,8 @@ int main(void) {
   host(ctx);
   own(ctx);
   by_file(ctx);
+  architectures(ctx);
+  defaults(ctx);
   unlink(path);
   tg_context_free(ctx);
   return test_done();

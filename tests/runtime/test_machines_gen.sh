@@ -31,6 +31,15 @@ refuse 'return os.getenv("HOME")' 'os'
 refuse 'return { name = "m", target = "cpu:avx2", like = "n", doc = "d", figures = {} }' "field 'like': 'n'"
 refuse 'return { name = "m", target = "cpu:avx2", like = "m", doc = "d", figures = {} }' "field 'like': 'm'"
 
+refuse "return { $head, figures = {}, base = 1 }" "'base' can only be true"
+refuse "return { $head, figures = {}, defaults = 3 }" "'defaults'"
+refuse "return { $head, figures = {}, defaults = { 3 } }" 'defaults[1]'
+refuse "return { $head, figures = {}, defaults = { a = {} } }" 'defaults[a]'
+refuse "return { $head, figures = {}, defaults = { { 'k', BM = '3' } } }" 'defaults[1].BM is not a whole number'
+refuse "return { $head, figures = {}, defaults = { { 'k', ['a b'] = 3 } } }" "'a b' is not a name"
+refuse "return { $head, figures = {}, defaults = { { 'k', when = { o = {} } } } }" 'defaults[1].when.o'
+refuse 'return { name = "m", target = "nvptx:sm_80", arch = "sm_80", doc = "d", figures = { tensor_maps = { 1, source = "s" } } }' 'sm_80 has nothing of the kind'
+
 printf 'return { %s, figures = { warp = { 7, source = "a \\"quoted\\" page" } } }\n' "$head" > m.lua
 cp m.lua twice.lua
 "$lua" "$source_dir/targets/machines.gen.lua" "$source_dir/targets/machines" out.c m.lua twice.lua 2>/dev/null && { echo "a name given twice was accepted"; failures=$((failures + 1)); }
@@ -39,4 +48,18 @@ grep -q 'warp = 7' out.c && grep -q 'a \\042quoted\\042 page' out.c || { echo "o
 echo 'return { name = "n", target = "cpu:avx2", like = "m", doc = "d", figures = { fma = { 1, source = "s" } } }' > n.lua
 "$lua" "$source_dir/targets/machines.gen.lua" "$source_dir/targets/machines" out.c n.lua m.lua || failures=$((failures + 1))
 [ "$(grep -c 'warp = 7' out.c)" = 2 ] && [ "$(grep -c 'fma = 1' out.c)" = 1 ] || { echo "out.c lacks what one is like"; failures=$((failures + 1)); }
+# Bases: like one that is like one, in any order of the files; a ring; a base that leaves something open; defaults, a description's own last.
+generate() { "$lua" "$source_dir/targets/machines.gen.lua" "$source_dir/targets/machines" out.c "$@" 2>&1; }
+echo 'return { name = "f", base = true, doc = "d", figures = { warp = { 9, source = "s" } }, defaults = { { "k", BM = 1, warps = 2 } } }' > f.lua
+echo 'return { name = "b", base = true, like = "f", target = "nvptx:sm_80", arch = "sm_80", doc = "d" }' > b.lua
+echo 'return { name = "c", like = "b", doc = "d", defaults = { { "k", when = { mode = "x" }, BM = 3 } } }' > c.lua
+generate c.lua b.lua f.lua || failures=$((failures + 1))
+[ "$(grep -c 'warp = 9' out.c)" = 3 ] && grep -q 'row_count = 1;' out.c && grep -q 'base_count = 2;' out.c || { echo "bases are not what was described"; failures=$((failures + 1)); }
+grep -q 'defaults_c = {&defaults_f, NULL, 1' out.c && grep -q '{"k", {1, (tg_binding\[\]){{"mode", "x"}}}, {1, (tg_binding\[\]){{"BM", "3"}}}}' out.c || { echo "out.c lacks defaults"; failures=$((failures + 1)); }
+echo 'return { name = "d", like = "f", doc = "d" }' > d.lua
+message=$(generate d.lua f.lua) && { echo "a machine without a target was accepted"; failures=$((failures + 1)); }
+[[ $message == *d.lua*"is missing"* ]] || { echo "message: $message"; failures=$((failures + 1)); }
+echo 'return { name = "f", base = true, like = "b", doc = "d" }' > f.lua
+message=$(generate c.lua b.lua f.lua) && { echo "a ring was accepted"; failures=$((failures + 1)); }
+[[ $message == *"leads back"* ]] || { echo "message: $message"; failures=$((failures + 1)); }
 exit $((failures != 0))

@@ -1,0 +1,14 @@
+return {
+  name = "sm_100a",
+  base = true,
+  like = "nvptx",
+  target = "nvptx:sm_100a",
+  arch = "sm_100a",
+  doc = "compute capability 10.0",
+  figures = {
+    shared_bytes = { 232448, source = "CUDA C++ Programming Guide, Technical Specifications per Compute Capability: 227 KB per block on 10.0" },
+    shared_sm = { 233472, source = "CUDA C++ Programming Guide, Technical Specifications per Compute Capability: 228 KB per multiprocessor on 10.0" },
+    warps_sm = { 64, source = "CUDA C++ Programming Guide, Technical Specifications per Compute Capability: 64 resident warps on 10.0" },
+    blocks_sm = { 32, source = "CUDA C++ Programming Guide, Technical Specifications per Compute Capability: 32 resident blocks on 10.0" },
+  },
+}
