@@ -55,7 +55,7 @@ static work start(tg_context *ctx) {
   ok(&w, tg_kernel_param(w.k, &(tg_param){.name = "A", .kind = TG_INPUT, .dtype = TG_F32, .rank = 1, .dims = {w.M}}, AT(3)));
   ok(&w, tg_kernel_param(w.k, &(tg_param){.name = "C", .kind = TG_OUTPUT, .dtype = TG_F32, .rank = 1, .dims = {w.M}}, AT(4)));
   const char *allowed[] = {"32", "64"};
-  ok(&w, tg_kernel_setting(w.k, &(tg_setting){"BM", TG_TUNE, "64", "32", 2, allowed, NULL}, AT(4)));
+  ok(&w, tg_kernel_setting(w.k, &(tg_setting){"BM", TG_TUNE, "64", "32", 2, allowed}, AT(4)));
   if (!w.status) ok(&w, tg_launch_begin(w.k, 1, &w.blocks, AT(5)));
   return w;
 }
@@ -258,13 +258,13 @@ static void check_declarations(tg_context *ctx) {
   CHECK(tg_kernel_param(w.k, &p, AT(7)) == TG_INVALID && has(&w, "scalar eps is e4m3; it can be i32, i64, f32 or f64"));
   p = (tg_param){.name = "A", .kind = TG_SCALAR_PARAM, .dtype = TG_F32};
   CHECK(tg_kernel_param(w.k, &p, AT(7)) == TG_INVALID && has(&w, "a parameter of that name is declared already"));
-  CHECK(tg_kernel_setting(w.k, &(tg_setting){"BN", TG_TUNE, "3", "1", 2, allowed, NULL}, AT(8)) == TG_INVALID &&
+  CHECK(tg_kernel_setting(w.k, &(tg_setting){"BN", TG_TUNE, "3", "1", 2, allowed}, AT(8)) == TG_INVALID &&
         has(&w, "BN = 3 is not among the values it can have: 1, 2"));
-  CHECK(tg_kernel_setting(w.k, &(tg_setting){"BM", TG_TUNE, "1", "1", 2, allowed, NULL}, AT(8)) == TG_INVALID &&
+  CHECK(tg_kernel_setting(w.k, &(tg_setting){"BM", TG_TUNE, "1", "1", 2, allowed}, AT(8)) == TG_INVALID &&
         has(&w, "option BM is declared twice"));
-  CHECK(tg_kernel_setting(w.k, &(tg_setting){"BN", TG_TUNE, "1", "1", 0, NULL, NULL}, AT(8)) == TG_INVALID &&
+  CHECK(tg_kernel_setting(w.k, &(tg_setting){"BN", TG_TUNE, "1", "1", 0, NULL}, AT(8)) == TG_INVALID &&
         has(&w, "meta-parameter BN has no values"));
-  CHECK(tg_kernel_setting(w.k, &(tg_setting){"BN", TG_OPTION, NULL, "1", 0, NULL, NULL}, AT(8)) == TG_INVALID);
+  CHECK(tg_kernel_setting(w.k, &(tg_setting){"BN", TG_OPTION, NULL, "1", 0, NULL}, AT(8)) == TG_INVALID);
   CHECK(!tg_launch_end(w.k, AT(9)));
   CHECK(tg_launch_begin(w.k, 0, NULL, AT(9)) == TG_INVALID && has(&w, "a grid has 1 to 4 axes, not 0"));
   const tg_param *params;

@@ -32,7 +32,7 @@ static tg_kernel *make_kernel(tg_context *ctx) {
   CHECK(tg_kernel_dim(kernel, "M", nowhere) == TG_OK && tg_kernel_dim(kernel, "N", nowhere) == TG_OK);
   CHECK(tg_kernel_static(kernel, "E", 4, nowhere) == TG_OK);
   const char *const allowed[] = {"32", "64"};
-  CHECK(tg_kernel_setting(kernel, &(tg_setting){"BM", TG_TUNE, "64", "64", 2, allowed, NULL}, nowhere) == TG_OK);
+  CHECK(tg_kernel_setting(kernel, &(tg_setting){"BM", TG_TUNE, "64", "64", 2, allowed}, nowhere) == TG_OK);
   CHECK(tg_kernel_setting(kernel, &(tg_setting){.name = "mode", .kind = TG_OPTION, .value = "a\"b", .fallback = "x"}, nowhere) == TG_OK);
   add_param(kernel, "A", TG_INPUT, TG_E4M3, 0, 2, "M", "N");
   add_param(kernel, "C", TG_OUTPUT, TG_F32, 0, 2, "M", "N");
