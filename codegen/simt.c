@@ -212,6 +212,8 @@ static bool scalar_operands(simt *s, const tg_op *op) {
 
 // Scalars that depend on nothing but the block's coordinates and the launch, ahead of everything else.
 static void hoist_scalars(simt *s) {
+  for (tg_op *op = s->launch->body->first; op; op = op->next) // what others have computed elsewhere
+    for (int i = 0; i < op->nout; i++) simt_note_of(s, op->out[i])->scalar = NULL, simt_note_of(s, op->out[i])->hoisted = false;
   for (tg_op *op = s->launch->body->first; op; op = op->next) {
     if (!is_scalar_op(op) || !scalar_operands(s, op)) continue;
     simt_op(s, op);
@@ -235,18 +237,18 @@ static tg_value *block_is_full(simt *s, simt_trip_ranges *t) {
   return full;
 }
 
-static void lower_body(simt *s) {
+void simt_begin_block(simt *s) {
   simt_trip_ranges t = {.s = s};
   hoist_scalars(s);
-  tg_value *full = block_is_full(s, &t);
-  if (s->pipes) {
-    s->block_full = full;
-    s->nblock_ranges = t.n;
-    memcpy(s->block_range, t.at, sizeof t.at);
-    simt_specialise(s);
-    s->block_full = NULL;
-    return;
-  }
+  s->block_full = block_is_full(s, &t);
+  s->nblock_ranges = t.n;
+  memcpy(s->block_range, t.at, sizeof t.at);
+}
+
+static void lower_block(simt *s) {
+  simt_begin_block(s);
+  tg_value *full = s->block_full;
+  s->block_full = NULL; // it is split as a whole
   s->split = true;
   if (!full) {
     simt_region(s, s->launch->body);
@@ -258,9 +260,9 @@ static void lower_body(simt *s) {
     s->b.region = tg_add_region(&outer, branch, r, 0, NULL);
     s->b.before = NULL;
     s->split = r == 0;
-    s->nfull = r == 0 ? t.n : 0;
+    s->nfull = r == 0 ? s->nblock_ranges : 0;
     s->ntouches = 0;
-    memcpy(s->full, t.at, sizeof t.at);
+    memcpy(s->full, s->block_range, sizeof s->block_range);
     simt_region(s, s->launch->body);
     tg_build_yield(&s->b, 0, NULL);
   }
@@ -282,10 +284,8 @@ static void show_tiles(tg_op *op, void *user) {
 }
 
 static void lower_launch(simt *s, tg_launch *launch) {
-  const tg_expr *grid = tg_e_copy(s->arena, launch->grid[0]);
-  for (int i = 1; i < launch->naxes; i++) grid = tg_e_bin(s->arena, TG_EXPR_MUL, grid, tg_e_copy(s->arena, launch->grid[i]));
   s->launch = launch;
-  tg_launch *out = s->out = tg_add_launch(s->lane, 1, &grid);
+  tg_launch *out = s->out = tg_add_launch(s->lane, 1, (const tg_expr *[]){tg_e_const(s->arena, 1)});
   out->entry = tg_arena_printf(s->arena, "%s_%d", s->tile->name, launch->index);
   out->block[0] = s->warps << s->lane_bits;
   out->block[1] = out->block[2] = 1;
@@ -297,6 +297,7 @@ static void lower_launch(simt *s, tg_launch *launch) {
   simt_check_room(s, launch);
   simt_plan(s, launch);
   if (s->pipes) out->block[0] += 128; // a warp group that asks for operands
+  out->grid[0] = simt_grid(s);
   // A constant at the top marks where the prologue ends.
   s->b = (tg_builder){.kernel = s->lane, .region = out->body, .loc = launch->loc};
   s->prologue = s->b;
@@ -306,7 +307,8 @@ static void lower_launch(simt *s, tg_launch *launch) {
   s->lane_id = s->warps == 1 ? tid : tg_build2(&s->prologue, TG_OP_AND, tid, simt_int(s, TG_I32, (1 << s->lane_bits) - 1));
   s->warp_id = s->warps == 1 ? simt_int(s, TG_I32, 0) : tg_build2(&s->prologue, TG_OP_SHR, tid, simt_int(s, TG_I32, s->lane_bits));
   if (s->shown) tg_show_launch(s->shown, out->entry, s->warps, 1 << s->lane_bits);
-  lower_body(s);
+  if (s->pipes) simt_specialise(s);
+  else simt_each_block(s, lower_block);
   if (s->shown) tg_walk(launch->body, show_tiles, s);
 }
 
@@ -392,26 +394,6 @@ static dots dots_of(const tg_machine *machine, const tg_kernel *tile) {
   return d;
 }
 
-static int simt_knobs(const tg_kernel *tile, const tg_machine *machine, tg_knob *out, int max) {
-  if (max < 1) return 0;
-  *out = (tg_knob){.name = "warps", .doc = "warps of a block"};
-  tg_kernel *plain = simt_prepare(machine, tile, NULL, NULL);
-  int first = default_warp_bits(plain, machine);
-  const bool rings = dots_of(machine, plain).in_folds;
-  tg_kernel_free(plain);
-  out->values[out->nvalues++] = 1 << first;
-  for (int bits = 0; bits <= simt_most_warp_bits(machine); bits++)
-    if (bits != first) out->values[out->nvalues++] = 1 << bits;
-  int n = 1;
-  if (rings && n < max)
-    out[n++] = (tg_knob){.name = "stages",
-                         .doc = "slots at most for operands of dots on their way through shared memory; 1: none, straight from memory",
-                         .nvalues = 4,
-                         .values = {default_stages(machine), 1, 2, machine->tensor_maps ? 6 : 4}};
-  if (n < max && simt_raster_knob(tile, machine, &out[n])) n++;
-  return n;
-}
-
 static int stages_setting(const tg_kernel *tile, const tg_lower_options *options) {
   for (int i = 0; i < options->settings.n; i++) {
     if (strcmp(options->settings.at[i].name, "stages")) continue;
@@ -454,12 +436,13 @@ static void record_knobs(simt *s) {
   record_knob(s, "warps", s->warps, 4, warps);
   if (dots_of(s->machine, s->tile).in_folds) record_knob(s, "stages", s->stages, MOST_STAGES, stages);
   if (simt_has_raster(s->tile)) record_knob(s, "raster", s->raster, SIMT_RASTERS, simt_raster_values);
+  if (s->may_persist) record_knob(s, "persistent", s->persistent, 2, simt_persistent_values);
 }
 
 typedef struct call {
   tg_kernel *tile, *lane;
   const tg_lower_options *options;
-  bool lean, overflowed;
+  bool lean, overflowed, may_persist, persistent;
 } call;
 
 static void lower_all(void *arg) {
@@ -483,6 +466,7 @@ static void lower_all(void *arg) {
   s->warp_bits = log2_exact(s->warps);
   s->stages = stages_setting(c->tile, c->options);
   s->raster = simt_raster_setting(c->tile, c->options);
+  s->may_persist = c->may_persist, s->persistent = c->persistent;
   s->assume = c->options->variant == 0;
   s->notes = TG_NEWN(s->arena, simt_note, c->tile->next_id + 1);
   for (int i = 0; i < c->tile->nlaunches; i++) lower_launch(s, c->tile->launches[i]);
@@ -516,6 +500,17 @@ static bool keeps_codes(const tg_kernel *tile, const tg_op *dot, void *user) {
   return simt_pipe_fits(&s, dot, &w);
 }
 
+// Whether some product of the first variant has a pipe.
+static bool may_persist(const tg_kernel *tile, tg_lower_options options) {
+  options.variant = 0;
+  simt s = asked((tg_kernel *)(uintptr_t)tile, &options);
+  return simt_may_persist(&s);
+}
+
+static bool persists(const tg_kernel *tile, const tg_lower_options *options) {
+  return simt_persistent_setting(tile, options, may_persist(tile, *options));
+}
+
 typedef struct question {
   const tg_kernel *tile;
   tg_lower_options options;
@@ -527,6 +522,7 @@ static void ask_room(void *arg) {
   q->plain = simt_prepare(q->options.machine, q->tile, keeps_codes, &q->options);
   simt s = asked(q->plain, &q->options);
   for (int i = 0; i < q->plain->nlaunches; i++) simt_check_room(&s, q->plain->launches[i]);
+  persists(q->tile, &q->options);
 }
 
 // A call may need any variant. Without copy units all have the same tiles.
@@ -541,13 +537,35 @@ static bool simt_has_room(const tg_kernel *tile, const tg_lower_options *options
   return room;
 }
 
+static int simt_knobs(const tg_kernel *tile, const tg_machine *machine, tg_knob *out, int max) {
+  if (max < 1) return 0;
+  *out = (tg_knob){.name = "warps", .doc = "warps of a block"};
+  tg_kernel *plain = simt_prepare(machine, tile, NULL, NULL);
+  int first = default_warp_bits(plain, machine);
+  const bool rings = dots_of(machine, plain).in_folds;
+  tg_kernel_free(plain);
+  out->values[out->nvalues++] = 1 << first;
+  for (int bits = 0; bits <= simt_most_warp_bits(machine); bits++)
+    if (bits != first) out->values[out->nvalues++] = 1 << bits;
+  int n = 1;
+  if (rings && n < max)
+    out[n++] = (tg_knob){.name = "stages",
+                         .doc = "slots at most for operands of dots on their way through shared memory; 1: none, straight from memory",
+                         .nvalues = 4,
+                         .values = {default_stages(machine), 1, 2, machine->tensor_maps ? 6 : 4}};
+  if (n < max && simt_raster_knob(tile, machine, &out[n])) n++;
+  if (n < max && may_persist(tile, (tg_lower_options){.machine = machine})) out[n++] = simt_persistent_knob();
+  return n;
+}
+
 static tg_kernel *simt_lower(tg_kernel *tile, const tg_lower_options *options) {
+  const bool may = may_persist(tile, (tg_lower_options){.machine = options->machine}), persistent = persists(tile, options);
   tg_kernel *plain = simt_prepare(options->machine, tile, keeps_codes, (void *)(uintptr_t)options);
-  call c = {.tile = plain, .options = options};
+  call c = {.tile = plain, .options = options, .may_persist = may, .persistent = persistent};
   tg_status status = tg_protect(tile->ctx, lower_all, &c);
   if (status != TG_OK && c.overflowed) {
     if (c.lane) tg_kernel_free(c.lane);
-    c = (call){.tile = c.tile, .options = options, .lean = true};
+    c = (call){.tile = c.tile, .options = options, .lean = true, .may_persist = may, .persistent = persistent};
     status = tg_protect(tile->ctx, lower_all, &c);
   }
   tg_kernel_free(plain);

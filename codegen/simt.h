@@ -102,6 +102,8 @@ typedef struct simt {
   int ntouches;
   struct simt_pipe *pipes, *trip; // folds whose operands the copy unit brings; the one whose body is being lowered
   struct simt_slots *slots;       // theirs
+  tg_value *block;                // number of the block being computed, i32, where a block computes several; NULL: its own
+  bool persistent, may_persist;   // blocks compute several; the kernel has that knob
   bool producing;                 // code is being made for the thread that asks for them:
   bool *followed;                 // which values it computes, by id
   int consumers;                  // threads that compute, where others do not; 0: all
@@ -340,6 +342,14 @@ void simt_pid(simt *s, const tg_op *op); // block coordinates from the linear bl
 int simt_most_warp_bits(const tg_machine *machine);     // log2 of the warps that a block may have
 void simt_check_room(simt *s, const tg_launch *launch); // throws where a tile or a dot has no room in registers
 
+// ---- simt_blocks.c
+extern const char *const simt_persistent_values[2];
+bool simt_may_persist(simt *s); // some product has a pipe; s as for simt_pipe_fits
+tg_knob simt_persistent_knob(void);
+bool simt_persistent_setting(const tg_kernel *tile, const tg_lower_options *options, bool may);
+const tg_expr *simt_grid(simt *s); // blocks of the launch, once its pipes are planned
+void simt_each_block(simt *s, void (*compute)(simt *s));
+
 // ---- simt_control.c
 void simt_for(simt *s, tg_op *op);
 void simt_if(simt *s, tg_op *op);
@@ -349,6 +359,7 @@ void simt_while(simt *s, tg_op *op);
 void simt_op(simt *s, tg_op *op);
 tg_value *simt_lane_op(simt *s, const tg_op *op, tg_value *const *in);
 void simt_region(simt *s, const tg_region *region); // its ops but the yield
+void simt_begin_block(simt *s);                     // what depends on nothing but which block it is
 _Noreturn void simt_fail(simt *s, const tg_op *op, const char *format, ...) __attribute__((format(printf, 3, 4)));
 
 #endif

@@ -66,20 +66,22 @@ int simt_raster_setting(const tg_kernel *tile, const tg_lower_options *options) 
 
 static tg_value *extent(simt *s, int axis) { return tg_cast_to(&s->prologue, simt_argument(s, s->launch->grid[axis]), TG_I32, NULL); }
 
+// Where coordinates are computed: once for the launch, unless a block computes several of the grid's.
+static tg_builder *place(simt *s) { return s->block ? &s->b : &s->prologue; }
+
 // The linear number of a block, axis 0 fastest, taken apart. A grid has less than 2^31 blocks, so 32 bits will do.
 static tg_value *in_order(simt *s, tg_value *x, int axis) {
-  for (int i = 0; i <= axis && i < s->launch->naxes - 1; i++)
-    x = tg_build2(&s->prologue, i == axis ? TG_OP_REM : TG_OP_DIV, x, extent(s, i));
+  for (int i = 0; i <= axis && i < s->launch->naxes - 1; i++) x = tg_build2(place(s), i == axis ? TG_OP_REM : TG_OP_DIV, x, extent(s, i));
   return x;
 }
 
 // What is never negative, so that dividing by it takes no look at signs.
-static tg_value *counted(simt *s, tg_value *x) { return tg_build2(&s->prologue, TG_OP_AND, x, simt_int(s, TG_I32, INT32_MAX)); }
+static tg_value *counted(simt *s, tg_value *x) { return tg_build2(place(s), TG_OP_AND, x, simt_int(s, TG_I32, INT32_MAX)); }
 
 // Axis 0 and 1 in groups of `raster` rows, of which the last may have fewer. A group has no more rows than there are, so that its blocks
 // are no more than the grid's.
 static tg_value *in_groups(simt *s, tg_value *x, int axis) {
-  tg_builder *b = &s->prologue;
+  tg_builder *b = place(s);
   tg_value *rows = extent(s, 0), *columns = extent(s, 1);
   if (s->launch->naxes > 2) x = tg_build2(b, TG_OP_REM, x, counted(s, simt_mul(b, rows, columns)));
   tg_value *most = tg_build2(b, TG_OP_MIN, rows, simt_int(s, TG_I32, s->raster));
@@ -92,11 +94,11 @@ static tg_value *in_groups(simt *s, tg_value *x, int axis) {
 
 void simt_pid(simt *s, const tg_op *op) {
   const int axis = (int)tg_attr_int(op, "axis", 0);
-  tg_value *x = tg_build0(&s->prologue, TG_OP_CTAID, 1, &TG_AINT("axis", 0));
+  tg_value *x = s->block ? s->block : tg_build0(&s->prologue, TG_OP_CTAID, 1, &TG_AINT("axis", 0));
   if (s->launch->naxes > 1) {
-    x = tg_cast_to(&s->prologue, x, TG_I32, NULL);
+    x = tg_cast_to(place(s), x, TG_I32, NULL);
     x = s->raster > 1 && axis < 2 && has_raster(s->launch) ? in_groups(s, x, axis) : in_order(s, x, axis);
-    x = tg_cast_to(&s->prologue, x, TG_I64, NULL);
   }
+  x = tg_cast_to(place(s), x, TG_I64, NULL);
   simt_note_of(s, op->out[0])->scalar = x;
 }

@@ -76,11 +76,18 @@ static int registers_of_consumers(const simt *s) {
   return each > MOST ? MOST : each;
 }
 
+static void compute_block(simt *s) {
+  if (s->persistent) simt_begin_block(s);
+  simt_region(s, s->launch->body);
+}
+
 void simt_specialise(simt *s) {
   enum { PRODUCER = 40 };
   tg_value *tid = tg_build0(&s->prologue, TG_OP_TID, 1, &TG_AINT("axis", 0));
   const int threads = s->warps << s->lane_bits, registers = registers_of_consumers(s);
-  tg_builder otherwise, outer = s->b;
+  tg_builder otherwise;
+  if (!s->persistent) simt_begin_block(s);
+  tg_builder outer = s->b;
   open_branch(s, tg_build2(&s->b, TG_OP_EQ, tid, simt_int(s, TG_I32, 0)), &otherwise);
   make_barriers(s, &s->b);
   for (simt_pipe *p = s->pipes; p; p = p->next) make_maps(s, p, &s->b);
@@ -96,7 +103,7 @@ void simt_specialise(simt *s) {
   s->split = false;
   s->nfull = 0;
   s->slots->slot = s->slots->parity = simt_int(s, TG_I32, 0);
-  simt_region(s, s->launch->body);
+  simt_each_block(s, compute_block);
   s->consumers = 0;
   tg_build_yield(&s->b, 0, NULL);
   s->b = otherwise;
@@ -106,8 +113,9 @@ void simt_specialise(simt *s) {
   open_branch(s, one, &none);
   s->producing = true;
   s->slots->slot = simt_int(s, TG_I32, 0), s->slots->parity = simt_int(s, TG_I32, 1); // all slots are free
-  simt_region(s, s->launch->body);
+  simt_each_block(s, compute_block);
   s->producing = false;
+  s->block_full = NULL;
   tg_build_yield(&s->b, 0, NULL);
   tg_build_yield(&none, 0, NULL);
   s->b = rest;

@@ -1,4 +1,5 @@
-// lower/*.tile: what the simt lowering makes of small kernels. RUN: warps=N variant=N [target=TARGET [raster=N]].
+// lower/*.tile: what the simt lowering makes of small kernels. RUN: NAME=VALUE …, where variant is the
+// variant (0), target the target (nvptx:sm_80), and all else parameters of the lowering.
 #include "codegen/codegen.h"
 #include "filecheck.h"
 #include "targets/target.h"
@@ -10,16 +11,23 @@ typedef struct job {
   char *output;
 } job;
 
+enum { MOST_SETTINGS = 8 };
+
 static void lower_body(void *arg) {
   job *j = arg;
-  char warps[16] = "1", target[32] = "nvptx:sm_80", raster[16] = "1";
-  int variant = 0;
-  CHECK(sscanf(j->run, "warps=%15s variant=%d target=%31s raster=%15s", warps, &variant, target, raster) >= 2);
+  char name[MOST_SETTINGS][16], value[MOST_SETTINGS][32], target[32] = "nvptx:sm_80";
+  tg_binding knobs[MOST_SETTINGS];
+  int variant = 0, n = 0, used;
+  for (const char *at = j->run; n < MOST_SETTINGS && sscanf(at, " %15[^= ]=%31s%n", name[n], value[n], &used) == 2; at += used) {
+    if (!strcmp(name[n], "variant")) variant = atoi(value[n]);
+    else if (!strcmp(name[n], "target")) strcpy(target, value[n]);
+    else knobs[n] = (tg_binding){name[n], value[n]}, n++;
+  }
+  CHECK(n >= 1);
   tg_kernel *tile = tg_parse(j->ctx, j->source, j->length, j->name);
   if (tg_verify(tile)) tg_rethrow(j->ctx);
   const tg_family *family;
-  const tg_binding knobs[] = {{"warps", warps}, {"raster", raster}};
-  tg_lower_options options = {.machine = tg_target_find(j->ctx, target, &family), .settings = {2, knobs}, .variant = variant};
+  tg_lower_options options = {.machine = tg_target_find(j->ctx, target, &family), .settings = {n, knobs}, .variant = variant};
   tg_kernel *lane = tg_lowering_simt.lower(tile, &options);
   if (tg_verify(lane)) tg_rethrow(j->ctx);
   size_t size;
