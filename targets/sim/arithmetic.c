@@ -44,7 +44,6 @@ static const sim_alu_row *find_row(sim_decoder *d) {
     out->ftz = sim_take(d, "ftz");
     out->sat = sim_take(d, "sat");
     out->relu = sim_take(d, "relu");
-    if (!sim_take(d, "approx")) sim_take(d, "full");
     out->cls = SIM_CLASS_FLOAT;
   } else if (out->cls == SIM_CLASS_FLOAT) {
     out->cls = SIM_CLASS_INTEGER;
