@@ -220,7 +220,13 @@ static LLVMValueRef least(tg_llvm *e, LLVMValueRef x, LLVMValueRef y, tg_llvm_le
   return by_element(e, names[how.greatest][how.propagate], 2, (LLVMValueRef[]){x, y});
 }
 
-// PTX ISA, ex2.approx.f32, subnormal numbers too; CUDA C++ Programming Guide, "Standard Functions": exp2f, which is this, is within 2 ulp.
+static void emit_ex2(tg_llvm *e, tg_op *op) { tg_llvm_set(op, tg_llvm_intrinsic1(e, "llvm.nvvm.ex2.approx.ftz", tg_llvm_in(op, 0))); }
+static void emit_rcp(tg_llvm *e, tg_op *op) {
+  LLVMValueRef x = tg_llvm_in(op, 0);
+  tg_llvm_set(op, tg_llvm_intrinsic(e, "llvm.nvvm.rcp.approx.ftz.f", 0, NULL, 1, &x));
+}
+
+// PTX ISA, ex2.approx.f32: within 2 ulp of the correctly rounded for every x, subnormal numbers too.
 static void emit_exp2(tg_llvm *e, tg_op *op) {
   if (op->out[0]->type.dtype != TG_F32) tg_llvm_fail(e, "exp2 is an instruction of f32 alone; the lowering casts other floats");
   tg_llvm_set(op, tg_llvm_intrinsic1(e, "llvm.exp2", tg_llvm_in(op, 0)));
@@ -286,17 +292,13 @@ static void emit_trap(tg_llvm *e, tg_op *op) {
   LLVMPositionBuilderAtEnd(B, after);
 }
 
-static const tg_llvm_row rows[] = {{TG_OP_TID, emit_tid},           {TG_OP_CTAID, emit_ctaid},
-                                   {TG_OP_SCRATCH, emit_scratch},   {TG_OP_LOADM, emit_loadm},
-                                   {TG_OP_STOREM, emit_storem},     {TG_OP_BARRIER, emit_barrier},
-                                   {TG_OP_SHFL, emit_shfl},         {TG_OP_MMA, emit_mma},
-                                   {TG_OP_LDMATRIX, emit_ldmatrix}, {TG_OP_CAST, emit_cast},
-                                   {TG_OP_TRAP, emit_trap},         {TG_OP_PTRADD, emit_ptradd},
-                                   {TG_OP_LLOAD, emit_load},        {TG_OP_LSTORE, emit_store},
-                                   {TG_OP_CP_ASYNC, emit_cp_async}, {TG_OP_CP_COMMIT, emit_cp_commit},
-                                   {TG_OP_CP_WAIT, emit_cp_wait},   {TG_OP_ATOMICL, emit_atomic},
-                                   {TG_OP_QUADS, emit_quads},       {TG_OP_BYTES, emit_bytes},
-                                   {TG_OP_EXP2, emit_exp2},         {0, NULL}};
+static const tg_llvm_row rows[] = {
+    {TG_OP_TID, emit_tid},           {TG_OP_CTAID, emit_ctaid},     {TG_OP_SCRATCH, emit_scratch},   {TG_OP_LOADM, emit_loadm},
+    {TG_OP_STOREM, emit_storem},     {TG_OP_BARRIER, emit_barrier}, {TG_OP_SHFL, emit_shfl},         {TG_OP_MMA, emit_mma},
+    {TG_OP_LDMATRIX, emit_ldmatrix}, {TG_OP_CAST, emit_cast},       {TG_OP_TRAP, emit_trap},         {TG_OP_PTRADD, emit_ptradd},
+    {TG_OP_LLOAD, emit_load},        {TG_OP_LSTORE, emit_store},    {TG_OP_CP_ASYNC, emit_cp_async}, {TG_OP_CP_COMMIT, emit_cp_commit},
+    {TG_OP_CP_WAIT, emit_cp_wait},   {TG_OP_ATOMICL, emit_atomic},  {TG_OP_QUADS, emit_quads},       {TG_OP_BYTES, emit_bytes},
+    {TG_OP_EXP2, emit_exp2},         {TG_OP_EX2, emit_ex2},         {TG_OP_RCP, emit_rcp},           {0, NULL}};
 
 // tests/llvm/test_nvptx_ops.c makes PTX of every op on every dtype by these.
 static const char *const intrinsics[] = {"llvm.nvvm.", "llvm.abs",  "llvm.ceil",       "llvm.copysign", "llvm.exp2", "llvm.fabs",

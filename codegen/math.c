@@ -187,7 +187,71 @@ static tg_value *expand_sin(tg_builder *b, tg_value *x, int quarter) {
   return select(b, low, tg_build1(b, TG_OP_NEG, v), v);
 }
 
-tg_value *tg_math_expand(tg_builder *b, int code, tg_value *x) {
+static tg_value *expand(tg_builder *b, int code, tg_value *x) {
+  switch (code) {
+  case TG_OP_EXP: return expand_exp(b, x);
+  case TG_OP_EXP2: return expand_exp2(b, x);
+  case TG_OP_LOG: return expand_log(b, x);
+  case TG_OP_LOG2: return expand_log2(b, x);
+  case TG_OP_RSQRT: return expand_rsqrt(b, x);
+  case TG_OP_SIGMOID: return expand_sigmoid(b, x);
+  case TG_OP_TANH: return expand_tanh(b, x);
+  case TG_OP_SIN: return expand_sin(b, x, 0);
+  case TG_OP_COS: return expand_sin(b, x, 1);
+  default: return NULL;
+  }
+}
+
+// ---- by instructions of GPUs
+
+// e^x = p * s: s = 2^(n+bias), n the integer nearest to x log2(e) in [low, high]; p = 2^(x log2(e) - n) by ex2, of an argument of which
+// nothing is lost where the result is normal, as log2(e) comes in two parts. Where n was limited p alone becomes 0 or inf, or makes the
+// product subnormal; so infinities and NaN need no comparison. (That the second part is positive keeps inf - inf out.)
+typedef struct exp_parts {
+  tg_value *p, *s;
+} exp_parts;
+static exp_parts split_exp(tg_builder *b, tg_value *x, double sign, int low, int high, int bias) {
+  const double log2e = 0x1.715476p0, rest = 0x1.4ae0cp-26, whole = 0x1.8p23;
+  tg_value *parts[] = {x, f32_const(b, x, sign * log2e), f32_const(b, x, whole + bias + 127)};
+  tg_value *t = tg_build(b, TG_OP_FMA, 3, parts, 0, NULL)->out[0];
+  t = tg_build2(b, TG_OP_MINNUM, t, f32_const(b, x, whole + bias + 127 + high));
+  t = tg_build2(b, TG_OP_MAXNUM, t, f32_const(b, x, whole + bias + 127 + low));
+  parts[2] = sub(b, f32_const(b, x, whole + bias + 127), t);
+  parts[2] = tg_build(b, TG_OP_FMA, 3, parts, 0, NULL)->out[0];
+  parts[1] = f32_const(b, x, sign * rest);
+  tg_value *f = tg_build(b, TG_OP_FMA, 3, parts, 0, NULL)->out[0];
+  tg_value *bits = bits_of(b, t);
+  return (exp_parts){tg_build1(b, TG_OP_EX2, f), float_of(b, tg_build2(b, TG_OP_SHL, bits, i32_const(b, bits, 23)))};
+}
+
+static tg_value *exp_by_ex2(tg_builder *b, tg_value *x) {
+  exp_parts e = split_exp(b, x, 1, -126, 127, 0);
+  return mul(b, e.p, e.s);
+}
+
+// As expand_sigmoid, divided by 2^32: 1 + e^-x lies where neither rcp's operand nor its result is subnormal, unless the sigmoid is 0. What
+// rcp may be off upwards is taken from results near 1.
+static tg_value *sigmoid_by_ex2(tg_builder *b, tg_value *x) {
+  exp_parts e = split_exp(b, x, -1, -94, 159, -32);
+  tg_value *parts[] = {e.p, e.s, f32_const(b, x, 0x1p-32)};
+  tg_value *y = mul_c(b, tg_build1(b, TG_OP_RCP, tg_build(b, TG_OP_FMA, 3, parts, 0, NULL)->out[0]), 0x1p-32);
+  return tg_build2(b, TG_OP_MIN, y, f32_const(b, x, 1));
+}
+
+static tg_value *expand_by_ex2(tg_builder *b, int code, tg_value *x) {
+  switch (code) {
+  case TG_OP_EXP: return exp_by_ex2(b, x);
+  case TG_OP_EXP2: return tg_build1(b, TG_OP_EXP2, x);
+  case TG_OP_SIGMOID: return sigmoid_by_ex2(b, x);
+  default: return expand(b, code, x);
+  }
+}
+
+// ---- narrower floats through f32
+
+typedef tg_value *expand_fn(tg_builder *b, int code, tg_value *x);
+
+static tg_value *through_f32(tg_builder *b, int code, tg_value *x, expand_fn *of_f32) {
   bool known = code == TG_OP_EXP || code == TG_OP_EXP2 || code == TG_OP_LOG || code == TG_OP_LOG2 || code == TG_OP_RSQRT ||
                code == TG_OP_SIGMOID || code == TG_OP_TANH || code == TG_OP_SIN || code == TG_OP_COS;
   if (!known) return NULL;
@@ -196,17 +260,9 @@ tg_value *tg_math_expand(tg_builder *b, int code, tg_value *x) {
     tg_throw(b->kernel->ctx, TG_INVALID, "%s:%d: %s of f64 has no lowering; cast to f32 first (:to(tg.f32))",
              b->loc.file ? b->loc.file : "?", b->loc.line, tg_op_rows()[code].info.name);
   if (dtype != TG_F32) x = tg_cast_to(b, x, TG_F32, NULL);
-  tg_value *y = NULL;
-  switch (code) {
-  case TG_OP_EXP: y = expand_exp(b, x); break;
-  case TG_OP_EXP2: y = expand_exp2(b, x); break;
-  case TG_OP_LOG: y = expand_log(b, x); break;
-  case TG_OP_LOG2: y = expand_log2(b, x); break;
-  case TG_OP_RSQRT: y = expand_rsqrt(b, x); break;
-  case TG_OP_SIGMOID: y = expand_sigmoid(b, x); break;
-  case TG_OP_TANH: y = expand_tanh(b, x); break;
-  case TG_OP_SIN: y = expand_sin(b, x, 0); break;
-  case TG_OP_COS: y = expand_sin(b, x, 1); break;
-  }
+  tg_value *y = of_f32(b, code, x);
   return dtype == TG_F32 ? y : tg_cast_to(b, y, dtype, "ieee");
 }
+
+tg_value *tg_math_expand(tg_builder *b, int code, tg_value *x) { return through_f32(b, code, x, expand); }
+tg_value *tg_math_expand_by_ex2(tg_builder *b, int code, tg_value *x) { return through_f32(b, code, x, expand_by_ex2); }

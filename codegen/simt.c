@@ -21,16 +21,8 @@ void simt_fail(simt *s, const tg_op *op, const char *format, ...) {
 
 // ---- single ops -------------------------------------------------------------------------------------------------------------------
 
-// An instruction of these machines; of narrower floats through f32.
-static tg_value *power_of_two(simt *s, tg_value *x) {
-  const int dtype = x->type.dtype;
-  if (dtype == TG_F32) return tg_build1(&s->b, TG_OP_EXP2, x);
-  return tg_cast_to(&s->b, tg_build1(&s->b, TG_OP_EXP2, tg_cast_to(&s->b, x, TG_F32, NULL)), dtype, "ieee");
-}
-
 tg_value *simt_lane_op(simt *s, const tg_op *op, tg_value *const *in) {
-  if (op->code == TG_OP_EXP2 && in[0]->type.dtype != TG_F64) return power_of_two(s, in[0]);
-  tg_value *v = op->nin == 1 && tg_dtypes[in[0]->type.dtype].cls == 'f' ? tg_math_expand(&s->b, op->code, in[0]) : NULL;
+  tg_value *v = op->nin == 1 && tg_dtypes[in[0]->type.dtype].cls == 'f' ? tg_math_expand_by_ex2(&s->b, op->code, in[0]) : NULL;
   return v ? v : tg_build(&s->b, op->code, op->nin, in, op->nattrs, op->attrs)->out[0];
 }
 

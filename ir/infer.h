@@ -44,7 +44,7 @@ tg_rule tg_infer_LOAD, tg_infer_STORE, tg_infer_ATOMIC, tg_infer_VIEW, tg_infer_
 tg_rule tg_infer_PTR, tg_infer_PTRADD, tg_infer_MISALIGN, tg_infer_LLOAD, tg_infer_LSTORE, tg_infer_LOADM, tg_infer_STOREM,
     tg_infer_GATHERV, tg_infer_SCATTERV, tg_infer_ATOMICL, tg_infer_PREFETCH, tg_infer_SPLAT, tg_infer_EXTRACT, tg_infer_INSERT,
     tg_infer_SHUFFLE, tg_infer_VREDUCE, tg_infer_SHFL, tg_infer_MMA, tg_infer_LDMATRIX, tg_infer_CP_ASYNC, tg_infer_TRAP, tg_infer_UNDEF,
-    tg_infer_DOT2, tg_infer_UNPACK4, tg_infer_PACK4, tg_infer_PAIRS, tg_infer_QUADS, tg_infer_BYTES, tg_infer_REGROUP;
+    tg_infer_DOT2, tg_infer_UNPACK4, tg_infer_PACK4, tg_infer_PAIRS, tg_infer_QUADS, tg_infer_BYTES, tg_infer_SINGLE, tg_infer_REGROUP;
 
 // infer_async.c
 tg_rule tg_infer_BARRIER, tg_infer_MBAR, tg_infer_MBAR_ARRIVE, tg_infer_MBAR_WAIT, tg_infer_COPY_BOX, tg_infer_PREFETCH_MAP,

@@ -212,6 +212,8 @@ bool tg_infer_BYTES(tg_infer_state *s) {
   return tg_rule_scalar(s, 0, TG_M_I32) && tg_rule_scalar(s, 1, TG_M_I32) && tg_rule_one(s, tg_scalar_type(TG_I32));
 }
 
+bool tg_infer_SINGLE(tg_infer_state *s) { return tg_rule_scalar(s, 0, 1 << TG_F32) && tg_rule_one(s, tg_scalar_type(TG_F32)); }
+
 bool tg_infer_TRAP(tg_infer_state *s) { return tg_rule_scalar(s, 0, TG_M_I1) && nothing(s); }
 
 // Operands `bytes` and `high` of the same shape, i8 and i1.

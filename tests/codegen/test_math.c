@@ -1,4 +1,4 @@
-// math.lua: how far exp, log and relatives are off on the cpu device.
+// math.lua: how far exp, log and relatives are off on the cpu device and on a simulated GPU.
 #include "tegula/tegula.h"
 #include "test.h"
 

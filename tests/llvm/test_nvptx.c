@@ -322,6 +322,30 @@ static void test_least(void) {
   }
 }
 
+// Powers of two and reciprocals by the machine: subnormal results are kept where the lowering asks for 2^x of any x.
+static void test_approximations(void) {
+  tg_arena arena;
+  tg_arena_init(&arena, ctx);
+  lane_job j = {
+      .arena = &arena,
+      .text = "kernel k lane {\n  output O : f32[64]\n  launch k_0 (1) block (32, 1, 1) (%o : ptr<global> = O) {\n"
+              "    %x = lload %o {type = f32, align = 4} : f32\n    %a = ex2 %x : f32\n    %b = rcp %a : f32\n    %c = exp2 %b : f32\n"
+              "    lstore %o, %c {align = 4}\n  }\n}\n"};
+  CHECKF(tg_protect(ctx, lane_body, &j) == TG_OK, "%s", tg_error_message(ctx));
+  char *ptx = calloc(j.ptx.size + 1, 1);
+  memcpy(ptx, j.ptx.data, j.ptx.size);
+  CHECKF(count(ptx, "ex2.approx.ftz.f32") == 1 && count(ptx, "rcp.approx.ftz.f32") == 1 && count(ptx, "ex2.approx.f32") == 1, "%s", ptx);
+  free(ptx);
+  tg_arena_free(&arena);
+  compile_job swiglu = {.name = "swiglu", .want = "asm", .settings = {1, &one_warp}};
+  CHECKF(compile(&swiglu) == TG_OK, "%s", tg_error_message(ctx));
+  ptx = text_of(&swiglu);
+  const int powers = count(ptx, "ex2.approx.ftz.f32");
+  CHECK(powers > 0 && count(ptx, "rcp.approx.ftz.f32") == powers && !strstr(ptx, "div.rn.f32"));
+  free(ptx);
+  tg_arena_free(&swiglu.arena);
+}
+
 int main(void) {
   tg_config config = {.root = ROOT_DIR};
   CHECK(tg_context_new(&config, &ctx) == TG_OK);
@@ -330,6 +354,7 @@ int main(void) {
   test_lane();
   test_tensor_memory();
   test_least();
+  test_approximations();
   test_report();
   test_tools();
   test_ptxas();

@@ -514,6 +514,13 @@ static void regroup(block *b, const tg_op *op, int t) {
   }
 }
 
+// An f32 in a register, subnormal numbers as 0.
+static float as_normal(uint64_t bits) {
+  float v = (float)tg_decode(TG_F32, bits);
+  return fabsf(v) < 0x1p-126f ? copysignf(0, v) : v;
+}
+static uint64_t normal(float v) { return tg_encode(TG_F32, fabsf(v) < 0x1p-126f ? copysignf(0, v) : v, TG_ROUND_IEEE); }
+
 // Ops whose result in a thread depends on that thread's operands alone.
 static void thread_op(block *b, const tg_op *op, int t) {
   const tg_value *out = op->nout ? op->out[0] : NULL;
@@ -549,6 +556,8 @@ static void thread_op(block *b, const tg_op *op, int t) {
       set(b, out, t, i, low | tg_encode(TG_BF16, tg_decode(TG_E4M3, word >> 8 & 0xff), TG_ROUND_IEEE) << 16);
     }
     break;
+  case TG_OP_EX2: set(b, out, t, 0, normal(exp2f(as_normal(get(b, op->in[0], t, 0))))); break;
+  case TG_OP_RCP: set(b, out, t, 0, normal(1 / as_normal(get(b, op->in[0], t, 0)))); break;
   case TG_OP_BYTES: {
     const tg_attr *from = tg_find_attr(op, "at");
     uint64_t both = get(b, op->in[0], t, 0) | get(b, op->in[1], t, 0) << 32, word = 0;
