@@ -29,6 +29,7 @@ static void emit_launch(tg_llvm *e) {
   tg_llvm_attribute(e, f, (unsigned)LLVMAttributeFunctionIndex, "nounwind", 0);
   const int *block = launch->block;
   tg_llvm_string_attribute(e, f, "nvvm.maxntid", tg_arena_printf(e->arena, "%d,%d,%d", block[0], block[1], block[2]));
+  if (launch->cluster > 1) tg_llvm_string_attribute(e, f, "nvvm.cluster_dim", tg_arena_printf(e->arena, "%d,1,1", launch->cluster));
   for (int i = 0; i < launch->nargs; i++) {
     launch->body->args[i]->note = LLVMGetParam(f, (unsigned)i);
     if (launch->args[i].kind != TG_ARG_MAP) continue;

@@ -6,25 +6,30 @@
 #define B e->b
 
 // Every op that is one line with its operands in order. $0, $1 … are the operands, %d an attribute. PTX ISA 8.0, mbarrier, cp.async.bulk,
-// fence.proxy, wgmma and setmaxnreg; 8.6, tcgen05.
+// fence.proxy, barrier.cluster, mapa, wgmma and setmaxnreg; 8.6, tcgen05.
 static const struct {
   int code;
+  const char *where; // an attribute that is not 0; NULL: always
   const char *attr, *text, *constraints;
 } lines[] = {
-    {TG_OP_MBAR_INIT, "count", "mbarrier.init.shared::cta.b64 [$0], %d;", "r,~{memory}"},
-    {TG_OP_MBAR_ARRIVE, NULL, "{ .reg .pred P; setp.ne.b32 P, $1, 0; @P mbarrier.arrive.shared::cta.b64 _, [$0]; }", "r,r,~{memory}"},
-    {TG_OP_MBAR_EXPECT, "count", "mbarrier.arrive.expect_tx.shared::cta.b64 _, [$0], %d;", "r,~{memory}"},
-    // The whole spin in one line: no control flow that the optimiser sees.
-    {TG_OP_MBAR_WAIT, NULL, "{ .reg .pred P; W${:uid}: mbarrier.try_wait.parity.shared::cta.b64 P, [$0], $1; @!P bra.uni W${:uid}; }",
+    {TG_OP_MBAR_INIT, NULL, "count", "mbarrier.init.shared::cta.b64 [$0], %d;", "r,~{memory}"},
+    // Not .release.cluster, for which ptxas puts a fence of the whole GPU before it: what is handed over is a slot that has been read.
+    {TG_OP_MBAR_ARRIVE, "remote", NULL, "{ .reg .pred P; setp.ne.b32 P, $1, 0; @P mbarrier.arrive.shared::cluster.b64 _, [$0]; }",
      "r,r,~{memory}"},
-    {TG_OP_PREFETCH_MAP, NULL, "prefetch.tensormap [$0];", "l,~{memory}"},
-    {TG_OP_WGMMA_BEGIN, NULL, "wgmma.fence.sync.aligned;", "~{memory}"},
-    {TG_OP_WGMMA_COMMIT, NULL, "wgmma.commit_group.sync.aligned;", "~{memory}"},
-    {TG_OP_TMEM_ALLOC, "columns",
+    {TG_OP_MBAR_ARRIVE, NULL, NULL, "{ .reg .pred P; setp.ne.b32 P, $1, 0; @P mbarrier.arrive.shared::cta.b64 _, [$0]; }", "r,r,~{memory}"},
+    {TG_OP_MBAR_EXPECT, NULL, "count", "mbarrier.arrive.expect_tx.shared::cta.b64 _, [$0], %d;", "r,~{memory}"},
+    // The whole spin in one line: no control flow that the optimiser sees.
+    {TG_OP_MBAR_WAIT, NULL, NULL, "{ .reg .pred P; W${:uid}: mbarrier.try_wait.parity.shared::cta.b64 P, [$0], $1; @!P bra.uni W${:uid}; }",
+     "r,r,~{memory}"},
+    {TG_OP_CLUSTER_BARRIER, NULL, NULL, "barrier.cluster.arrive.relaxed.aligned; barrier.cluster.wait.acquire.aligned;", "~{memory}"},
+    {TG_OP_PREFETCH_MAP, NULL, NULL, "prefetch.tensormap [$0];", "l,~{memory}"},
+    {TG_OP_WGMMA_BEGIN, NULL, NULL, "wgmma.fence.sync.aligned;", "~{memory}"},
+    {TG_OP_WGMMA_COMMIT, NULL, NULL, "wgmma.commit_group.sync.aligned;", "~{memory}"},
+    {TG_OP_TMEM_ALLOC, NULL, "columns",
      "tcgen05.alloc.cta_group::1.sync.aligned.shared::cta.b32 [$0], %d; tcgen05.relinquish_alloc_permit.cta_group::1.sync.aligned;",
      "r,~{memory}"},
-    {TG_OP_TMEM_FREE, "columns", "tcgen05.dealloc.cta_group::1.sync.aligned.b32 $0, %d;", "r,~{memory}"},
-    {TG_OP_TMEM_COMMIT, NULL, "tcgen05.commit.cta_group::1.mbarrier::arrive::one.shared::cluster.b64 [$0];", "r,~{memory}"},
+    {TG_OP_TMEM_FREE, NULL, "columns", "tcgen05.dealloc.cta_group::1.sync.aligned.b32 $0, %d;", "r,~{memory}"},
+    {TG_OP_TMEM_COMMIT, NULL, NULL, "tcgen05.commit.cta_group::1.mbarrier::arrive::one.shared::cluster.b64 [$0];", "r,~{memory}"},
 };
 enum { NLINES = sizeof lines / sizeof *lines };
 
@@ -42,7 +47,7 @@ LLVMValueRef tg_llvm_ptx(tg_llvm *e, const char *text, const char *constraints, 
 static void emit_line(tg_llvm *e, tg_op *op) {
   LLVMValueRef args[4];
   int i = 0;
-  while (i < NLINES && lines[i].code != op->code) i++;
+  while (i < NLINES && (lines[i].code != op->code || (lines[i].where && !tg_attr_int(op, lines[i].where, 0)))) i++;
   for (int k = 0; k < op->nin; k++) {
     args[k] = tg_llvm_in(op, k);
     if (op->in[k]->type.dtype == TG_I1 && op->in[k]->type.kind == TG_TILE) args[k] = zext(e, args[k], e->i32);
@@ -66,12 +71,19 @@ static void emit_registers(tg_llvm *e, tg_op *op) {
   tg_llvm_intrinsic(e, more ? "llvm.nvvm.setmaxnreg.inc.sync.aligned.u32" : "llvm.nvvm.setmaxnreg.dec.sync.aligned.u32", 0, NULL, 1, &n);
 }
 
-// cp.async.bulk.tensor: destination, map and coordinates, barrier.
+// Nothing but its operands decides it, so that what is the same on every trip may be made once.
+static void emit_mapa(tg_llvm *e, tg_op *op) {
+  LLVMValueRef args[] = {tg_llvm_in(op, 0), tg_llvm_in(op, 1)};
+  tg_llvm_set(op, tg_llvm_ptx(e, "mapa.shared::cluster.u32 $0, $1, $2;", "=r,r,r", e->i32, 2, args));
+}
+
+// cp.async.bulk.tensor: destination, map and coordinates, barrier; blocks that get it.
 static void emit_copy_box(tg_llvm *e, tg_op *op) {
-  const int rank = op->nin - 3;
+  const int rank = op->nin - 3, blocks = (int)tg_attr_int(op, "blocks", 0);
   tg_text text = {.arena = e->arena}, constraints = {.arena = e->arena};
-  LLVMValueRef args[8] = {tg_llvm_in(op, 0), tg_llvm_in(op, 1)};
-  tg_text_add(&text, "cp.async.bulk.tensor.%dd.shared::cluster.global.mbarrier::complete_tx::bytes [$0], [$1, {", rank);
+  LLVMValueRef args[9] = {tg_llvm_in(op, 0), tg_llvm_in(op, 1)};
+  tg_text_add(&text, "cp.async.bulk.tensor.%dd.shared::cluster.global.mbarrier::complete_tx::bytes%s [$0], [$1, {", rank,
+              blocks ? ".multicast::cluster" : "");
   tg_text_add(&constraints, "r,l");
   for (int i = 0; i < rank; i++) {
     args[2 + i] = tg_llvm_in(op, 3 + i);
@@ -79,9 +91,16 @@ static void emit_copy_box(tg_llvm *e, tg_op *op) {
     tg_text_add(&constraints, ",r");
   }
   args[2 + rank] = tg_llvm_in(op, 2);
-  tg_text_add(&text, "}], [$%d];", 2 + rank);
-  tg_text_add(&constraints, ",r,~{memory}");
-  tg_llvm_ptx(e, text.data, constraints.data, e->none, op->nin, args);
+  tg_text_add(&text, "}], [$%d]", 2 + rank);
+  tg_text_add(&constraints, ",r");
+  if (blocks) {
+    args[3 + rank] = LLVMConstInt(e->i16, (unsigned long long)blocks, 0);
+    tg_text_add(&text, ", $%d", 3 + rank);
+    tg_text_add(&constraints, ",h");
+  }
+  tg_text_append(&text, ";", 1);
+  tg_text_add(&constraints, ",~{memory}");
+  tg_llvm_ptx(e, text.data, constraints.data, e->none, op->nin + (blocks ? 1 : 0), args);
 }
 
 // PTX ISA, wgmma, matrix descriptor: bits 0-13 address, 16-29 leading and 32-45 stride distance, each in units of 16 bytes; 62-63 the
@@ -183,11 +202,26 @@ static void emit_tmem_load(tg_llvm *e, tg_op *op) {
   take_results(e, op, tg_llvm_ptx(e, text.data, constraints.data, floats(e, op->nout), 1, &address));
 }
 
-const tg_llvm_row tg_llvm_rows_async[] = {
-    {TG_OP_MBAR_INIT, emit_line},    {TG_OP_MBAR_ARRIVE, emit_line},    {TG_OP_MBAR_EXPECT, emit_line},
-    {TG_OP_MBAR_WAIT, emit_line},    {TG_OP_PREFETCH_MAP, emit_line},   {TG_OP_WGMMA_BEGIN, emit_line},
-    {TG_OP_WGMMA_COMMIT, emit_line}, {TG_OP_FENCE_ASYNC, emit_fence},   {TG_OP_SET_REGISTERS, emit_registers},
-    {TG_OP_COPY_BOX, emit_copy_box}, {TG_OP_SMEM_DESC, emit_desc},      {TG_OP_DESC_ADD, emit_desc_add},
-    {TG_OP_WGMMA, emit_wgmma},       {TG_OP_WGMMA_WAIT, emit_wait},     {TG_OP_TMEM_ALLOC, emit_line},
-    {TG_OP_TMEM_FREE, emit_line},    {TG_OP_TMEM_COMMIT, emit_line},    {TG_OP_TMEM_FENCE, emit_tmem_fence},
-    {TG_OP_TMEM_MMA, emit_tmem_mma}, {TG_OP_TMEM_LOAD, emit_tmem_load}, {0, NULL}};
+const tg_llvm_row tg_llvm_rows_async[] = {{TG_OP_MBAR_INIT, emit_line},
+                                          {TG_OP_MBAR_ARRIVE, emit_line},
+                                          {TG_OP_MBAR_EXPECT, emit_line},
+                                          {TG_OP_MBAR_WAIT, emit_line},
+                                          {TG_OP_PREFETCH_MAP, emit_line},
+                                          {TG_OP_WGMMA_BEGIN, emit_line},
+                                          {TG_OP_WGMMA_COMMIT, emit_line},
+                                          {TG_OP_FENCE_ASYNC, emit_fence},
+                                          {TG_OP_SET_REGISTERS, emit_registers},
+                                          {TG_OP_CLUSTER_BARRIER, emit_line},
+                                          {TG_OP_MAPA, emit_mapa},
+                                          {TG_OP_COPY_BOX, emit_copy_box},
+                                          {TG_OP_SMEM_DESC, emit_desc},
+                                          {TG_OP_DESC_ADD, emit_desc_add},
+                                          {TG_OP_WGMMA, emit_wgmma},
+                                          {TG_OP_WGMMA_WAIT, emit_wait},
+                                          {TG_OP_TMEM_ALLOC, emit_line},
+                                          {TG_OP_TMEM_FREE, emit_line},
+                                          {TG_OP_TMEM_COMMIT, emit_line},
+                                          {TG_OP_TMEM_FENCE, emit_tmem_fence},
+                                          {TG_OP_TMEM_MMA, emit_tmem_mma},
+                                          {TG_OP_TMEM_LOAD, emit_tmem_load},
+                                          {0, NULL}};

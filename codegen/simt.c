@@ -417,7 +417,7 @@ static int simt_variants(const tg_kernel *tile, const tg_machine *machine) {
 }
 
 // The knobs in force belong to the launch record's config.
-static void record_knob(simt *s, const char *name, int number, int n, const char *const *allowed) {
+void simt_record_knob(simt *s, const char *name, int number, int n, const char *const *allowed) {
   const char *value = tg_arena_printf(s->arena, "%d", number);
   tg_setting setting = {.name = name, .kind = TG_TUNE, .value = value, .fallback = value, .nallowed = n, .allowed = allowed};
   if (tg_kernel_setting(s->lane, &setting, s->lane->loc) != TG_OK) tg_rethrow(s->ctx);
@@ -425,16 +425,17 @@ static void record_knob(simt *s, const char *name, int number, int n, const char
 
 static void record_knobs(simt *s) {
   static const char *const warps[] = {"1", "2", "4", "8"}, *const stages[] = {"1", "2", "3", "4", "5", "6", "7", "8"};
-  record_knob(s, "warps", s->warps, 4, warps);
-  if (dots_of(s->machine, s->tile).in_folds) record_knob(s, "stages", s->stages, MOST_STAGES, stages);
-  if (simt_has_raster(s->tile)) record_knob(s, "raster", s->raster, SIMT_RASTERS, simt_raster_values);
-  if (s->may_persist) record_knob(s, "persistent", s->persistent, 2, simt_persistent_values);
+  simt_record_knob(s, "warps", s->warps, 4, warps);
+  if (dots_of(s->machine, s->tile).in_folds) simt_record_knob(s, "stages", s->stages, MOST_STAGES, stages);
+  if (simt_has_raster(s->tile)) simt_record_knob(s, "raster", s->raster, SIMT_RASTERS, simt_raster_values);
+  if (s->may_persist) simt_record_knob(s, "persistent", s->persistent, 2, simt_persistent_values);
+  if (s->may_cluster) simt_record_cluster(s);
 }
 
 typedef struct call {
   tg_kernel *tile, *lane;
   const tg_lower_options *options;
-  bool lean, overflowed, may_persist, persistent;
+  bool lean, overflowed, may_persist, persistent, may_cluster;
 } call;
 
 static void lower_all(void *arg) {
@@ -459,6 +460,8 @@ static void lower_all(void *arg) {
   s->stages = stages_setting(c->tile, c->options);
   s->raster = simt_raster_setting(c->tile, c->options);
   s->may_persist = c->may_persist, s->persistent = c->persistent;
+  s->most_cluster = simt_cluster_setting(c->tile, c->options);
+  s->may_cluster = c->may_cluster;
   s->assume = c->options->variant == 0;
   s->notes = TG_NEWN(s->arena, simt_note, c->tile->next_id + 1);
   for (int i = 0; i < c->tile->nlaunches; i++) lower_launch(s, c->tile->launches[i]);
@@ -547,17 +550,19 @@ static int simt_knobs(const tg_kernel *tile, const tg_machine *machine, tg_knob 
                          .values = {default_stages(machine), 1, 2, machine->tensor_maps ? 6 : 4}};
   if (n < max && simt_raster_knob(tile, machine, &out[n])) n++;
   if (n < max && may_persist(tile, (tg_lower_options){.machine = machine})) out[n++] = simt_persistent_knob();
+  if (n < max && simt_has_cluster(tile, machine)) out[n++] = simt_cluster_knob();
   return n;
 }
 
 static tg_kernel *simt_lower(tg_kernel *tile, const tg_lower_options *options) {
   const bool may = may_persist(tile, (tg_lower_options){.machine = options->machine}), persistent = persists(tile, options);
   tg_kernel *plain = simt_prepare(options->machine, tile, keeps_codes, (void *)(uintptr_t)options);
-  call c = {.tile = plain, .options = options, .may_persist = may, .persistent = persistent};
+  const bool may_cluster = simt_has_cluster(tile, options->machine);
+  call c = {.tile = plain, .options = options, .may_persist = may, .persistent = persistent, .may_cluster = may_cluster};
   tg_status status = tg_protect(tile->ctx, lower_all, &c);
   if (status != TG_OK && c.overflowed) {
     if (c.lane) tg_kernel_free(c.lane);
-    c = (call){.tile = c.tile, .options = options, .lean = true, .may_persist = may, .persistent = persistent};
+    c = (call){.tile = c.tile, .options = options, .lean = true, .may_persist = may, .persistent = persistent, .may_cluster = may_cluster};
     status = tg_protect(tile->ctx, lower_all, &c);
   }
   tg_kernel_free(plain);

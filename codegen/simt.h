@@ -110,7 +110,11 @@ typedef struct simt {
   tg_value *block_full;           // with pipes: no range of the block's own sticks out; NULL: never
   const tg_value *block_range[32];
   int nblock_ranges;
-  bool split; // folds get a trip without masks of their own (not on a block's edge path)
+  bool may_cluster;          // simt_has_cluster
+  int most_cluster;          // blocks of a cluster that were asked for
+  int cluster, cluster_axis; // of the launch: neighbours along an axis of the grid; 1: none
+  bool beyond;               // whose number they need not divide, so that some may lie beyond the grid's end
+  bool split;                // folds get a trip without masks of their own (not on a block's edge path)
 } simt;
 
 static inline simt_note *simt_note_of(simt *s, const tg_value *v) { return &s->notes[v->id]; }
@@ -337,6 +341,15 @@ bool simt_has_raster(const tg_kernel *tile);                                    
 bool simt_raster_knob(const tg_kernel *tile, const tg_machine *machine, tg_knob *out); // false: there is none
 int simt_raster_setting(const tg_kernel *tile, const tg_lower_options *options);
 void simt_pid(simt *s, const tg_op *op); // block coordinates from the linear block number
+const tg_expr *simt_all_blocks(simt *s); // of the grid, with those beyond its end
+
+// ---- simt_cluster.c
+void simt_plan_cluster(simt *s); // after the pipes
+tg_value *simt_cluster_rank(simt *s);
+bool simt_has_cluster(const tg_kernel *tile, const tg_machine *machine); // some pipe has an operand to share
+tg_knob simt_cluster_knob(void);
+int simt_cluster_setting(const tg_kernel *tile, const tg_lower_options *options);
+void simt_record_cluster(simt *s);
 
 // ---- simt_room.c
 int simt_most_warp_bits(const tg_machine *machine);     // log2 of the warps that a block may have
@@ -356,6 +369,7 @@ void simt_if(simt *s, tg_op *op);
 void simt_while(simt *s, tg_op *op);
 
 // ---- simt.c
+void simt_record_knob(simt *s, const char *name, int number, int n, const char *const *allowed);
 void simt_op(simt *s, tg_op *op);
 tg_value *simt_lane_op(simt *s, const tg_op *op, tg_value *const *in);
 void simt_region(simt *s, const tg_region *region); // its ops but the yield

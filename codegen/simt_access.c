@@ -45,8 +45,14 @@ void simt_resolve_view(simt *s, const tg_op *user, const tg_value *v, simt_view 
 
 // ---- one access ---------------------------------------------------------------------------------------------------------------
 
+static bool is_beyond(simt *s, const tg_op *pid) { return s->beyond && tg_attr_int(pid, "axis", 0) == s->cluster_axis; } // or may be
+
+static bool pid_is_below(simt *s, const tg_op *pid, const tg_expr *e) {
+  return !is_beyond(s, pid) && tg_e_equal(s->launch->grid[tg_attr_int(pid, "axis", 0)], e);
+}
+
 // Whether a value is known to lie below an expression of the launch: a loop's index below where the loop ends, a block's coordinate times
-// what its axis was divided by, and either divided by what the expression was.
+// what its axis was divided by (unless there are blocks beyond), and either divided by what the expression was.
 static bool is_below(simt *s, const tg_value *v, const tg_expr *e) {
   const tg_op *op = v->def, *owner = v->region->owner;
   int64_t by, divisor;
@@ -54,11 +60,11 @@ static bool is_below(simt *s, const tg_value *v, const tg_expr *e) {
     const tg_expr *end = owner && owner->code == TG_OP_FOR && v->index == 0 ? tg_launch_expr(s->arena, owner->in[1]) : NULL;
     return end && tg_e_equal(end, e);
   }
-  if (op->code == TG_OP_PID) return tg_e_equal(s->launch->grid[tg_attr_int(op, "axis", 0)], e);
+  if (op->code == TG_OP_PID) return pid_is_below(s, op, e);
   if ((op->code != TG_OP_MUL && op->code != TG_OP_DIV) || !tg_const_as_int(op->in[1], &by) || by < 1) return false;
   if (op->code == TG_OP_MUL) { // i < ceildiv(e, by) is i * by < e
     const tg_op *pid = op->in[0]->def;
-    if (!pid || pid->code != TG_OP_PID) return false;
+    if (!pid || pid->code != TG_OP_PID || is_beyond(s, pid)) return false;
     const tg_expr *grid = s->launch->grid[tg_attr_int(pid, "axis", 0)];
     return grid->op == TG_EXPR_CEILDIV && tg_e_equal(grid->a, e) && tg_expr_is_const(grid->b, &divisor) && divisor == by;
   }
@@ -84,7 +90,7 @@ static bool index_is_inside(simt *s, const tg_value *index, simt_size dim) {
   int64_t i, n;
   const tg_op *def = index->def;
   if (simt_size_const(s, simt_size_of(s, index), &i) && simt_size_const(s, dim, &n)) return i >= 0 && i < n;
-  if (def && def->code == TG_OP_PID) return dim.e && tg_e_equal(s->launch->grid[tg_attr_int(def, "axis", 0)], dim.e);
+  if (def && def->code == TG_OP_PID) return dim.e && pid_is_below(s, def, dim.e);
   const tg_op *owner = index->region->owner;
   return !def && owner && owner->code == TG_OP_FOR && index->index == 0 && simt_nonnegative(owner->in[0]) &&
          simt_size_same(simt_size_of(s, owner->in[1]), dim);

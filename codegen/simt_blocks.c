@@ -71,16 +71,11 @@ static int64_t blocks_of_multiprocessor(const simt *s) {
   return n > 1 ? n : 1;
 }
 
-static const tg_expr *all_blocks(simt *s) {
-  const tg_expr *n = tg_e_copy(s->arena, s->launch->grid[0]);
-  for (int i = 1; i < s->launch->naxes; i++) n = tg_e_bin(s->arena, TG_EXPR_MUL, n, tg_e_copy(s->arena, s->launch->grid[i]));
-  return n;
-}
-
 const tg_expr *simt_grid(simt *s) {
-  const tg_expr *all = all_blocks(s);
+  const tg_expr *all = simt_all_blocks(s);
   if (!s->persistent) return all;
-  return tg_e_bin(s->arena, TG_EXPR_MIN, all, tg_e_const(s->arena, (int64_t)s->machine->sms * blocks_of_multiprocessor(s)));
+  const int64_t room = (int64_t)s->machine->sms * blocks_of_multiprocessor(s), cluster = s->cluster; // of which they are whole ones
+  return tg_e_bin(s->arena, TG_EXPR_MIN, all, tg_e_const(s->arena, room < cluster ? cluster : room / cluster * cluster));
 }
 
 // ---- one after the other ---------------------------------------------------------------------------------------------------
@@ -96,7 +91,7 @@ void simt_each_block(simt *s, void (*compute)(simt *s)) {
   simt_slots *slots = s->pipes ? s->slots : NULL;
   tg_builder *p = &s->prologue;
   tg_value *first = tg_cast_to(p, tg_build0(p, TG_OP_CTAID, 1, &TG_AINT("axis", 0)), TG_I32, NULL);
-  tg_value *by = argument32(s, s->out->grid[0]), *left = tg_build2(p, TG_OP_SUB, argument32(s, all_blocks(s)), first);
+  tg_value *by = argument32(s, s->out->grid[0]), *left = tg_build2(p, TG_OP_SUB, argument32(s, simt_all_blocks(s)), first);
   tg_value *one = simt_int(s, TG_I32, 1), *trips = tg_build2(p, TG_OP_DIV, tg_build2(p, TG_OP_SUB, simt_add(p, left, by), one), by);
   tg_value *carried[2] = {slots ? slots->slot : NULL, slots ? slots->parity : NULL};
   tg_op *loop = tg_build_for(&s->b, simt_int(s, TG_I32, 0), trips, 1, slots ? 2 : 0, carried);

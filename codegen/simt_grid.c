@@ -64,7 +64,20 @@ int simt_raster_setting(const tg_kernel *tile, const tg_lower_options *options) 
   return launch ? (int)default_raster(launch, options->machine) : (int)rasters[0];
 }
 
-static tg_value *extent(simt *s, int axis) { return tg_cast_to(&s->prologue, simt_argument(s, s->launch->grid[axis]), TG_I32, NULL); }
+// Blocks of an axis, or clusters of the one that these lie along.
+static const tg_expr *places(simt *s, int axis) {
+  const tg_expr *n = s->launch->grid[axis];
+  return s->cluster > 1 && axis == s->cluster_axis ? tg_e_bin(s->arena, TG_EXPR_CEILDIV, n, tg_e_const(s->arena, s->cluster)) : n;
+}
+
+const tg_expr *simt_all_blocks(simt *s) {
+  const tg_expr *n = tg_e_const(s->arena, s->cluster);
+  for (int i = 0; i < s->launch->naxes; i++)
+    n = i || s->cluster > 1 ? tg_e_bin(s->arena, TG_EXPR_MUL, n, tg_e_copy(s->arena, places(s, i))) : tg_e_copy(s->arena, places(s, i));
+  return n;
+}
+
+static tg_value *extent(simt *s, int axis) { return tg_cast_to(&s->prologue, simt_argument(s, places(s, axis)), TG_I32, NULL); }
 
 // Where coordinates are computed: once for the launch, unless a block computes several of the grid's.
 static tg_builder *place(simt *s) { return s->block ? &s->b : &s->prologue; }
@@ -84,7 +97,8 @@ static tg_value *in_groups(simt *s, tg_value *x, int axis) {
   tg_builder *b = place(s);
   tg_value *rows = extent(s, 0), *columns = extent(s, 1);
   if (s->launch->naxes > 2) x = tg_build2(b, TG_OP_REM, x, counted(s, simt_mul(b, rows, columns)));
-  tg_value *most = tg_build2(b, TG_OP_MIN, rows, simt_int(s, TG_I32, s->raster));
+  const int group = s->cluster > 1 && s->cluster_axis == 0 ? s->raster / s->cluster : s->raster; // of whole clusters
+  tg_value *most = tg_build2(b, TG_OP_MIN, rows, simt_int(s, TG_I32, group ? group : 1));
   tg_value *blocks = counted(s, simt_mul(b, most, columns));
   tg_value *first = simt_mul(b, tg_build2(b, TG_OP_DIV, x, blocks), most);
   tg_value *high = counted(s, tg_build2(b, TG_OP_MIN, tg_build2(b, TG_OP_SUB, rows, first), most));
@@ -95,9 +109,13 @@ static tg_value *in_groups(simt *s, tg_value *x, int axis) {
 void simt_pid(simt *s, const tg_op *op) {
   const int axis = (int)tg_attr_int(op, "axis", 0);
   tg_value *x = s->block ? s->block : tg_build0(&s->prologue, TG_OP_CTAID, 1, &TG_AINT("axis", 0));
-  if (s->launch->naxes > 1) {
-    x = tg_cast_to(place(s), x, TG_I32, NULL);
+  if (s->launch->naxes > 1 || s->cluster > 1) {
+    tg_builder *b = place(s);
+    tg_value *size = simt_int(s, TG_I32, __builtin_ctz((unsigned)s->cluster));
+    x = tg_cast_to(b, x, TG_I32, NULL);
+    if (s->cluster > 1) x = tg_build2(b, TG_OP_SHR, x, size);
     x = s->raster > 1 && axis < 2 && has_raster(s->launch) ? in_groups(s, x, axis) : in_order(s, x, axis);
+    if (s->cluster > 1 && axis == s->cluster_axis) x = tg_build2(b, TG_OP_OR, tg_build2(b, TG_OP_SHL, x, size), simt_cluster_rank(s));
   }
   x = tg_cast_to(place(s), x, TG_I64, NULL);
   simt_note_of(s, op->out[0])->scalar = x;

@@ -13,6 +13,7 @@ typedef struct simt_box {
   int axis[TG_MAP_RANK]; // of the view, by the map's
   int row_axis;          // of the map: the one that is no part of k and has more than one index
   int rows, row_boxes, k_boxes;
+  int blocks;            // of the cluster that share it, each of which asks for as many of the row_boxes; 0: none
   int64_t offset, bytes; // in a slot
 } simt_box;
 
@@ -62,12 +63,15 @@ struct simt_slots {
   int n;
   int64_t bytes, at;             // of a slot; in shared memory
   tg_value *base, *full, *empty; // ptr<shared>: slots, barriers of 8 bytes each, one more empty one that nobody waits for
-  tg_value *slot, *parity;       // where code is being made: number and phase of the next trip's, i32
+  tg_value *released,
+      *releases;           // where a lane says that its warp has read a slot (`empty`, or that of a block of the cluster); i1, which do
+  tg_value *slot, *parity; // where code is being made: number and phase of the next trip's, i32
 };
 
 // dot: whose operand it is, where it is enough that no store keeps rows beyond the range's end; NULL: what is beyond must be 0.
 bool simt_box_of(simt *s, const tg_op *load, const tg_value *operand, int k_axis, const tg_op *dot, simt_box *out);
-void simt_require_box(simt *s, const simt_box *box); // what a tensor map asks of the launch
+bool simt_pipe_boxes(simt *s, const tg_op *dot, simt_box box[2]); // of a dot's operands; false where the copy unit cannot bring them
+void simt_require_box(simt *s, const simt_box *box);              // what a tensor map asks of the launch
 tg_value *simt_barrier_at(simt *s, tg_value *barriers, tg_value *slot);
 void simt_copy_boxes(simt *s, simt_pipe *pipe, tg_value *slot, tg_value *barrier); // for the trip that the loop's index says
 tg_value *simt_map_argument(simt *s, const simt_box *box);

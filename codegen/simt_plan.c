@@ -245,6 +245,7 @@ void simt_plan(simt *s, tg_launch *launch) {
   plan p = {.s = s};
   simt_note_uses(s, launch);
   simt_plan_pipes(s, launch);
+  simt_plan_cluster(s);
   simt_plan_rings(s, launch);
   tg_walk(launch->body, seed_groups, &p);
   spread(&p, launch);

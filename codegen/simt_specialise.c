@@ -14,9 +14,13 @@ static void make_barriers(simt *s, tg_builder *init) {
   tg_builder *b = &s->prologue;
   slots->full = tg_build2(b, TG_OP_PTRADD, slots->base, simt_int(s, TG_I32, slots->n * slots->bytes));
   slots->empty = tg_build2(b, TG_OP_PTRADD, slots->full, simt_int(s, TG_I32, 8 * slots->n));
+  // A slot of a cluster's blocks is free when the warps of all have read it: one lane of each tells one block.
+  tg_value *block = tg_build2(b, TG_OP_AND, s->lane_id, simt_int(s, TG_I32, s->cluster - 1));
+  slots->released = s->cluster > 1 ? tg_build2(b, TG_OP_MAPA, slots->empty, block) : slots->empty;
+  slots->releases = tg_build2(b, TG_OP_LT, s->lane_id, simt_int(s, TG_I32, s->cluster));
   for (int i = 0; i < 2 * slots->n + 1; i++) {
     tg_value *bar = tg_build2(init, TG_OP_PTRADD, slots->full, simt_int(s, TG_I32, 8 * i));
-    tg_build(init, TG_OP_MBAR_INIT, 1, &bar, 1, &TG_AINT("count", i < slots->n ? 1 : s->warps));
+    tg_build(init, TG_OP_MBAR_INIT, 1, &bar, 1, &TG_AINT("count", i < slots->n ? 1 : s->warps * s->cluster));
   }
 }
 
@@ -95,7 +99,8 @@ void simt_specialise(simt *s) {
   tg_build_yield(&s->b, 0, NULL);
   tg_build_yield(&otherwise, 0, NULL);
   s->b = outer;
-  simt_barrier(s);
+  if (s->cluster > 1) tg_build(&s->b, TG_OP_CLUSTER_BARRIER, 0, NULL, 0, NULL); // before others write to this block
+  else simt_barrier(s);
   tg_value *consumes = tg_build2(&s->b, TG_OP_LT, s->warp_id, simt_int(s, TG_I32, s->warps));
   open_branch(s, consumes, &otherwise);
   if (registers) set_registers(s, registers, 1);
@@ -121,6 +126,7 @@ void simt_specialise(simt *s) {
   s->b = rest;
   tg_build_yield(&s->b, 0, NULL);
   s->b = outer;
+  if (s->cluster > 1) tg_build(&s->b, TG_OP_CLUSTER_BARRIER, 0, NULL, 0, NULL); // while others arrive at barriers of this block
 }
 
 // Without masks where the block does not stick out.

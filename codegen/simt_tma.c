@@ -138,13 +138,19 @@ static void copy_box(simt *s, const simt_box *box, tg_value *to, tg_value *barri
   const tg_arg_map *m = &box->map;
   for (int i = 0; i < m->rank; i++) first[i] = coordinate(s, box, i);
   const int64_t part = (int64_t)box->rows * m->swizzle, piece = part / box->row_boxes;
+  const int pieces = box->blocks ? box->row_boxes / box->blocks : box->row_boxes;
+  if (box->blocks) { // this block's
+    tg_value *rank = simt_cluster_rank(s), **row = &first[box->row_axis];
+    *row = simt_add(&s->b, *row, simt_mul(&s->prologue, rank, simt_int(s, TG_I32, (int64_t)pieces * m->box[box->row_axis])));
+    to = simt_offset(s, to, simt_mul(&s->prologue, rank, simt_int(s, TG_I32, pieces * piece)));
+  }
   for (int k = 0; k < box->k_boxes; k++)
-    for (int r = 0; r < box->row_boxes; r++) {
+    for (int r = 0; r < pieces; r++) {
       memcpy(in + 3, first, sizeof first);
       in[3] = simt_add(&s->b, first[0], simt_int(s, TG_I32, k * m->box[0]));
       in[3 + box->row_axis] = simt_add(&s->b, first[box->row_axis], simt_int(s, TG_I32, r * m->box[box->row_axis]));
       in[0] = simt_offset(s, to, simt_int(s, TG_I32, box->offset + k * part + r * piece));
-      tg_build(&s->b, TG_OP_COPY_BOX, 3 + m->rank, in, 0, NULL);
+      tg_build(&s->b, TG_OP_COPY_BOX, 3 + m->rank, in, box->blocks > 0, &TG_AINT("blocks", (1 << box->blocks) - 1));
     }
 }
 
@@ -166,7 +172,7 @@ static const tg_op *load_of(const tg_op *dot, int operand) {
   return v->def && v->def->code == TG_OP_LOAD ? v->def : NULL;
 }
 
-static bool boxes_of(simt *s, const tg_op *dot, simt_box box[2]) {
+bool simt_pipe_boxes(simt *s, const tg_op *dot, simt_box box[2]) {
   for (int i = 0; i < 2; i++) {
     const tg_op *load = load_of(dot, i);
     if (!load || load->parent != dot->parent || !simt_box_of(s, load, dot->in[i], 1, dot, &box[i])) return false;
@@ -228,7 +234,7 @@ bool simt_pipe_fits(simt *s, const tg_op *dot, simt_wgmma *w) {
   // What the instruction sums of eight-bit operands keeps few bits: every block of k is added to sums in f32 outside of it.
   const tg_op *c = dot->in[2]->def;
   if (tg_dtypes[dot->in[0]->type.dtype].bits == 8 && dot->code == TG_OP_DOT && !(c && c->code == TG_OP_CONST)) return false;
-  return simt_wgmma_shape(dot, s->warps, false, w) && registers_fit(dot, s->warps) && boxes_of(s, dot, box);
+  return simt_wgmma_shape(dot, s->warps, false, w) && registers_fit(dot, s->warps) && simt_pipe_boxes(s, dot, box);
 }
 
 static void find_largest(tg_op *op, void *user) {
@@ -282,7 +288,7 @@ static void plan_dot(tg_op *op, void *user) {
   simt_pipe pipe = {.dot = op};
   if (op->code != TG_OP_DOT || !simt_pipe_fits(s, op, &pipe.shape) || simt_pipe_of_loop(s, op->parent->owner)) return;
   pipe.loop = op->parent->owner;
-  boxes_of(s, op, pipe.box);
+  simt_pipe_boxes(s, op, pipe.box);
   for (int i = 0; i < 2; i++) {
     pipe.box[i].offset = pipe.bytes;
     pipe.bytes += (pipe.box[i].bytes + ALIGN - 1) / ALIGN * ALIGN;

@@ -88,10 +88,11 @@ void simt_wgmma_wait(simt *s, int pending, int n, tg_value **sum) {
   memcpy(sum, op->out, sizeof *sum * (size_t)n);
 }
 
-// One of each warp says that the warp has read a slot: what one warp waits for says nothing of the others.
+// One of each warp says that the warp has read a slot (in a cluster one for each block): what one warp waits for says nothing of the
+// others.
 static void release(simt *s, tg_value *barrier) {
-  tg_value *in[] = {barrier, tg_build2(&s->prologue, TG_OP_EQ, s->lane_id, simt_int(s, TG_I32, 0))};
-  tg_build(&s->b, TG_OP_MBAR_ARRIVE, 2, in, 0, NULL);
+  tg_value *in[] = {barrier, s->slots->releases};
+  tg_build(&s->b, TG_OP_MBAR_ARRIVE, 2, in, s->cluster > 1, &TG_AINT("remote", 1));
 }
 
 void simt_wgmma_dot(simt *s, tg_op *dot) {
@@ -122,7 +123,7 @@ void simt_wgmma_dot(simt *s, tg_op *dot) {
   simt_wgmma_multiply(s, w, m, sum, from_zero);
   tg_build(&s->b, TG_OP_WGMMA_COMMIT, 0, NULL, 0, NULL);
   simt_wgmma_wait(s, pipe->flight >= 0 ? 1 : 0, n, sum);
-  release(s, pipe->flight >= 0 ? simt_offset(s, slots->empty, pipe->before) : simt_barrier_at(s, slots->empty, slots->slot));
+  release(s, pipe->flight >= 0 ? simt_offset(s, slots->released, pipe->before) : simt_barrier_at(s, slots->released, slots->slot));
   simt_tile *t = simt_new_tile(s, &c);
   for (int i = 0; i < n; i++) t->reg[order[i]] = sum[i];
   simt_set(s, dot->out[0], t);
@@ -217,7 +218,7 @@ bool simt_pipe_for(simt *s, tg_op *op) {
   if (pipe->flight >= 0) { // the last one's
     int at = first_register(&c, op, pipe->flight);
     simt_wgmma_wait(s, 0, tg_layout_registers(&c.layout[pipe->flight]), out + at);
-    release(s, simt_offset(s, s->slots->empty, loop->out[values]));
+    release(s, simt_offset(s, s->slots->released, loop->out[values]));
   }
   simt_unflatten_all(s, &c, op->out, out);
   simt_order_merge(s, before);

@@ -32,7 +32,14 @@ bool tg_infer_MBAR_ARRIVE(tg_infer_state *s) { return needs_barrier(s, 0) && tg_
 bool tg_infer_MBAR_WAIT(tg_infer_state *s) { return needs_barrier(s, 0) && tg_rule_scalar(s, 1, TG_M_I32) && no_result(s); }
 bool tg_infer_PREFETCH_MAP(tg_infer_state *s) { return needs(s, 0, tg_ptr_type(TG_PARAMETER)) && no_result(s); }
 
+bool tg_infer_MAPA(tg_infer_state *s) {
+  return needs(s, 0, tg_ptr_type(TG_SHARED)) && tg_rule_scalar(s, 1, TG_M_I32) && tg_rule_one(s, tg_ptr_type(TG_SHARED));
+}
+
+// PTX ISA, cp.async.bulk.tensor: the mask of blocks has 16 bits.
 bool tg_infer_COPY_BOX(tg_infer_state *s) {
+  const int64_t blocks = tg_rule_int(s, "blocks", 1);
+  if (blocks < 1 || blocks >= 1 << 16) return tg_rule_fail(s, "blocks is %lld; it can be 1 to 2^16 - 1", (long long)blocks);
   if (!needs(s, 0, tg_ptr_type(TG_SHARED)) || !needs(s, 1, tg_ptr_type(TG_PARAMETER)) || !needs_barrier(s, 2)) return false;
   for (int i = 3; i < s->nin; i++)
     if (!tg_rule_scalar(s, i, TG_M_I32)) return false;

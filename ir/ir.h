@@ -156,6 +156,7 @@ typedef struct tg_launch {
   // lane level
   const char *entry; // symbol
   int block[3];      // threads; 1,1,1 on loops
+  int cluster;       // neighbouring blocks of grid axis x that run together and reach into each other's shared memory; 1: none
   int nargs;
   tg_arg *args;
 } tg_launch;

@@ -172,7 +172,7 @@ int tg_kernel_symbols(const tg_kernel *kernel, const char *const **names) {
 tg_launch *tg_add_launch(tg_kernel *kernel, int naxes, const tg_expr *const *grid) {
   tg_arena *arena = &kernel->arena;
   tg_launch *l = TG_NEW(arena, tg_launch);
-  *l = (tg_launch){.kernel = kernel, .index = kernel->nlaunches, .naxes = naxes, .block = {1, 1, 1}};
+  *l = (tg_launch){.kernel = kernel, .index = kernel->nlaunches, .naxes = naxes, .block = {1, 1, 1}, .cluster = 1};
   for (int i = 0; i < naxes; i++) l->grid[i] = tg_e_copy(arena, grid[i]);
   l->body = TG_NEW(arena, tg_region);
   l->body->launch = l;
@@ -283,6 +283,7 @@ static void copy_body(void *arg) {
     copy->loc = tg_keep_loc(c->to, l->loc);
     copy->entry = l->entry ? tg_arena_strdup(arena, l->entry) : NULL;
     memcpy(copy->block, l->block, sizeof l->block);
+    copy->cluster = l->cluster;
     for (int j = 0; j < l->nargs; j++) c->map[l->body->args[j]->id] = tg_add_arg(copy, &l->args[j]);
     copy_ops(c, l->body, copy->body);
   }

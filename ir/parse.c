@@ -577,6 +577,7 @@ static void parse_launch(parser *s) {
       launch->block[i] = expect_int_in(s, 1, 1024, "threads of a block");
     }
     expect(s, ')');
+    if (accept_word(s, "cluster")) launch->cluster = expect_int_in(s, 1, 16, "blocks of a cluster");
     expect(s, '(');
     if (!accept(s, ')')) {
       do parse_arg(s, launch);

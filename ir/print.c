@@ -240,7 +240,9 @@ static void put_launch(printer *p, const tg_launch *l) {
     put_expr(p, l->grid[i]);
   }
   put(p, ")");
-  if (lane) tg_text_add(&p->text, " block (%d, %d, %d) (", l->block[0], l->block[1], l->block[2]);
+  if (lane) tg_text_add(&p->text, " block (%d, %d, %d)", l->block[0], l->block[1], l->block[2]);
+  if (l->cluster > 1) tg_text_add(&p->text, " cluster %d", l->cluster);
+  if (lane) put(p, " (");
   for (int i = 0; i < l->nargs; i++) {
     put(p, i ? ", " : "");
     put_value(p, l->body->args[i]);

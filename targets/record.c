@@ -54,7 +54,7 @@ static void make_launch(tg_arena *arena, const tg_launch *from, tg_record_launch
   const int64_t shared = tg_shared_bytes(from);
   *(shared > TG_STATIC_SHARED ? &to->shared_bytes : &to->static_shared_bytes) = shared;
   for (int i = 0; i < from->naxes; i++) to->grid[i] = copy_expr(arena, from->grid[i]);
-  for (int i = 0; i < 3; i++) to->block[i] = from->block[i] ? from->block[i] : 1, to->cluster[i] = 1;
+  for (int i = 0; i < 3; i++) to->block[i] = from->block[i] ? from->block[i] : 1, to->cluster[i] = i ? 1 : from->cluster;
   to->args = TG_NEWN(arena, tg_record_arg, from->nargs + 1);
   for (int i = 0; i < from->nargs; i++) {
     const tg_arg *arg = &from->args[i];
