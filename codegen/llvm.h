@@ -43,6 +43,8 @@ typedef struct tg_llvm_family {
 extern const tg_llvm_family tg_llvm_cpu, tg_llvm_nvptx;
 // A line of PTX with its operands; what the machine does in order keeps its place, and warps stay together.
 LLVMValueRef tg_llvm_ptx(tg_llvm *e, const char *text, const char *constraints, LLVMTypeRef result, int n, LLVMValueRef *args);
+// The same of text that reads and writes nothing but its operands, which may be left out, moved and made once for equals.
+LLVMValueRef tg_llvm_pure_ptx(tg_llvm *e, const char *text, const char *constraints, LLVMTypeRef result, int n, LLVMValueRef *args);
 
 struct tg_llvm {
   tg_context *ctx;

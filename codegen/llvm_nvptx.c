@@ -258,29 +258,37 @@ static void emit_bytes(tg_llvm *e, tg_op *op) {
   tg_llvm_set(op, tg_llvm_intrinsic(e, "llvm.nvvm.prmt", 0, NULL, 3, args));
 }
 
-static LLVMValueRef permute_bytes(tg_llvm *e, LLVMValueRef x, unsigned selector) { // bytes 4 to 7 are 0
-  LLVMValueRef args[] = {x, tg_llvm_int(e->i32, 0), tg_llvm_int(e->i32, selector)};
-  return tg_llvm_intrinsic(e, "llvm.nvvm.prmt", 0, NULL, 3, args);
-}
+// Two codes of $2 as bf16 but for the scale, the selector's bytes in their upper halves, their signs beside.
+#define CODES(to, selector)                                                                                                                \
+  "{\n\t"                                                                                                                                  \
+  ".reg .b32 bits;\n\t"                                                                                                                    \
+  "prmt.b32 " to ", $2, 0, " selector ";\n\t"                                                                                              \
+  "shr.u32 bits, " to ", 4;\n\t"                                                                                                           \
+  "and.b32 bits, bits, 0x07f007f0;\n\t"                                                                                                    \
+  "and.b32 " to ", " to ", 0x80008000;\n\t"                                                                                                \
+  "or.b32 " to ", " to ", bits;\n\t"                                                                                                       \
+  "}\n\t"
 
 // A code's exponent and mantissa lie 4 bits further right in bf16, where they say 2^-120 of the number, subnormal ones too: one
-// multiplication, which adds a NaN (all bits) where the code is one: where its lower bits, and 1, carry into a byte's sign, which the
-// permutation repeats (PTX ISA, prmt: bit 3 of a selector).
+// multiplication by 2^120, which adds a NaN (all bits) where the code is one: where its lower bits, and 1, carry into a byte's sign, which
+// the permutation repeats (PTX ISA, prmt: bit 3 of a selector). As text, since LLVM takes as long for each of these instructions as for all
+// of it.
 static void emit_quads(tg_llvm *e, tg_op *op) {
-  static const struct {
-    unsigned codes, nans;
-  } bytes[] = {{0x1404, 0x9988}, {0x3424, 0xbbaa}}; // of two codes: into the upper halves; their signs over both
-  LLVMTypeRef pair = LLVMVectorType(LLVMBFloatTypeInContext(e->context), 2);
+  static const char text[] = "{\n\t"
+                             ".reg .b32 low, high, nan, other, scale;\n\t"
+                             "and.b32 nan, $2, 0x7f7f7f7f;\n\t"
+                             "add.s32 nan, nan, 0x01010101;\n\t"
+                             "mov.b32 scale, 0x7b807b80;\n\t" CODES("low", "0x1404") CODES("high", "0x3424") //
+      "prmt.b32 other, nan, 0, 0x9988;\n\t"
+      "prmt.b32 nan, nan, 0, 0xbbaa;\n\t"
+      "fma.rn.bf16x2 $0, low, scale, other;\n\t"
+      "fma.rn.bf16x2 $1, high, scale, nan;\n\t"
+      "}";
+  LLVMTypeRef words[] = {e->i32, e->i32};
   LLVMValueRef x = tg_llvm_in(op, 0), both = LLVMGetPoison(LLVMVectorType(e->i32, 2));
-  LLVMValueRef carry = LLVMBuildAdd(B, andk(e, x, 0x7f7f7f7f), tg_llvm_int(e->i32, 0x01010101), "");
-  for (unsigned i = 0; i < 2; i++) {
-    LLVMValueRef y = permute_bytes(e, x, bytes[i].codes), nan = permute_bytes(e, carry, bytes[i].nans);
-    LLVMValueRef code = LLVMBuildOr(B, andk(e, shrk(e, y, 4), 0x07f007f0), andk(e, y, 0x80008000), "");
-    LLVMValueRef args[] = {LLVMBuildBitCast(B, code, pair, ""), LLVMBuildBitCast(B, tg_llvm_int(e->i32, 0x7b807b80), pair, ""), // 2^120
-                           LLVMBuildBitCast(B, nan, pair, "")};
-    LLVMValueRef word = LLVMBuildBitCast(B, tg_llvm_intrinsic(e, "llvm.nvvm.fma.rn.bf16x2", 0, NULL, 3, args), e->i32, "");
-    both = LLVMBuildInsertElement(B, both, word, LLVMConstInt(e->i32, i, 0), "");
-  }
+  LLVMValueRef d = tg_llvm_pure_ptx(e, text, "=r,=r,r", LLVMStructTypeInContext(e->context, words, 2, 0), 1, &x);
+  for (unsigned i = 0; i < 2; i++)
+    both = LLVMBuildInsertElement(B, both, LLVMBuildExtractValue(B, d, i, ""), LLVMConstInt(e->i32, i, 0), "");
   tg_llvm_set(op, both);
 }
 

@@ -44,6 +44,24 @@ LLVMValueRef tg_llvm_ptx(tg_llvm *e, const char *text, const char *constraints, 
   return call;
 }
 
+LLVMValueRef tg_llvm_pure_ptx(tg_llvm *e, const char *text, const char *constraints, LLVMTypeRef result, int n, LLVMValueRef *args) {
+  static const struct {
+    const char *name;
+    int length;
+  } attributes[] = {{"memory", 6}, {"nounwind", 8}, {"willreturn", 10}, {"nosync", 6}}; // memory: 0 says none
+  LLVMTypeRef types[4];
+  if (n > 4) tg_llvm_fail(e, "a line of PTX has at most 4 operands here, not %d", n);
+  for (int i = 0; i < n; i++) types[i] = LLVMTypeOf(args[i]);
+  LLVMTypeRef type = LLVMFunctionType(result, types, (unsigned)n, 0);
+  LLVMValueRef f = LLVMGetInlineAsm(type, text, strlen(text), constraints, strlen(constraints), 0, 0, LLVMInlineAsmDialectATT, 0);
+  LLVMValueRef call = LLVMBuildCall2(B, type, f, args, (unsigned)n, "");
+  for (int i = 0; i < 4; i++) {
+    const unsigned kind = LLVMGetEnumAttributeKindForName(attributes[i].name, (size_t)attributes[i].length);
+    LLVMAddCallSiteAttribute(call, (LLVMAttributeIndex)LLVMAttributeFunctionIndex, LLVMCreateEnumAttribute(e->context, kind, 0));
+  }
+  return call;
+}
+
 static void emit_line(tg_llvm *e, tg_op *op) {
   LLVMValueRef args[4];
   int i = 0;
