@@ -298,12 +298,33 @@ static bool dominates(const graph *g, int a, int b) {
 typedef struct loop {
   int first, last; // instructions
   tg_sass_loop count;
+  int64_t work; // multiplications of a warp by matrix instructions
 } loop;
 
 static bool is_matrix(const instruction *i) {
   const char *dot = memchr(i->op, '.', (size_t)i->op_length);
   const int n = dot ? (int)(dot - i->op) : i->op_length;
   return n >= 4 && !memcmp(i->op + n - 3, "MMA", 3); // HMMA, QMMA, HGMMA, UTCQMMA, …
+}
+
+static int64_t number(const char **at, const char *end) {
+  int64_t n = 0;
+  for (; *at < end && **at >= '0' && **at <= '9' && n < 4096; ++*at) n = 10 * n + (**at - '0');
+  return n;
+}
+
+// HGMMA.64x256x16: of a group of four warps. HMMA.16816: 16 x 8 x 16 of a warp. Anything else counts as the smallest.
+static int64_t work_of(const instruction *i) {
+  const char *end = i->op + i->op_length, *at = memchr(i->op, '.', (size_t)i->op_length);
+  if (!at) return 1;
+  at++;
+  if (end - at > 3 && !memcmp(at, "168", 3) && at[3] != 'x') {
+    at += 3;
+    return 16 * 8 * number(&at, end) + 1;
+  }
+  int64_t product = number(&at, end);
+  for (int k = 0; k < 2 && at < end && *at == 'x'; k++) at++, product *= number(&at, end);
+  return product / 4 + 1;
 }
 
 typedef struct edges { // backwards, and room for a search along them
@@ -314,7 +335,7 @@ typedef struct edges { // backwards, and room for a search along them
 
 // The loop of a header: blocks that reach one of the branches back to it without passing it. matrix 0: there is none, or none that counts.
 static loop measure(const graph *g, int header, const edges *e) {
-  loop l = {g->at[header].first, -1, {0, 0}};
+  loop l = {.first = g->at[header].first, .last = -1};
   int depth = 0;
   for (int i = 0; i < e->count[header]; i++) {
     const int b = e->from[header][i];
@@ -337,7 +358,9 @@ static loop measure(const graph *g, int header, const edges *e) {
     if (!e->in[b]) continue;
     for (int k = g->at[b].first; k <= g->at[b].last; k++) {
       l.count.instructions++;
-      l.count.matrix += is_matrix(&g->c->at[k]);
+      if (!is_matrix(&g->c->at[k])) continue;
+      l.count.matrix++;
+      l.work += work_of(&g->c->at[k]);
     }
   }
   return l;
@@ -359,14 +382,15 @@ static edges reversed(const graph *g) {
   return e;
 }
 
-static bool better(const loop *a, const tg_sass_loop *b) {
-  return a->count.matrix > b->matrix || (a->count.matrix == b->matrix && a->count.instructions < b->instructions);
+static bool better(const loop *a, const loop *b) {
+  return a->work > b->work || (a->work == b->work && a->count.instructions < b->count.instructions);
 }
 
 static void find_loops(graph *g, tg_sass_loop *out) {
   enum { MAX_LOOPS = 1024 };
   const edges e = reversed(g);
   loop *loops = TG_NEWN(g->c->arena, loop, MAX_LOOPS);
+  loop best = {0};
   int n = 0;
   for (int b = 0; b < g->n && n < MAX_LOOPS; b++) {
     if (g->at[b].order < 0 || e.count[b] < 1) continue;
@@ -376,8 +400,9 @@ static void find_loops(graph *g, tg_sass_loop *out) {
   for (int i = 0; i < n; i++) {
     bool innermost = true;
     for (int j = 0; j < n; j++) innermost &= j == i || loops[j].first < loops[i].first || loops[j].last > loops[i].last;
-    if (innermost && better(&loops[i], out)) *out = loops[i].count;
+    if (innermost && better(&loops[i], &best)) best = loops[i];
   }
+  *out = best.count;
 }
 
 bool tg_sass_main_loop(tg_arena *arena, const char *text, size_t size, const char *entry, tg_sass_loop *out) {

@@ -13,4 +13,11 @@ return {
     tensor_maps = { 1, source = "PTX ISA, cp.async.bulk.tensor: from sm_90 on" },
     warpgroup_mma = { 1, source = "PTX ISA, wgmma.mma_async: sm_90a" },
   },
+  -- Tiles of 64 rows or more, so that warp groups multiply.
+  defaults = {
+    { "grouped_gemm_bf16", BM = 128, BN = 128, BK = 64 },
+    { "grouped_gemm_fp8", when = { packed = 0 }, BM = 128, BN = 128 },
+    { "grouped_gemm_fp8_masked", BM = 128, BN = 128 },
+    { "bmm", when = { dtype = "bf16" }, BT = 64, BM = 128, BK = 64 },
+  },
 }
