@@ -3,6 +3,7 @@
 #include <dlfcn.h>
 
 #include "targets/nvptx/assemble.h"
+#include "targets/nvptx/tools.h"
 
 enum { INPUT_PTX = 2 }; // nvJitLinkInputType
 
@@ -60,6 +61,7 @@ static const char *log_of(tg_arena *arena, void *link, int (*size)(void *, size_
   char *text = tg_arena_alloc(arena, n + 1);
   if (get(link, text)) return "";
   text[n] = 0;
+  tg_tool_plain(text, strlen(text));
   return text;
 }
 

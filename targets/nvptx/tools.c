@@ -97,6 +97,11 @@ static tg_bytes read_file(const files *f, int fd) {
   return at ? (tg_bytes){text.data, text.size} : (tg_bytes){NULL, 0};
 }
 
+void tg_tool_plain(char *text, size_t n) {
+  for (size_t i = 0; i < n; i++)
+    if (((unsigned char)text[i] < ' ' && text[i] != '\n' && text[i] != '\t') || text[i] == 0x7f) text[i] = '?';
+}
+
 // In the child, between vfork and exec: system calls alone.
 _Noreturn static void become(const char *const *argv, const files *f, pid_t parent) {
   prctl(PR_SET_PDEATHSIG, SIGKILL); // whoever stops the compile stops this too
@@ -138,6 +143,7 @@ static void execute_body(void *arg) {
   write_input(f);
   f->run->status = wait_status(f, argv);
   f->run->said = read_file(f, f->fd[SAID]);
+  tg_tool_plain(f->run->said.data, f->run->said.size);
   f->run->output = read_file(f, f->fd[OUTPUT]);
   if (f->run->status == 127 && !f->run->said.size) tg_throw(f->ctx, TG_FAILED, "%s cannot be run", argv[0]);
 }

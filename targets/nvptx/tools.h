@@ -25,9 +25,12 @@ typedef struct tg_tool_run {
   bool separate; // standard error is none of `said`
   // Results, in memory from `arena`, a NUL after each.
   tg_bytes output; // what it wrote to OUTPUT; {NULL, 0}: nothing
-  tg_bytes said;   // to standard output and error
+  tg_bytes said;   // to standard output and error, plain (tg_tool_plain)
   int status;      // 0 = it ended well, -1 = a signal ended it, else its exit status
 } tg_tool_run;
 void tg_tool_execute(tg_context *ctx, tg_arena *arena, tg_tool_run *run); // throws TG_FAILED when it cannot be run
+
+// Control characters, which terminals obey, become question marks; lines and tabs stay.
+void tg_tool_plain(char *text, size_t n);
 
 #endif

@@ -120,6 +120,8 @@ assemble='TMPDIR=$PWD TEGULA_PTXAS=$PWD/../$TOOL "$TG" compile swiglu --target n
 TOOL=sleep TEGULA_COMPILE_SECONDS=1 expect 1 "took longer than 1 s" "$assemble"
 TOOL=yes expect 1 "was ended by a signal" "$assemble"
 TOOL=head expect 1 "left no cubin" "$assemble"
+printf '#!/bin/sh\nprintf "ptxas fatal : \\033[2Jbad\\rnews\\a"\nexit 1\n' >printf && chmod +x printf # what a terminal would obey is not handed on
+TOOL=printf expect 1 "does not take the PTX: ?[2Jbad?news?" "$assemble"
 nothing_left assemblers
 
 # helpers killed at any time: a fresh one does the work, or the error says what happened; the command itself never hangs or crashes
