@@ -45,6 +45,7 @@ static bool can_run(const sim_warp *w, const sim_group *g) {
   case GROUP_BARRIER: return w->block->barriers[g->barrier].generation != g->generation;
   case GROUP_PHASE: return g->expired || w->block->mbarriers[g->generation].phase != g->phase || !w->block->mbarriers[g->generation].live;
   case GROUP_CLUSTER: return w->block->cluster->generation != g->generation;
+  case GROUP_REGISTERS: return w->block->free_registers >= (int)g->generation;
   default: return false;
   }
 }
@@ -236,6 +237,13 @@ static int run_group(sim_warp *w, int index, int turn) {
       }
       g->pc++;
       break;
+    case SIM_REGISTERS:
+      if (active && (!together(w, in, g, active) || !sim_registers_set(w, in, g))) {
+        issued[g->pc]--;
+        return turn;
+      }
+      g->pc++;
+      break;
     default: // SIM_EXIT
       leave(w, g, active);
       return turn;
@@ -384,4 +392,5 @@ void sim_block_start(sim_block *b) {
   b->nreaders = b->free_readers = 0;
   b->atomics = b->fences = b->ordered = false;
   for (int i = 0; i < b->nwarps; i++) start_warp(b, i);
+  sim_registers_start(b);
 }

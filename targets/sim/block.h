@@ -10,8 +10,8 @@
 #define SIM_WINDOW(space) ((uint64_t)((space) == PTX_CLUSTER ? PTX_SHARED : (space)) << 56)
 enum { SIM_RANK_SHIFT = 24 };
 
-// What a warp waits for: others of its warp; a barrier; the phase of an mbarrier; the barrier of its cluster.
-typedef enum sim_state { GROUP_RUNS, GROUP_MEETS, GROUP_BARRIER, GROUP_PHASE, GROUP_CLUSTER } sim_state;
+// What a warp waits for: others of its warp; a barrier; the phase of an mbarrier; the barrier of its cluster; registers.
+typedef enum sim_state { GROUP_RUNS, GROUP_MEETS, GROUP_BARRIER, GROUP_PHASE, GROUP_CLUSTER, GROUP_REGISTERS } sim_state;
 
 typedef struct sim_group { // lanes at one instruction
   uint32_t mask;
@@ -19,7 +19,7 @@ typedef struct sim_group { // lanes at one instruction
   uint8_t state;
   uint8_t barrier;
   bool expired;        // of GROUP_PHASE: it has waited long enough
-  uint32_t generation; // of the barrier it waits for; of an mbarrier which one it is
+  uint32_t generation; // of the barrier it waits for; of an mbarrier which one it is; how many registers
   uint64_t phase;      // of an mbarrier
 } sim_group;
 
@@ -95,6 +95,7 @@ typedef struct sim_mbarrier { // ISA 9.7.13.15: pending and expected arrivals, t
   uint64_t phase, landed; // phases that are complete; of these the copies of so many have landed
   uint32_t agent;
   uint32_t owner, init_pc; // who initialised it
+  bool fenced;             // fence.mbarrier_init came after that
   sim_stamp init;
   sim_clocks arriving, released; // of the current phase; of the one before
   int nlandings, room;
@@ -140,6 +141,7 @@ struct sim_warp {
   uint32_t *held, *wrote;
   uint32_t cluster_arrived, cluster_generation; // lanes that have arrived at the cluster's barrier and not waited
   bool spun;                                    // its turn ended by a test that failed
+  int registers;                                // that each of its threads has
   uint64_t steps;
   int pc; // of the instruction being executed
 };
@@ -168,6 +170,7 @@ struct sim_block {
   sim_sync *syncs;
   int nsyncs, next_sync;
   struct sim_tmem *tmem;         // tensor memory; NULL until the code asks for it
+  int free_registers;            // of a warp's thread each, given back by setmaxnreg; -1: it has no effect
   bool atomics, fences, ordered; // it made an atomic access, then a fence: what others published before can be read (sim_global_touch)
 };
 
@@ -260,6 +263,8 @@ void sim_mbarrier_arrive(sim_warp *w, int lane, sim_mbarrier *m, uint32_t count,
 void sim_mbarrier_expect(sim_warp *w, int lane, sim_mbarrier *m, int64_t bytes);         // less than 0: completed
 sim_landing *sim_mbarrier_landing(sim_warp *w, sim_mbarrier *m);                         // a new one; NULL: no memory
 bool sim_mbarrier_wait(sim_warp *w, const sim_instr *in, sim_group *g, uint32_t active); // false: the group waits
+// False: a copy that `w` makes in another block of the cluster may find on completion what lay there before (ISA, fence.mbarrier_init).
+bool sim_mbarrier_known_to_copies(const sim_warp *w, const sim_mbarrier *m);
 void sim_mbarrier_describe(const sim_block *b, uint32_t index, char *room, size_t size);
 
 // Bulk copies and products (bulk.c, wgmma.c)
@@ -276,6 +281,10 @@ void sim_tmem_start(sim_block *block);
 void sim_tmem_free(sim_block *block);
 void sim_tmem_end(sim_block *block);                             // all of it must have been given back
 void sim_tmem_land(sim_block *block, int warp, uint32_t number); // of a commit
+
+// setmaxnreg (registers.c)
+void sim_registers_start(sim_block *block);
+bool sim_registers_set(sim_warp *w, const sim_instr *in, sim_group *g); // false: the group waits
 
 // Barriers of the cluster (cluster.c)
 bool sim_cluster_wait(sim_warp *w, const sim_instr *in, sim_group *g, uint32_t active);

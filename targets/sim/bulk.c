@@ -208,6 +208,12 @@ static bool good_size(sim_warp *w, int l, uint64_t bytes) {
 static void begin(sim_warp *w, int l, sim_block *b, uint64_t to, uint64_t bar, const sim_landing *what) {
   sim_mbarrier *m = sim_mbarrier_find(w, l, b, bar);
   if (!m) return;
+  if (b != w->block && !what->generic && !sim_mbarrier_known_to_copies(w, m))
+    sim_report(w, l, SIM_FAULT_PROXY,
+               "its bytes complete on the mbarrier at shared memory %u of block %u of the cluster, which line %u initialised with no "
+               "fence.mbarrier_init and no "
+               "fence.proxy.async after it",
+               m->offset, b->rank, b->code->instrs[m->init_pc].line);
   sim_shared_touch(w, l, b, to, what->bytes, what->generic ? SIM_WRITE : SIM_ASYNC_WRITE, false, false);
   for (uint64_t g = to >> b->grain_shift; g <= (to + what->bytes - 1) >> b->grain_shift; g++)
     b->grains[g].flags = GRAIN_PENDING | (what->generic ? 0 : GRAIN_ASYNC);

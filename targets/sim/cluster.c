@@ -122,6 +122,11 @@ static void say_wait(sim_warp *w, const sim_group *group) {
   case GROUP_CLUSTER:
     sim_report(w, lane, SIM_FAULT_BARRIER, "the barrier of the cluster waits for all its threads and %u have come", b->cluster->arrived);
     return;
+  case GROUP_REGISTERS:
+    sim_report(w, lane, SIM_FAULT_BARRIER,
+               "setmaxnreg.inc waits for %u registers more of each thread; the block has %d for a warp to spare", group->generation,
+               b->free_registers);
+    return;
   case GROUP_PHASE:
     sim_mbarrier_describe(b, group->generation, what, sizeof what);
     sim_report(w, lane, SIM_FAULT_BARRIER, "it waits for phase %llu of %s", (unsigned long long)group->phase, what);

@@ -41,16 +41,6 @@ void sim_decode_nothing(sim_decoder *d) {
   sim_set_op(d, nothing, SIM_OP);
 }
 
-// setmaxnreg.inc|dec.sync.aligned.u32 n (ISA 9.7.20.5). How many registers a warp has is no business of the simulator.
-void sim_decode_registers(sim_decoder *d) {
-  if (sim_take(d, "inc") == sim_take(d, "dec") || !sim_take(d, "sync") || !sim_take(d, "aligned") || sim_take_type(d) != PTX_u32)
-    sim_bad(d, "the simulator knows setmaxnreg.inc.sync.aligned.u32 and .dec");
-  sim_operands(d, 1, 1);
-  const int64_t n = sim_immediate(d, sim_operand(d, 0));
-  if (n < 24 || n > 256 || n % 8) sim_bad(d, "%lld registers: a multiple of 8 from 24 to 256 is wanted", (long long)n);
-  sim_set_op(d, nothing, SIM_TOGETHER);
-}
-
 // griddepcontrol.wait, .launch_dependents: launches come one after another, each seeing all of the one before.
 void sim_decode_grid(sim_decoder *d) {
   if (sim_take(d, "wait") == sim_take(d, "launch_dependents")) sim_bad(d, "no such control of dependent grids");
@@ -65,6 +55,15 @@ static void fence(sim_warp *w, const sim_instr *in, uint32_t active) {
   sim_fence(w);
   w->block->fences = true;
   w->block->ordered |= w->block->atomics;
+}
+
+// Of the mbarriers that these lanes initialised; to others it is a fence like any (ISA 9.7.13.4).
+static void fence_init(sim_warp *w, const sim_instr *in, uint32_t active) {
+  fence(w, in, active);
+  for (int i = 0; i < w->block->nmbarriers; i++) {
+    sim_mbarrier *m = &w->block->mbarriers[i];
+    m->fenced |= m->live && m->owner == w->agent && (active >> m->init.lane & 1);
+  }
 }
 
 static void fence_proxy(sim_warp *w, const sim_instr *in, uint32_t active) {
@@ -83,7 +82,6 @@ void sim_decode_fence(sim_decoder *d) {
                                       "gpu",
                                       "sys",
                                       "gl",
-                                      "mbarrier_init",
                                       "sync_restrict::shared::cta",
                                       "sync_restrict::shared::cluster"};
   static const char *const proxies[] = {"alias", "tensormap::generic"};
@@ -101,10 +99,11 @@ void sim_decode_fence(sim_decoder *d) {
     }
     if (sim_take_one(d, proxies, 2) < 0) sim_bad(d, "no such proxy is known");
   }
-  while (sim_take_one(d, words, 12) >= 0) {
+  const bool init = sim_take(d, "mbarrier_init");
+  while (sim_take_one(d, words, 11) >= 0) {
   }
   if (d->in->noperands) sim_operands(d, 2, 2); // of a tensor map: its address and 128
-  sim_set_op(d, fence, SIM_OP);
+  sim_set_op(d, init ? fence_init : fence, SIM_OP);
 }
 
 // ---- barriers

@@ -53,6 +53,10 @@ sim_mbarrier *sim_mbarrier_find(sim_warp *w, int lane, sim_block *b, uint64_t of
   return m;
 }
 
+bool sim_mbarrier_known_to_copies(const sim_warp *w, const sim_mbarrier *m) {
+  return m->fenced || m->init.clock <= w->clocks.proxied[m->owner];
+}
+
 void sim_mbarrier_describe(const sim_block *b, uint32_t index, char *room, size_t size) {
   const sim_mbarrier *m = &b->mbarriers[index];
   snprintf(room, size, "the mbarrier at shared memory %u (initialised at line %u): %u of %u arrivals are missing, and %lld bytes",
@@ -156,7 +160,7 @@ static void init(sim_warp *w, const sim_instr *in, uint32_t active) {
     memset(place.memory, 0xff, 8);
     sim_clocks_clear(w->block->cluster, &m->arriving);
     sim_clocks_clear(w->block->cluster, &m->released);
-    m->live = true, m->expected = m->pending = (uint32_t)count, m->tx = 0, m->nlandings = 0;
+    m->live = true, m->fenced = false, m->expected = m->pending = (uint32_t)count, m->tx = 0, m->nlandings = 0;
     m->phase = m->landed = m->phase + (m->phase & 1); // begins even; what it was before does not come back
     m->owner = w->agent, m->init_pc = (uint32_t)w->pc;
     m->init = (sim_stamp){w->clocks.seen[w->agent], w->sync & 0xffffff, (uint32_t)l & 0xff};

@@ -503,6 +503,12 @@ static void parse_extents(parser *p, int *out) {
   while (n < 3) out[n++] = 1;
 }
 
+static int parse_count(parser *p) {
+  bool real;
+  const int64_t n = ptx_number(&p->lex, &real);
+  return n > 0 && n < 1 << 16 ? (int)n : 0;
+}
+
 static void parse_entry(parser *p) {
   ptx_module *m = p->module;
   const uint64_t shared = p->shared_bytes;
@@ -518,6 +524,8 @@ static void parse_entry(parser *p) {
     if (!strcmp(mod, "maxntid")) parse_extents(p, e->maxntid);
     else if (!strcmp(mod, "reqntid")) parse_extents(p, e->reqntid);
     else if (!strcmp(mod, "reqnctapercluster")) parse_extents(p, e->cluster);
+    else if (!strcmp(mod, "maxnreg")) e->maxnreg = parse_count(p);
+    else if (!strcmp(mod, "minnctapersm")) e->minnctapersm = parse_count(p);
     else if (!strcmp(mod, "pragma")) ptx_skip_to(&p->lex, ';');
     else
       while (ptx_peek(&p->lex) && !strchr(".{;", ptx_peek(&p->lex))) ptx_skip(&p->lex); // registers, blocks, clusters: matters of speed

@@ -100,6 +100,7 @@ typedef struct ptx_entry {
   ptx_table *tables;
   uint64_t param_bytes;
   int maxntid[3], reqntid[3], cluster[3]; // 0 = not said; cluster: .reqnctapercluster
+  int maxnreg, minnctapersm;              // likewise
 } ptx_entry;
 
 typedef struct ptx_module {

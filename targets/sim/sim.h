@@ -27,8 +27,9 @@ typedef enum sim_flow { // what the run loop does with it
   SIM_TABLE_BRANCH,
   SIM_EXIT,
   SIM_BARRIER,
-  SIM_PHASE_WAIT,  // for an mbarrier
-  SIM_CLUSTER_WAIT // for the barrier of the cluster
+  SIM_PHASE_WAIT,   // for an mbarrier
+  SIM_CLUSTER_WAIT, // for the barrier of the cluster
+  SIM_REGISTERS     // setmaxnreg, which may wait for registers
 } sim_flow;
 
 typedef struct sim_arg {

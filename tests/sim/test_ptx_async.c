@@ -286,11 +286,18 @@ static void clusters(void) {
         64, 2);
   CHECK(B[0] == 0 && B[1] == 1);
   FINDS(RANK INIT(1) "@%first mbarrier.arrive.release.cluster.shared::cluster.b64 _, [%r8]; " WAIT(0) SYNC, 64, 2, "mbarrier");
-  CLEAN(RANK INIT(1) "@%first mbarrier.arrive.expect_tx.shared.b64 _, [sm], 1024; " SYNC
-                     "setp.eq.u32 %e1, %r5, 0; and.pred %e1, %e1, %first; mov.u16 %h, 3; "
-                     "@%e1 cp.async.bulk.tensor.2d.shared::cluster.global.mbarrier::complete_tx::bytes.multicast::cluster [sm+1024], [%m, "
-                     "{0, 8}], [sm], %h; " WAIT(0) "ld.shared.u32 %r1, [sm+1024]; " SHOW SYNC,
-        64, 2);
+#define MULTICAST(before, after)                                                                                                           \
+  RANK before INIT(1) after                                                                                                                \
+      "@%first mbarrier.arrive.expect_tx.shared.b64 _, [sm], 1024; " SYNC                                                                  \
+      "setp.eq.u32 %e1, %r5, 0; and.pred %e1, %e1, %first; mov.u16 %h, 3; "                                                                \
+      "@%e1 cp.async.bulk.tensor.2d.shared::cluster.global.mbarrier::complete_tx::bytes.multicast::cluster [sm+1024], [%m, {0, 8}], "      \
+      "[sm], %h; " WAIT(0) "ld.shared.u32 %r1, [sm+1024]; " SHOW SYNC
+  CLEAN(MULTICAST("", "fence.proxy.async; "), 64, 2);
+  const char *late =
+      "its bytes complete on the mbarrier at shared memory 0 of block 1 of the cluster, which line 9 initialised with no fence";
+  FINDS(MULTICAST("", ""), 64, 2, late);
+  FINDS(MULTICAST("@%first fence.mbarrier_init.release.cluster; ", ""), 64, 2, late);
+  CLEAN(MULTICAST("", "@%first fence.mbarrier_init.release.cluster; "), 64, 2);
   CHECK(B[0] == (512 | 513 << 16) && B[1] == B[0]);
   // Values that arrive with their bytes.
 #define SEND                                                                                                                               \

@@ -238,7 +238,35 @@ static void banks(void) {
   CHECK(ptx_result.counts.shared_wavefronts == 4 && ptx_result.counts.shared_ideal == 4);
 }
 
+// Warps 0 to 3 of twelve give registers back, the others take them: 65536 for 384 threads are 168 for each.
+static void registers(void) {
+  static const struct {
+    const char *says;
+    int less, more;
+    const char *finds; // NULL: nothing
+  } cases[] = {
+      {".maxntid 384\n.minnctapersm 1", 40, 232, NULL},
+      {".maxntid 384\n.minnctapersm 1", 40, 240, "setmaxnreg.inc waits for 72 registers more of each thread; the block has 8 for a warp"},
+      {".reqntid 384, 1, 1\n.minnctapersm 1", 40, 240, "setmaxnreg.inc waits for 72"},
+      {".maxntid 384\n.minnctapersm 1", 176, 232, "register count: thread (0,0,0) of block (0,0,0): setmaxnreg.dec to 176 registers of a warp that has 168"},
+      {".maxntid 384\n.minnctapersm 1", 40, 160, "setmaxnreg.inc to 160 registers of a warp that has 168"},
+      {".maxnreg 128", 64, 160, NULL},
+      {".maxnreg 128", 64, 168, "setmaxnreg.inc waits for 40"},
+      {".maxntid 384", 40, 256, NULL}, // how many there are is not known: no effect
+  };
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    snprintf(text, sizeof text,
+             PTX_HEAD ".entry k()\n%s\n{\n.reg .b32 %%t; .reg .pred %%p;\nmov.u32 %%t, %%tid.x; setp.ge.u32 %%p, %%t, 128;\n@%%p bra R;\n"
+                      "setmaxnreg.dec.sync.aligned.u32 %d;\nret;\nR: setmaxnreg.inc.sync.aligned.u32 %d;\nret;\n}\n",
+             cases[i].says, cases[i].less, cases[i].more);
+    const ptx_call c = {.text = text, .entry = "k", .block = {384}, .max_steps = 100000};
+    if (cases[i].finds) PTX_FINDS(&c, cases[i].finds);
+    else PTX_CLEAN(&c);
+  }
+}
+
 int main(void) {
+  registers();
   bounds(), values(), races(), block_races(), vast(), strong(), copies(), divergence(), barriers(), banks();
   tg_context_free(ptx_ctx);
   return test_done();
