@@ -183,7 +183,7 @@ void simt_op(simt *s, tg_op *op) {
 void simt_region(simt *s, const tg_region *region) {
   int64_t top = s->shared_top;
   for (tg_op *op = region->first; op && op->code != TG_OP_YIELD; op = op->next) simt_op(s, op);
-  s->shared_top = top;
+  simt_free_shared(s, top);
 }
 
 // ---- launches ----------------------------------------------------------------------------------------------------------------------
@@ -284,6 +284,7 @@ static void lower_launch(simt *s, tg_launch *launch) {
   out->loc = tg_keep_loc(s->lane, launch->loc);
   s->scratch = NULL;
   s->shared_top = s->multiplications = 0;
+  s->quiet = (simt_quiet){0};
   s->nfull = 0;
   s->ntouches = 0;
   simt_check_room(s, launch);

@@ -72,6 +72,12 @@ typedef struct simt_touches {
   int n;
 } simt_touches;
 
+typedef struct simt_quiet { // what of shared memory is in use since a barrier
+  const tg_region *at;      // lane region in which it stands; NULL: nothing is known
+  int n;
+  int64_t used[8][2]; // from, to
+} simt_quiet;
+
 typedef struct simt {
   tg_context *ctx;
   tg_arena *arena; // the lane kernel's
@@ -86,12 +92,13 @@ typedef struct simt {
   bool assume;                 // this variant may ask for preconditions
   tg_value *lane_id, *warp_id; // i32
   tg_op *scratch;              // shared memory; NULL until some is needed
-  int64_t shared_top;          // what is in use of it: regions end when the tile kernel's do
-  int stages;                  // slots of a ring at most; 1 = operands come straight from memory
-  int raster;                  // blocks along axis 0 of a group, which is walked along all of axis 1 before the next; 1 = all of axis 0
-  bool lean;                   // shared memory for nothing that could do without: all else did not fit
-  bool *overflowed;            // whether that was why lowering failed
-  simt_ring *rings;            // folds with one
+  int64_t shared_top;          // what is taken of it: regions end when the tile kernel's do
+  simt_quiet quiet;
+  int stages;       // slots of a ring at most; 1 = operands come straight from memory
+  int raster;       // blocks along axis 0 of a group, which is walked along all of axis 1 before the next; 1 = all of axis 0
+  bool lean;        // shared memory for nothing that could do without: all else did not fit
+  bool *overflowed; // whether that was why lowering failed
+  simt_ring *rings; // folds with one
   int fetches, walks;
   bool grouped;             // some product of warp groups reads what threads put into shared memory
   bool fresh;               // nobody has been given shared memory since the barrier that begins a trip of a ring
@@ -163,13 +170,24 @@ tg_value *simt_shuffle_in(simt *s, tg_value *v, const char *kind, tg_value *lane
 tg_value *simt_lane_bit(simt *s, int bit);                                                    // i1
 tg_value *simt_offset(simt *s, tg_value *ptr, tg_value *bytes);
 
-tg_value *simt_shared(simt *s, int64_t bytes);                           // a region above those in use, ptr<shared>; not yet in use itself
-tg_value *simt_take_shared(simt *s, int64_t bytes);                      // one in use from here on, until shared_top is put back
-int64_t simt_region_align(const simt *s);                                // where regions begin
-bool simt_has_shared(simt *s, int64_t bytes);                            // whether there is room for one
 tg_value *simt_linear(simt *s, tg_value *x, int n, const uint32_t *col); // xor of col[i] over the set bits of x; NULL: always 0
 int simt_operand_repetition(const tg_op *op, const tg_layout *result, const tg_layout *operand, int repetition); // of a renaming op
 uint32_t simt_register_image(const tg_layout *layout, int reg); // packed, without its repetition
+
+// ---- simt_shared.c: shared memory
+int64_t simt_region_align(const simt *s);           // where regions begin
+bool simt_has_shared(simt *s, int64_t bytes);       // whether there is room for one
+tg_value *simt_shared(simt *s, int64_t bytes);      // one above those taken, ptr<shared>; who uses it puts barriers before and after
+tg_value *simt_take_shared(simt *s, int64_t bytes); // the same, taken until simt_free_shared
+void simt_free_shared(simt *s, int64_t top);        // down to an earlier shared_top
+typedef struct simt_span {
+  tg_value *base;
+  int64_t from, bytes;
+} simt_span;
+simt_span simt_open_span(simt *s, int64_t bytes);     // one that may be written at once: all are done with what lay there
+void simt_close_span(simt *s, const simt_span *span); // it has been in use until now
+void simt_settle(simt *s);                            // a barrier, after which what is written can be read, and the reverse
+void simt_publish(simt *s, bool to_groups);           // the same; what threads wrote is there for the block's matrix units too
 
 // ---- simt_convert.c: conversions, as layout_convert.h plans them
 simt_tile *simt_convert(simt *s, const simt_tile *from, uint8_t dtype, const tg_layout *to);
@@ -257,7 +275,6 @@ const simt_wgmma *simt_groups_of_dot(simt *s, const tg_op *dot); // by any means
 void simt_choose_staged(tg_op *op, void *user);                  // user: simt; once it is known which loads go to shared memory
 bool simt_staged_have_all(simt *s, tg_launch *launch);           // false: some found no room, and are not to be chosen again
 void simt_staged_dot(simt *s, tg_op *dot);
-void simt_publish(simt *s, bool to_groups); // what threads wrote is there for all of the block, and for its matrix units
 
 // ---- simt_memory.c
 tg_value *simt_argument(simt *s, const tg_expr *e); // launch argument that holds a launch-time expression, i64

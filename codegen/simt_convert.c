@@ -166,12 +166,12 @@ static void load_registers(const accesses *a, simt_tile *to) {
 }
 
 static void by_memory(simt *s, const tg_conversion *c, const simt_tile *from, int dtype, simt_tile *to) {
-  tg_value *base = simt_shared(s, c->cost.bytes);
-  accesses store = open_accesses(s, c, false, dtype, base), load = open_accesses(s, c, true, dtype, base);
-  simt_barrier(s); // those who read what was there before are done
+  simt_span span = simt_open_span(s, c->cost.bytes);
+  accesses store = open_accesses(s, c, false, dtype, span.base), load = open_accesses(s, c, true, dtype, span.base);
   store_registers(&store, from);
-  simt_barrier(s);
+  simt_settle(s);
   load_registers(&load, to);
+  simt_close_span(s, &span);
 }
 
 // ---- conversions

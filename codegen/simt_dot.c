@@ -432,6 +432,6 @@ void simt_dot(simt *s, tg_op *op) {
       if (starts_step(i, d.m_extent, (uint32_t)d.m_half) && find_in(&d.left, i, k) >= 0) along_n(&d, i, k);
   }
   if (d.total) end_stretch(&d, zero && stretch <= 0);
-  s->shared_top = top;
+  simt_free_shared(s, top);
   simt_set(s, op->out[0], d.total ? d.total : d.sum);
 }

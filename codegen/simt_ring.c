@@ -434,7 +434,7 @@ bool simt_ring_for(simt *s, tg_op *op) {
   }
   values = turn_all(&t, values);
   wait_for(s, 0);
-  s->shared_top = top;
+  simt_free_shared(s, top);
   simt_unflatten_all(s, &t.c, op->out, values->at);
   simt_order_merge(s, before);
   simt_order_loop(s, op);

@@ -99,30 +99,26 @@ bool simt_staged_have_all(simt *s, tg_launch *launch) {
 
 // ---- code ------------------------------------------------------------------------------------------------------------------
 
-void simt_publish(simt *s, bool to_groups) {
-  if (to_groups) tg_build(&s->b, TG_OP_FENCE_ASYNC, 0, NULL, 0, NULL);
-  simt_barrier(s);
-}
-
-// Stores an operand that nobody else reads.
-static const simt_stage *store_own(simt *s, const tg_value *source) {
+// Stores an operand that nobody else reads; `where` is to be closed once it has been read.
+static const simt_stage *store_own(simt *s, const tg_value *source, simt_span *where) {
   tg_layout have = simt_plan_of(s, source);
   have = tg_layout_compact(&have);
   const simt_tile *tile = simt_get(s, source, &have);
   simt_stage *g = simt_make_stage(s, source, source->type.dtype, &have);
   simt_place_for_groups(g);
-  g->base = simt_take_shared(s, g->bytes);
-  simt_barrier(s);
+  *where = simt_open_span(s, g->bytes);
+  g->base = where->base;
+  s->shared_top = where->from + where->bytes; // until the product is there
   simt_store_stage(s, g, tile, 0);
   simt_publish(s, true);
   return g;
 }
 
-static simt_matrix matrix_of(simt *s, const tg_op *dot, const simt_wgmma *w, int side) {
+static simt_matrix matrix_of(simt *s, const tg_op *dot, const simt_wgmma *w, int side, simt_span *own) {
   const int index = index_of(w, side);
   const tg_value *operand = dot->in[index], *source = source_of(s, operand);
   const simt_stage *g = simt_note_of(s, source)->stage;
-  if (!g) g = store_own(s, simt_renamed(operand));
+  if (!g) g = store_own(s, simt_renamed(operand), own);
   simt_matrix m = {.swizzle = g->swizzle, .size = tg_dtypes[g->type.dtype].bits / 8};
   if (!g->swizzle || !find_direction(operand, g->value, k_axis_of(index), &m.trans))
     tg_throw(s->ctx, TG_FAILED, "simt: an operand of warp groups lies otherwise");
@@ -147,12 +143,14 @@ void simt_staged_dot(simt *s, tg_op *dot) {
   tg_value **sum = TG_NEWN(s->arena, tg_value *, n);
   const simt_tile *from = from_zero ? NULL : simt_get(s, dot->in[2], &c);
   for (int i = 0; from && i < n; i++) sum[i] = from->reg[order[i]];
-  const simt_matrix m[] = {matrix_of(s, dot, w, 0), matrix_of(s, dot, w, 1)};
+  simt_span own[2] = {{0}};
+  const simt_matrix m[] = {matrix_of(s, dot, w, 0, &own[0]), matrix_of(s, dot, w, 1, &own[1])};
   tg_build(&s->b, TG_OP_WGMMA_BEGIN, 0, NULL, 0, NULL);
   simt_wgmma_multiply(s, w, m, sum, from_zero);
   tg_build(&s->b, TG_OP_WGMMA_COMMIT, 0, NULL, 0, NULL);
   simt_wgmma_wait(s, 0, n, sum);
   s->shared_top = top;
+  for (int i = 0; i < 2; i++) simt_close_span(s, &own[i]);
   simt_tile *t = simt_new_tile(s, &c);
   for (int i = 0; i < n; i++) t->reg[order[i]] = sum[i];
   simt_set(s, dot->out[0], t);

@@ -30,39 +30,6 @@ tg_value *simt_offset(simt *s, tg_value *ptr, tg_value *bytes) {
   return tg_build2(&s->b, TG_OP_PTRADD, ptr, bytes);
 }
 
-int64_t simt_region_align(const simt *s) {
-  enum { PLAIN = 128, SWIZZLED = 1024 }; // PTX ISA, wgmma: what is swizzled by 128 bytes repeats after 1024
-  return s->pipes || s->grouped ? SWIZZLED : PLAIN;
-}
-
-static int64_t region_start(simt *s) { return (s->shared_top + simt_region_align(s) - 1) / simt_region_align(s) * simt_region_align(s); }
-
-static int64_t most_shared(simt *s) { return s->machine->shared_bytes > 0 ? (int64_t)s->machine->shared_bytes : TG_STATIC_SHARED; }
-
-bool simt_has_shared(simt *s, int64_t bytes) { return region_start(s) + bytes <= most_shared(s); }
-
-tg_value *simt_shared(simt *s, int64_t bytes) {
-  s->fresh = false;
-  int64_t from = region_start(s), most = most_shared(s);
-  *s->overflowed = from + bytes > most;
-  if (from + bytes > most)
-    tg_throw(s->ctx, TG_INVALID, "kernel '%s': tiles of %lld bytes do not fit into shared memory, %lld bytes; choose smaller tiles",
-             s->tile->name, (long long)(from + bytes), (long long)most);
-  if (!s->scratch) {
-    tg_attr attrs[] = {TG_ASTR("space", "shared"), TG_AINT("bytes", bytes), TG_AINT("align", simt_region_align(s))};
-    s->scratch = tg_build(&s->prologue, TG_OP_SCRATCH, 0, NULL, 3, attrs);
-  }
-  for (int i = 0; i < s->scratch->nattrs; i++)
-    if (!strcmp(s->scratch->attrs[i].key, "bytes") && s->scratch->attrs[i].i < from + bytes) s->scratch->attrs[i].i = from + bytes;
-  return from ? tg_build2(&s->prologue, TG_OP_PTRADD, s->scratch->out[0], simt_int(s, TG_I32, from)) : s->scratch->out[0];
-}
-
-tg_value *simt_take_shared(simt *s, int64_t bytes) {
-  tg_value *base = simt_shared(s, bytes);
-  s->shared_top = region_start(s) + bytes;
-  return base;
-}
-
 static tg_value *extract(tg_builder *b, tg_value *vector, int i) {
   return tg_build(b, TG_OP_EXTRACT, 1, &vector, 1, &TG_AINT("i", i))->out[0];
 }
