@@ -3,6 +3,7 @@
 #include "codegen/matrix.h"
 #include "codegen/simt_access.h"
 #include "codegen/simt_control.h"
+#include "codegen/simt_stage.h"
 
 // ---- which operands --------------------------------------------------------------------------------------------------------
 
@@ -156,6 +157,12 @@ static void plan_computed(tg_op *op, void *user) {
   p->own = own > p->own ? own : p->own;
 }
 
+static bool read_by_groups(simt *s, const simt_readers *r) {
+  for (int i = 0; i < r->n; i++)
+    if (simt_groups_of_dot(s, r->at[i].op)) return true;
+  return false;
+}
+
 static void plan_load(tg_op *load, void *user) {
   ring_plan *p = user;
   simt *s = p->s;
@@ -163,7 +170,9 @@ static void plan_load(tg_op *load, void *user) {
   way w = simt_is_load(load) && load->out[0]->type.rank ? way_of(s, load, &r) : STRAIGHT;
   if (w == STRAIGHT) return;
   simt_access a;
-  tg_layout held = simt_default_layout(s, load->out[0]->type), fragment[SIMT_MOST_READERS];
+  const bool groups = read_by_groups(s, &r);
+  tg_layout held = groups ? simt_group_copies(s, load->out[0]->type) : simt_default_layout(s, load->out[0]->type);
+  tg_layout fragment[SIMT_MOST_READERS];
   simt_open_access(&a, s, load, load->out[0]->type);
   if (simt_access_width(&a, &held) * tg_dtypes[load->out[0]->type.dtype].bits < 32) return; // too narrow for the copies
   fragments_of(s, &r, fragment);

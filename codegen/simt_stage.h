@@ -21,6 +21,9 @@ bool simt_follow(const tg_value *operand, const tg_value *staged, const tg_layou
 // Bytes of a row that lie side by side of a tile that warp groups read; 0: they cannot.
 int simt_group_swizzle(tg_type type);
 void simt_place_for_groups(simt_stage *g);
+// Which lanes copy it: eight of them 128 bytes of a row, a lane what lies in one row, so that its copies are constants apart and have one
+// mask.
+tg_layout simt_group_copies(simt *s, tg_type type);
 // Whether a fragment is read by ldmatrix.
 bool simt_stage_has_matrices(const simt_stage *g, const tg_value *operand, const tg_layout *fragment);
 

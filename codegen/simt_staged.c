@@ -97,6 +97,22 @@ bool simt_staged_have_all(simt *s, tg_launch *launch) {
   return c.good;
 }
 
+tg_layout simt_group_copies(simt *s, tg_type type) {
+  tg_layout l = tg_layout_empty(type.rank, type.dim);
+  const int size = tg_dtypes[type.dtype].bits / 8, columns = l.out[l.rank - 1], line = __builtin_ctz((unsigned)(128 / size));
+  int at[2] = {0}, end[2] = {columns, l.map.nout}, unit = __builtin_ctz((unsigned)(SIMT_UNIT / size));
+  at[1] = columns;
+  for (int b = 0; b < unit && at[0] < columns; b++) tg_layout_add_image(&l, TG_REGISTER, 1u << at[0]++);
+  for (int b = 0, all = s->lane_bits + s->warp_bits; b < all; b++) {
+    const tg_holder holder = b < s->lane_bits ? TG_LANE : TG_WARP;
+    const int along = at[0] < columns && (at[0] < line || at[1] == end[1]) ? 0 : 1;
+    tg_layout_add_image(&l, holder, at[along] < end[along] ? 1u << at[along]++ : 0);
+  }
+  for (int along = 0; along < 2; along++)
+    while (at[along] < end[along]) tg_layout_add_image(&l, TG_REGISTER, 1u << at[along]++);
+  return l;
+}
+
 // ---- code ------------------------------------------------------------------------------------------------------------------
 
 // Stores an operand that nobody else reads; `where` is to be closed once it has been read.
@@ -133,6 +149,42 @@ static simt_matrix matrix_of(simt *s, const tg_op *dot, const simt_wgmma *w, int
   return m;
 }
 
+static bool same_shape(const simt_wgmma *v, const simt_wgmma *w) {
+  return v->row == w->row && v->groups_m == w->groups_m && v->groups_n == w->groups_n && v->blocks == w->blocks && v->n_each == w->n_each &&
+         v->turned == w->turned;
+}
+
+// Whether an operand lies in shared memory before the region at work, or the trip, begins.
+static bool waits_there(simt *s, const tg_op *dot, int index) {
+  const tg_value *source = source_of(s, dot->in[index]);
+  const simt_note *note = simt_note_of(s, source);
+  return note->stage && (note->in_ring || source->def->parent != dot->parent);
+}
+
+// Whether no code is made of an op, or none that minds a product in flight.
+static bool is_silent(simt *s, const tg_op *op) {
+  switch (op->code) {
+  case TG_OP_CONST:
+  case TG_OP_EXPR:
+  case TG_OP_SCALAR:
+  case TG_OP_PARAM:
+  case TG_OP_RANGE:
+  case TG_OP_VIEW: return true;
+  default: return op->nout == 1 && (simt_is_lazy(op->out[0]) || simt_note_of(s, op->out[0])->in_ring);
+  }
+}
+
+// The product that alone adds to a product's sums, at once: they stay in flight until it is done. NULL: none.
+static const tg_op *continued_by(simt *s, const tg_op *dot) {
+  const simt_note *note = simt_note_of(s, dot->out[0]);
+  const tg_op *next = note->uses == 1 && note->users->operand == 2 ? note->users->op : NULL;
+  const simt_wgmma *w = next && next->code == TG_OP_DOT && next->parent == dot->parent ? simt_note_of(s, next->out[0])->groups : NULL;
+  if (!w || !same_shape(w, note->groups) || !waits_there(s, next, 0) || !waits_there(s, next, 1)) return NULL;
+  for (const tg_op *op = dot->next; op != next; op = op->next)
+    if (!is_silent(s, op)) return NULL;
+  return next;
+}
+
 void simt_staged_dot(simt *s, tg_op *dot) {
   const simt_wgmma *w = simt_note_of(s, dot->out[0])->groups;
   const int64_t top = s->shared_top;
@@ -147,8 +199,10 @@ void simt_staged_dot(simt *s, tg_op *dot) {
   const simt_matrix m[] = {matrix_of(s, dot, w, 0, &own[0]), matrix_of(s, dot, w, 1, &own[1])};
   tg_build(&s->b, TG_OP_WGMMA_BEGIN, 0, NULL, 0, NULL);
   simt_wgmma_multiply(s, w, m, sum, from_zero);
-  tg_build(&s->b, TG_OP_WGMMA_COMMIT, 0, NULL, 0, NULL);
-  simt_wgmma_wait(s, 0, n, sum);
+  if (!continued_by(s, dot)) {
+    tg_build(&s->b, TG_OP_WGMMA_COMMIT, 0, NULL, 0, NULL);
+    simt_wgmma_wait(s, 0, n, sum);
+  }
   s->shared_top = top;
   for (int i = 0; i < 2; i++) simt_close_span(s, &own[i]);
   simt_tile *t = simt_new_tile(s, &c);
