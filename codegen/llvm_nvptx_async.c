@@ -14,9 +14,8 @@ static const struct {
 } lines[] = {
     {TG_OP_MBAR_INIT, NULL, "count", "mbarrier.init.shared::cta.b64 [$0], %d;", "r,~{memory}"},
     // Not .release.cluster, for which ptxas puts a fence of the whole GPU before it: what is handed over is a slot that has been read.
-    {TG_OP_MBAR_ARRIVE, "remote", NULL, "{ .reg .pred P; setp.ne.b32 P, $1, 0; @P mbarrier.arrive.shared::cluster.b64 _, [$0]; }",
-     "r,r,~{memory}"},
-    {TG_OP_MBAR_ARRIVE, NULL, NULL, "{ .reg .pred P; setp.ne.b32 P, $1, 0; @P mbarrier.arrive.shared::cta.b64 _, [$0]; }", "r,r,~{memory}"},
+    {TG_OP_MBAR_ARRIVE, "remote", NULL, "@$1 mbarrier.arrive.shared::cluster.b64 _, [$0];", "r,b,~{memory}"},
+    {TG_OP_MBAR_ARRIVE, NULL, NULL, "@$1 mbarrier.arrive.shared::cta.b64 _, [$0];", "r,b,~{memory}"},
     {TG_OP_MBAR_EXPECT, NULL, "count", "mbarrier.arrive.expect_tx.shared::cta.b64 _, [$0], %d;", "r,~{memory}"},
     // The whole spin in one line: no control flow that the optimiser sees.
     {TG_OP_MBAR_WAIT, NULL, NULL, "{ .reg .pred P; W${:uid}: mbarrier.try_wait.parity.shared::cta.b64 P, [$0], $1; @!P bra.uni W${:uid}; }",
@@ -66,10 +65,7 @@ static void emit_line(tg_llvm *e, tg_op *op) {
   LLVMValueRef args[4];
   int i = 0;
   while (i < NLINES && (lines[i].code != op->code || (lines[i].where && !tg_attr_int(op, lines[i].where, 0)))) i++;
-  for (int k = 0; k < op->nin; k++) {
-    args[k] = tg_llvm_in(op, k);
-    if (op->in[k]->type.dtype == TG_I1 && op->in[k]->type.kind == TG_TILE) args[k] = zext(e, args[k], e->i32);
-  }
+  for (int k = 0; k < op->nin; k++) args[k] = tg_llvm_in(op, k);
   const char *text = lines[i].text;
   if (lines[i].attr) { // the one %d of the line
     const char *at = strstr(text, "%d");
@@ -89,7 +85,6 @@ static void emit_registers(tg_llvm *e, tg_op *op) {
   tg_llvm_intrinsic(e, more ? "llvm.nvvm.setmaxnreg.inc.sync.aligned.u32" : "llvm.nvvm.setmaxnreg.dec.sync.aligned.u32", 0, NULL, 1, &n);
 }
 
-// Nothing but its operands decides it, so that what is the same on every trip may be made once.
 static void emit_mapa(tg_llvm *e, tg_op *op) {
   LLVMValueRef args[] = {tg_llvm_in(op, 0), tg_llvm_in(op, 1)};
   tg_llvm_set(op, tg_llvm_ptx(e, "mapa.shared::cluster.u32 $0, $1, $2;", "=r,r,r", e->i32, 2, args));

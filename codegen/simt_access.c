@@ -61,6 +61,12 @@ static bool is_below(simt *s, const tg_value *v, const tg_expr *e) {
     return end && tg_e_equal(end, e);
   }
   if (op->code == TG_OP_PID) return pid_is_below(s, op, e);
+  if (op->code == TG_OP_MIN) return is_below(s, op->in[0], e) || is_below(s, op->in[1], e);
+  if (op->code == TG_OP_EXPR) { // e - 1
+    const tg_expr *x = tg_launch_expr(s->arena, v);
+    return x && x->op == TG_EXPR_ADD && tg_expr_is_const(x->b, &by) && by < 0 && tg_e_equal(x->a, e);
+  }
+  if (op->code == TG_OP_ASSUME) return is_below(s, op->in[0], e);
   if ((op->code != TG_OP_MUL && op->code != TG_OP_DIV) || !tg_const_as_int(op->in[1], &by) || by < 1) return false;
   if (op->code == TG_OP_MUL) { // i < ceildiv(e, by) is i * by < e
     const tg_op *pid = op->in[0]->def;

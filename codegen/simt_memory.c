@@ -1,5 +1,5 @@
 // Loads, stores and atomics.
-#include "codegen/simt_access.h"
+#include "codegen/simt_pipe.h"
 
 static int bytes_of(int dtype) { return tg_dtypes[dtype].bits / 8; }
 
@@ -35,6 +35,8 @@ simt_tile *simt_load_in(simt *s, const tg_op *op, const tg_layout *layout) {
   if (always) a.fast = -1;
   else memset(a.clamped, 0, sizeof a.clamped);
   simt_start_access(&a, layout);
+  for (int i = 0; i < a.rank; i++)
+    if (a.clamped[i] && simt_load_is_unkept(s, op, i, a.range[i])) a.bound[i] = NULL; // what is there will do for what is not
   bool readonly = a.view.param->kind == TG_INPUT;
   for (int i = 0, n = tg_layout_registers(layout); i < n; i += a.width) {
     tg_value *inside, *ptr = simt_element(&a, i, &inside), *v;

@@ -85,6 +85,7 @@ void simt_plan_following(simt *s); // of all pipes of the launch
 
 // ---- simt_unkept.c
 // Whether nothing sees a product's rows (axis 0) or columns (1) beyond the range's end, which lies within the tensor's extent `dim`.
+bool simt_load_is_unkept(simt *s, const tg_op *load, int axis, const tg_op *range); // likewise, of what a load brings along a range
 bool simt_is_unkept(simt *s, const tg_op *dot, int axis, const tg_op *range, const tg_expr *dim);
 
 #endif

@@ -41,6 +41,10 @@ static void look_at_use(keeping *k, const tg_op *op, int operand) {
     return;
   }
   switch (op->code) {
+  case TG_OP_BROADCAST:
+    if (op->out[0]->type.rank == op->in[0]->type.rank && op->in[0]->type.dim[k->axis] > 1) look_at(k, op->out[0]);
+    else k->kept = true;
+    break;
   case TG_OP_DOT:
   case TG_OP_DOT_SCALED:
     if (operand == 2) look_at(k, op->out[0]);
@@ -69,9 +73,15 @@ static void look_at(keeping *k, const tg_value *v) {
   tg_walk(k->range->parent->launch->body, find_use, k);
 }
 
-bool simt_is_unkept(simt *s, const tg_op *dot, int axis, const tg_op *range, const tg_expr *dim) {
+static bool nothing_keeps(simt *s, const tg_value *v, int axis, const tg_op *range) {
   keeping k = {.s = s, .range = range, .axis = axis, .seen = TG_NEWN(s->arena, bool, s->tile->next_id + 1)};
-  if (!simt_ends_within(s, simt_size_of(s, range->in[1]), (simt_size){.e = dim})) return false; // else there might be no such rows at all
-  look_at(&k, dot->out[0]);
+  look_at(&k, v);
   return !k.kept;
+}
+
+bool simt_load_is_unkept(simt *s, const tg_op *load, int axis, const tg_op *range) { return nothing_keeps(s, load->out[0], axis, range); }
+
+bool simt_is_unkept(simt *s, const tg_op *dot, int axis, const tg_op *range, const tg_expr *dim) {
+  if (!simt_ends_within(s, simt_size_of(s, range->in[1]), (simt_size){.e = dim})) return false; // else there might be no such rows at all
+  return nothing_keeps(s, dot->out[0], axis, range);
 }

@@ -14,6 +14,7 @@ int main(void) {
   conform_gemm("gemm_fp8", "BM=64,BN=64,cluster=4,raster=16", (shape){127, 196, 272});
   conform_gemm("gemm_fp8", "BM=64,BN=128,cluster=4", (shape){63, 1030, 144});
   conform_gemm("gemm_fp8", "BM=128,BN=64,cluster=4", (shape){130, 68, 144}); // scales that blocks beyond the end have none of
+  conform_gemm("gemm_fp8", "BM=128,BN=192,cluster=2", (shape){131, 770, 272});
   conformance_machine(TESTS_DIR "/kernels/few.lua", "few"); // few blocks at once, which compute several of the grid's
   conform_gemm("gemm_bf16", "persistent=1,BM=64,BN=64,BK=64,warps=4,cluster=2", (shape){330, 200, 200});
   conform_gemm("gemm_fp8", "persistent=1,BM=64,BN=64,cluster=4,raster=2", (shape){330, 132, 272});

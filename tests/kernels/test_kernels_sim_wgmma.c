@@ -13,6 +13,9 @@ int main(void) {
   conform_gemm("gemm_bf16", "BM=192,BN=64,BK=64", (shape){192, 64, 72});
   conform_gemm("gemm_bf16", "BM=64,BN=64,BK=64", (shape){33, 35, 41}); // neither rows of 16 bytes nor pairs
   conform_gemm("gemm_fp8", "BM=128,BN=128", (shape){129, 132, 656});
+  conform_gemm("gemm_fp8", "BM=128,BN=192", (shape){129, 580, 400}); // tiles that begin, or end, within a block of B's scales
+  conform_gemm("gemm_fp8", "BM=64,BN=192,warps=4", (shape){1, 132, 144});
+  conform_gemm("gemm_fp8", "BM=64,BN=192", (shape){65, 62, 130});                 // one block of scales; by the last variant
   conform_gemm("gemm_bf16", "BM=64,BN=64,BK=64,raster=4", (shape){330, 200, 72}); // groups of four and two rows of blocks
   conform_gemm("gemm_fp8", "BM=64,BN=64,raster=2", (shape){190, 132, 144});
   conform_gemm("gemm_fp8", "BM=64,BN=64", (shape){60, 70, 144});
