@@ -74,6 +74,13 @@ static void emit_line(tg_llvm *e, tg_op *op) {
   tg_llvm_ptx(e, text, lines[i].constraints, e->none, op->nin, args);
 }
 
+// PTX ISA, elect.sync. What the elected thread alone does, the assembler knows to be done once: operands go to uniform registers without a
+// loop over the lanes.
+static void emit_elect(tg_llvm *e, tg_op *op) {
+  LLVMValueRef all = tg_llvm_int(e->i32, -1);
+  tg_llvm_set(op, LLVMBuildExtractValue(B, tg_llvm_intrinsic(e, "llvm.nvvm.elect.sync", 0, NULL, 1, &all), 1, ""));
+}
+
 static void emit_fence(tg_llvm *e, tg_op *op) {
   const bool init = tg_attr_int(op, "init", 0);
   tg_llvm_ptx(e, init ? "fence.mbarrier_init.release.cluster;" : "fence.proxy.async.shared::cta;", "~{memory}", e->none, 0, NULL);
@@ -215,26 +222,12 @@ static void emit_tmem_load(tg_llvm *e, tg_op *op) {
   take_results(e, op, tg_llvm_ptx(e, text.data, constraints.data, floats(e, op->nout), 1, &address));
 }
 
-const tg_llvm_row tg_llvm_rows_async[] = {{TG_OP_MBAR_INIT, emit_line},
-                                          {TG_OP_MBAR_ARRIVE, emit_line},
-                                          {TG_OP_MBAR_EXPECT, emit_line},
-                                          {TG_OP_MBAR_WAIT, emit_line},
-                                          {TG_OP_PREFETCH_MAP, emit_line},
-                                          {TG_OP_WGMMA_BEGIN, emit_line},
-                                          {TG_OP_WGMMA_COMMIT, emit_line},
-                                          {TG_OP_FENCE_ASYNC, emit_fence},
-                                          {TG_OP_SET_REGISTERS, emit_registers},
-                                          {TG_OP_CLUSTER_BARRIER, emit_line},
-                                          {TG_OP_MAPA, emit_mapa},
-                                          {TG_OP_COPY_BOX, emit_copy_box},
-                                          {TG_OP_SMEM_DESC, emit_desc},
-                                          {TG_OP_DESC_ADD, emit_desc_add},
-                                          {TG_OP_WGMMA, emit_wgmma},
-                                          {TG_OP_WGMMA_WAIT, emit_wait},
-                                          {TG_OP_TMEM_ALLOC, emit_line},
-                                          {TG_OP_TMEM_FREE, emit_line},
-                                          {TG_OP_TMEM_COMMIT, emit_line},
-                                          {TG_OP_TMEM_FENCE, emit_tmem_fence},
-                                          {TG_OP_TMEM_MMA, emit_tmem_mma},
-                                          {TG_OP_TMEM_LOAD, emit_tmem_load},
-                                          {0, NULL}};
+const tg_llvm_row tg_llvm_rows_async[] = {
+    {TG_OP_MBAR_INIT, emit_line},       {TG_OP_MBAR_ARRIVE, emit_line},    {TG_OP_MBAR_EXPECT, emit_line},
+    {TG_OP_MBAR_WAIT, emit_line},       {TG_OP_PREFETCH_MAP, emit_line},   {TG_OP_WGMMA_BEGIN, emit_line},
+    {TG_OP_WGMMA_COMMIT, emit_line},    {TG_OP_FENCE_ASYNC, emit_fence},   {TG_OP_SET_REGISTERS, emit_registers},
+    {TG_OP_CLUSTER_BARRIER, emit_line}, {TG_OP_MAPA, emit_mapa},           {TG_OP_COPY_BOX, emit_copy_box},
+    {TG_OP_SMEM_DESC, emit_desc},       {TG_OP_DESC_ADD, emit_desc_add},   {TG_OP_WGMMA, emit_wgmma},
+    {TG_OP_WGMMA_WAIT, emit_wait},      {TG_OP_ELECT, emit_elect},         {TG_OP_TMEM_ALLOC, emit_line},
+    {TG_OP_TMEM_FREE, emit_line},       {TG_OP_TMEM_COMMIT, emit_line},    {TG_OP_TMEM_FENCE, emit_tmem_fence},
+    {TG_OP_TMEM_MMA, emit_tmem_mma},    {TG_OP_TMEM_LOAD, emit_tmem_load}, {0, NULL}};

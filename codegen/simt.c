@@ -376,8 +376,9 @@ static void find_dot(tg_op *op, void *user) {
   dots *d = user;
   if (op->code != TG_OP_DOT) return;
   d->stream |= simt_dot_streams(d->machine, op);
-  const bool groups = d->machine->warpgroup_mma && tg_wgmma_of(op->in[0]->type.dtype);
-  if (!groups && !simt_dot_row(d->machine, op)) return;
+  const int operands = op->in[0]->type.dtype;
+  const bool groups = d->machine->warpgroup_mma && tg_wgmma_of(operands), memory = d->machine->tensor_memory > 0 && tg_tcgen05_of(operands);
+  if (!groups && !memory && !simt_dot_row(d->machine, op)) return;
   for (const tg_region *r = op->parent; r->owner; r = r->owner->parent) d->in_folds |= r->owner->code == TG_OP_FOR;
 }
 

@@ -111,7 +111,8 @@ typedef struct simt {
   struct simt_slots *slots;       // theirs
   tg_value *block;                // number of the block being computed, i32, where a block computes several; NULL: its own
   bool persistent, may_persist;   // blocks compute several; the kernel has that knob
-  bool producing;                 // code is being made for the thread that asks for them:
+  bool producing;                 // code is being made for a thread that follows the others: the one that asks for them,
+  bool issuing;                   // or the one that issues products into tensor memory;
   bool *followed;                 // which values it computes, by id
   int consumers;                  // threads that compute, where others do not; 0: all
   tg_value *block_full;           // with pipes: no range of the block's own sticks out; NULL: never

@@ -61,13 +61,14 @@ static int64_t blocks_of_multiprocessor(const simt *s) {
   const int64_t threads = s->out->block[0], shared = s->shared_top + CONVERSIONS;
   int registers = m->max_registers > 0 ? (int)m->max_registers / 2 : 0;
   for (const simt_pipe *p = s->pipes; p; p = p->next) {
-    const int held = simt_wgmma_registers(p->dot, s->warps) + OTHERS;
+    const int held = (p->shape.memory ? p->shape.blocks * p->shape.n_each : simt_wgmma_registers(p->dot, s->warps)) + OTHERS;
     registers = held > registers ? held : registers;
   }
   int64_t n = m->blocks_sm > 0 ? (int64_t)m->blocks_sm : 1;
   if (m->shared_sm > 0) n = least(n, (int64_t)m->shared_sm / (shared + (int64_t)m->shared_reserved));
   if (m->warps_sm > 0) n = least(n, (int64_t)m->warps_sm * 32 / threads);
   if (m->registers_sm > 0 && registers) n = least(n, (int64_t)m->registers_sm / (threads * registers));
+  if (s->pipes && s->slots->buffers) n = least(n, (int64_t)m->tensor_memory / simt_tcgen05_columns(s->slots));
   return n > 1 ? n : 1;
 }
 
@@ -88,22 +89,23 @@ void simt_each_block(simt *s, void (*compute)(simt *s)) {
     compute(s);
     return;
   }
-  simt_slots *slots = s->pipes ? s->slots : NULL;
   tg_builder *p = &s->prologue;
   tg_value *first = tg_cast_to(p, tg_build0(p, TG_OP_CTAID, 1, &TG_AINT("axis", 0)), TG_I32, NULL);
   tg_value *by = argument32(s, s->out->grid[0]), *left = tg_build2(p, TG_OP_SUB, argument32(s, simt_all_blocks(s)), first);
   tg_value *one = simt_int(s, TG_I32, 1), *trips = tg_build2(p, TG_OP_DIV, tg_build2(p, TG_OP_SUB, simt_add(p, left, by), one), by);
-  tg_value *carried[2] = {slots ? slots->slot : NULL, slots ? slots->parity : NULL};
-  tg_op *loop = tg_build_for(&s->b, simt_int(s, TG_I32, 0), trips, 1, slots ? 2 : 0, carried);
+  tg_value **count[4], *carried[4];
+  const int n = s->pipes ? simt_counts(s, count) : 0;
+  for (int i = 0; i < n; i++) carried[i] = *count[i];
+  tg_op *loop = tg_build_for(&s->b, simt_int(s, TG_I32, 0), trips, 1, n, carried);
   tg_builder outer = s->b;
   tg_value *const *args = loop->regions[0]->args;
   s->b.region = loop->regions[0];
   s->b.before = NULL;
-  if (slots) slots->slot = args[1], slots->parity = args[2];
+  for (int i = 0; i < n; i++) *count[i] = args[1 + i];
   s->block = simt_add(&s->b, first, simt_mul(&s->b, args[0], by));
   compute(s);
-  if (slots) carried[0] = slots->slot, carried[1] = slots->parity;
-  tg_build_yield(&s->b, slots ? 2 : 0, carried);
+  for (int i = 0; i < n; i++) carried[i] = *count[i];
+  tg_build_yield(&s->b, n, carried);
   s->b = outer;
   s->block = NULL;
 }

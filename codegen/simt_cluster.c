@@ -134,7 +134,7 @@ static void share(simt_pipe *pipe, const choice *c) {
 
 void simt_plan_cluster(simt *s) {
   s->cluster = 1, s->beyond = false;
-  if (!s->pipes) return;
+  if (!s->pipes || s->slots->buffers) return; // a commit tells the block's own barriers
   const choice c = choose(s, s->most_cluster);
   if (!c.blocks) return;
   for (simt_pipe *p = s->pipes; p; p = p->next) share(p, &c);
@@ -167,7 +167,7 @@ static void find_pipe(tg_op *op, void *user) {
 
 bool simt_has_cluster(const tg_kernel *tile, const tg_machine *machine) {
   const int warps = simt_wgmma_warps(machine, tile);
-  if (!warps || !machine->tensor_maps) return false;
+  if (!warps || !machine->tensor_maps || machine->tensor_memory > 0) return false;
   finding f = {.s = {.ctx = tile->ctx,
                      .arena = (tg_arena *)(uintptr_t)&tile->arena,
                      .machine = machine,

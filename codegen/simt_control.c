@@ -4,6 +4,8 @@
 
 // ---- carried values: scalars and the registers of tiles, one after the other -------------------------------------------------
 
+enum { MOST_COUNTED = 4 };
+
 static void flatten(simt *s, const tg_op *op, const tg_value *v, const tg_layout *layout, simt_flat *out) {
   if (v->type.kind != TG_TILE) simt_fail(s, op, "loops and branches carry tiles and scalars, not views or ranges");
   int n = v->type.rank ? tg_layout_registers(layout) : 1;
@@ -45,9 +47,9 @@ simt_flat *simt_flatten_all(simt *s, const tg_op *op, const simt_carried *c, tg_
   for (int i = 0; i < c->n; i++)
     if (!c->left[i]) flatten(s, op, values[i], &c->layout[i], f);
   if (!c->counted) return f;
-  if (f->n + 2 > TG_MAX_RESULTS) simt_fail(s, op, "the carried tiles take too many registers of a thread; choose smaller tiles");
-  f->at[f->n++] = s->slots->slot;
-  f->at[f->n++] = s->slots->parity;
+  if (f->n + MOST_COUNTED > TG_MAX_RESULTS) simt_fail(s, op, "the carried tiles take too many registers of a thread; choose smaller tiles");
+  tg_value **count[MOST_COUNTED];
+  for (int i = 0, n = simt_counts(s, count); i < n; i++) f->at[f->n++] = *count[i];
   return f;
 }
 
@@ -55,7 +57,8 @@ void simt_unflatten_all(simt *s, const simt_carried *c, tg_value *const *values,
   int at = 0;
   for (int i = 0; i < c->n; i++)
     if (!c->left[i]) at += unflatten(s, values[i], &c->layout[i], from + at);
-  if (c->counted) s->slots->slot = from[at], s->slots->parity = from[at + 1];
+  tg_value **count[MOST_COUNTED];
+  for (int i = 0, n = c->counted ? simt_counts(s, count) : 0; i < n; i++) *count[i] = from[at + i];
 }
 
 // Lowers a region into a lane region and ends it with the carried values of its yield.
@@ -164,17 +167,18 @@ void simt_if(simt *s, tg_op *op) {
     const tg_type *t = &op->out[i]->type;
     int n = t->kind == TG_TILE && t->rank ? tg_layout_registers(&c.layout[i]) : 1;
     if (t->kind != TG_TILE) simt_fail(s, op, "loops and branches carry tiles and scalars, not views or ranges");
-    if (types_of.n + n + 2 > TG_MAX_RESULTS)
+    if (types_of.n + n + MOST_COUNTED > TG_MAX_RESULTS)
       simt_fail(s, op, "the results take more than %d registers of a thread; choose smaller tiles or more warps", TG_MAX_RESULTS);
     for (int k = 0; k < n; k++) types[types_of.n++] = tg_scalar_type(t->dtype);
   }
-  for (int i = 0; c.counted && i < 2; i++) types[types_of.n++] = tg_scalar_type(TG_I32);
-  tg_value *cond = simt_scalar(s, op->in[0]), *slot = c.counted ? s->slots->slot : NULL, *parity = c.counted ? s->slots->parity : NULL;
+  tg_value *cond = simt_scalar(s, op->in[0]), **count[MOST_COUNTED], *counts[MOST_COUNTED];
+  const int ncounts = c.counted ? simt_counts(s, count) : 0;
+  for (int i = 0; i < ncounts; i++) types[types_of.n++] = tg_scalar_type(TG_I32), counts[i] = *count[i];
   tg_op *branch = tg_build_typed(&s->b, TG_OP_IF, 1, &cond, 0, NULL, types_of.n, types);
   simt_touches before = simt_order_save(s), after[2];
   for (int r = 0; r < 2; r++) {
     simt_order_restore(s, before);
-    if (c.counted) s->slots->slot = slot, s->slots->parity = parity;
+    for (int i = 0; i < ncounts; i++) *count[i] = counts[i];
     fill_region(s, op, op->regions[r], tg_add_region(&s->b, branch, r, 0, NULL), &c);
     after[r] = simt_order_save(s);
   }

@@ -13,7 +13,7 @@ typedef struct simt_carried { // of one loop or branch: the layouts in which its
   int n;
   tg_layout *layout;
   bool *left;   // values that nobody needs here
-  bool counted; // it hands on slot and phase, after all else: there is a pipe in it
+  bool counted; // it hands on what simt_counts says, after all else: there is a pipe in it
 } simt_carried;
 
 typedef struct simt_trip_ranges { // of a loop: full on every trip but perhaps the last

@@ -17,11 +17,13 @@ typedef struct simt_box {
   int64_t offset, bytes; // in a slot
 } simt_box;
 
-// How the warp groups of a block share a product: blocks of 64 rows and n_each columns.
+// How the warp groups of a block share a product: blocks of 64 rows and n_each columns. Or how they share what one thread's sums come to in
+// tensor memory: blocks of 128 rows.
 struct simt_wgmma {
   const tg_wgmma_row *row;
+  const tg_tcgen05_row *memory; // instead of row
   int k;
-  int groups_m, groups_n, blocks, n_each; // blocks: of 64 rows, of each group
+  int groups_m, groups_n, blocks, n_each; // blocks: of each group
   bool turned;                            // rows run along the result's columns
 };
 
@@ -66,6 +68,11 @@ struct simt_slots {
   tg_value *released,
       *releases;           // where a lane says that its warp has read a slot (`empty`, or that of a block of the cluster); i1, which do
   tg_value *slot, *parity; // where code is being made: number and phase of the next trip's, i32
+  // Of sums in tensor memory: parts of it that products take by turns, `columns` each (0: there are none). Each has two barriers: *ready*
+  // is told by the thread that issues products, *read* by the warps that have read what was there.
+  int buffers, columns;
+  tg_value *ready, *read, *memory; // ptr<shared>; address of the first part, i32
+  tg_value *buffer, *phase;        // as slot and parity
 };
 
 // dot: whose operand it is, where it is enough that no store keeps rows beyond the range's end; NULL: what is beyond must be 0.
@@ -76,8 +83,28 @@ tg_value *simt_barrier_at(simt *s, tg_value *barriers, tg_value *slot);
 void simt_copy_boxes(simt *s, simt_pipe *pipe, tg_value *slot, tg_value *barrier); // for the trip that the loop's index says
 tg_value *simt_map_argument(simt *s, const simt_box *box);
 simt_pipe *simt_pipe_of_loop(simt *s, const tg_op *loop);
-void simt_produce(simt *s, simt_pipe *pipe); // the fold's trips as the producer makes them
+typedef void simt_trip_fn(simt *s, simt_pipe *pipe, tg_value *index);
+void simt_turn(simt *s, simt_pipe *pipe, simt_trip_fn *trip); // the fold's trips as a thread makes them that follows the others
+void simt_produce(simt *s, simt_pipe *pipe);                  // as the producer does
 void simt_next_slot(simt *s);
+int simt_counts(simt *s, tg_value **at[4]); // what the code that is being made counts, two values each; returns how many
+
+// ---- simt_tcgen05.c
+bool simt_tcgen05_shape(const tg_machine *machine, const tg_op *dot, int warps, simt_wgmma *out);
+int simt_tcgen05_warps(const tg_machine *machine, const tg_kernel *tile);
+bool simt_tcgen05_stays(const tg_op *dot);                 // sums stay in tensor memory all through the fold
+void simt_tcgen05_buffers(simt *s, const simt_pipe *pipe); // makes room for its sums
+void simt_tcgen05_barriers(simt *s, tg_builder *init, tg_value *at);
+enum { SIMT_TCGEN05_BYTES = 40 };                  // of shared memory, for these and the address
+int simt_tcgen05_columns(const simt_slots *slots); // that a block takes
+void simt_tcgen05_allocate(simt *s);
+void simt_tcgen05_open(simt *s); // after the barrier behind it
+void simt_tcgen05_close(simt *s);
+void simt_tcgen05_layout(const simt_wgmma *w, const tg_type *type, tg_layout *c);
+void simt_tcgen05_dot(simt *s, tg_op *dot);
+void simt_tcgen05_fold(simt *s, tg_op *loop, simt_pipe *pipe); // whose sums stay, for those who read them
+void simt_issue(simt *s, simt_pipe *pipe);                     // the fold as the thread makes it that issues products
+void simt_next_buffer(simt *s);
 
 // ---- simt_follow.c: what the producer computes for itself
 bool simt_can_follow(simt *s, const tg_op *loop, const tg_op *const *loads, int n);

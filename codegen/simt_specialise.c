@@ -9,7 +9,8 @@ static void make_barriers(simt *s, tg_builder *init) {
   simt_slots *slots = s->slots;
   const int64_t top = s->shared_top;
   s->shared_top = slots->at;
-  slots->base = simt_shared(s, slots->n * slots->bytes + (2 * slots->n + 1) * 8);
+  const int nbarriers = 2 * slots->n + 1;
+  slots->base = simt_shared(s, slots->n * slots->bytes + nbarriers * 8 + (slots->buffers ? SIMT_TCGEN05_BYTES : 0));
   s->shared_top = top;
   tg_builder *b = &s->prologue;
   slots->full = tg_build2(b, TG_OP_PTRADD, slots->base, simt_int(s, TG_I32, slots->n * slots->bytes));
@@ -18,10 +19,11 @@ static void make_barriers(simt *s, tg_builder *init) {
   tg_value *block = tg_build2(b, TG_OP_AND, s->lane_id, simt_int(s, TG_I32, s->cluster - 1));
   slots->released = s->cluster > 1 ? tg_build2(b, TG_OP_MAPA, slots->empty, block) : slots->empty;
   slots->releases = tg_build2(b, TG_OP_LT, s->lane_id, simt_int(s, TG_I32, s->cluster));
-  for (int i = 0; i < 2 * slots->n + 1; i++) {
+  for (int i = 0; i < nbarriers; i++) {
     tg_value *bar = tg_build2(init, TG_OP_PTRADD, slots->full, simt_int(s, TG_I32, 8 * i));
-    tg_build(init, TG_OP_MBAR_INIT, 1, &bar, 1, &TG_AINT("count", i < slots->n ? 1 : s->warps * s->cluster));
+    tg_build(init, TG_OP_MBAR_INIT, 1, &bar, 1, &TG_AINT("count", i < slots->n || slots->buffers ? 1 : s->warps * s->cluster));
   }
+  if (slots->buffers) simt_tcgen05_barriers(s, init, tg_build2(b, TG_OP_PTRADD, slots->full, simt_int(s, TG_I32, 8 * nbarriers)));
 }
 
 static void make_maps(simt *s, simt_pipe *pipe, tg_builder *init) {
@@ -42,11 +44,9 @@ static tg_op *open_branch(simt *s, tg_value *cond, tg_builder *otherwise) {
   return branch;
 }
 
-// A slot that is free, what it will get, the copies.
-void simt_produce(simt *s, simt_pipe *pipe) {
+void simt_turn(simt *s, simt_pipe *pipe, simt_trip_fn *trip) {
   tg_op *op = pipe->loop;
   const tg_region *body = op->regions[0];
-  simt_slots *slots = s->slots;
   simt_carried c = simt_carried_of(s, op, body->args + 1);
   simt_flat *f = simt_flatten_all(s, op, &c, op->in + 2);
   tg_op *loop = tg_build_for(&s->b, simt_scalar(s, op->in[0]), simt_scalar(s, op->in[1]), tg_attr_int(op, "step", 1), f->n, f->at);
@@ -56,15 +56,24 @@ void simt_produce(simt *s, simt_pipe *pipe) {
   simt_note_of(s, body->args[0])->scalar = loop->regions[0]->args[0];
   simt_unflatten_all(s, &c, body->args + 1, loop->regions[0]->args + 1);
   simt_region(s, body);
-  tg_value *in[] = {simt_barrier_at(s, slots->empty, slots->slot), slots->parity};
-  tg_build(&s->b, TG_OP_MBAR_WAIT, 2, in, 0, NULL);
-  simt_copy_boxes(s, pipe, slots->slot, simt_barrier_at(s, slots->full, slots->slot));
-  simt_next_slot(s);
+  trip(s, pipe, loop->regions[0]->args[0]);
   f = simt_flatten_all(s, op, &c, body->last->in);
   tg_build_yield(&s->b, f->n, f->at);
   s->b = outer;
   simt_unflatten_all(s, &c, op->out, loop->out);
 }
+
+// A slot that is free, what it will get, the copies.
+static void bring(simt *s, simt_pipe *pipe, tg_value *index) {
+  const simt_slots *slots = s->slots;
+  tg_value *in[] = {simt_barrier_at(s, slots->empty, slots->slot), slots->parity};
+  (void)index;
+  tg_build(&s->b, TG_OP_MBAR_WAIT, 2, in, 0, NULL);
+  simt_copy_boxes(s, pipe, slots->slot, simt_barrier_at(s, slots->full, slots->slot));
+  simt_next_slot(s);
+}
+
+void simt_produce(simt *s, simt_pipe *pipe) { simt_turn(s, pipe, bring); }
 
 static void set_registers(simt *s, int n, int more) {
   tg_attr attrs[] = {TG_AINT("n", n), TG_AINT("more", more)};
@@ -75,7 +84,7 @@ static void set_registers(simt *s, int n, int more) {
 static int registers_of_consumers(const simt *s) {
   enum { PRODUCER = 40, STEP = 8, MOST = 240 };
   const int groups = s->warps / 4, all = (int)s->machine->registers_sm / GROUP;
-  if (groups < 2 || all == 0) return 0;
+  if (groups < 2 || all == 0 || s->slots->buffers) return 0; // simt_tcgen05.c, most_registers
   const int each = (all / (groups + 1) / STEP * STEP * (groups + 1) - PRODUCER) / groups / STEP * STEP;
   return each > MOST ? MOST : each;
 }
@@ -85,6 +94,22 @@ static void compute_block(simt *s) {
   simt_region(s, s->launch->body);
 }
 
+// One thread of a warp goes the way of all through the launch.
+static void follow(simt *s, tg_value *chosen, int warp) {
+  tg_builder rest = s->b, none;
+  open_branch(s, simt_and(&s->b, tg_build2(&s->b, TG_OP_EQ, s->warp_id, simt_int(s, TG_I32, warp)), chosen), &none);
+  s->producing = true;
+  s->slots->slot = simt_int(s, TG_I32, 0);
+  s->slots->parity = simt_int(s, TG_I32, s->issuing ? 0 : 1); // all slots are free
+  s->slots->buffer = simt_int(s, TG_I32, 0), s->slots->phase = simt_int(s, TG_I32, 1);
+  simt_each_block(s, compute_block);
+  s->producing = false;
+  s->block_full = NULL;
+  tg_build_yield(&s->b, 0, NULL);
+  tg_build_yield(&none, 0, NULL);
+  s->b = rest;
+}
+
 void simt_specialise(simt *s) {
   enum { PRODUCER = 40 };
   tg_value *tid = tg_build0(&s->prologue, TG_OP_TID, 1, &TG_AINT("axis", 0));
@@ -92,6 +117,7 @@ void simt_specialise(simt *s) {
   tg_builder otherwise;
   if (!s->persistent) simt_begin_block(s);
   tg_builder outer = s->b;
+  const bool memory = s->slots->buffers > 0;
   open_branch(s, tg_build2(&s->b, TG_OP_EQ, tid, simt_int(s, TG_I32, 0)), &otherwise);
   make_barriers(s, &s->b);
   for (simt_pipe *p = s->pipes; p; p = p->next) make_maps(s, p, &s->b);
@@ -99,31 +125,28 @@ void simt_specialise(simt *s) {
   tg_build_yield(&s->b, 0, NULL);
   tg_build_yield(&otherwise, 0, NULL);
   s->b = outer;
+  if (memory) simt_tcgen05_allocate(s);
   if (s->cluster > 1) tg_build(&s->b, TG_OP_CLUSTER_BARRIER, 0, NULL, 0, NULL); // before others write to this block
   else simt_barrier(s);
+  if (memory) simt_tcgen05_open(s);
   tg_value *consumes = tg_build2(&s->b, TG_OP_LT, s->warp_id, simt_int(s, TG_I32, s->warps));
   open_branch(s, consumes, &otherwise);
   if (registers) set_registers(s, registers, 1);
   s->consumers = threads;
   s->split = false;
   s->nfull = 0;
-  s->slots->slot = s->slots->parity = simt_int(s, TG_I32, 0);
+  s->slots->slot = s->slots->parity = s->slots->buffer = s->slots->phase = simt_int(s, TG_I32, 0);
   simt_each_block(s, compute_block);
+  if (memory) simt_tcgen05_close(s);
   s->consumers = 0;
   tg_build_yield(&s->b, 0, NULL);
   s->b = otherwise;
   if (registers) set_registers(s, PRODUCER, 0);
-  tg_value *one = tg_build2(&s->b, TG_OP_EQ, tid, simt_int(s, TG_I32, threads));
-  tg_builder rest = s->b, none;
-  open_branch(s, one, &none);
-  s->producing = true;
-  s->slots->slot = simt_int(s, TG_I32, 0), s->slots->parity = simt_int(s, TG_I32, 1); // all slots are free
-  simt_each_block(s, compute_block);
-  s->producing = false;
-  s->block_full = NULL;
-  tg_build_yield(&s->b, 0, NULL);
-  tg_build_yield(&none, 0, NULL);
-  s->b = rest;
+  tg_value *chosen = tg_build0(&s->b, TG_OP_ELECT, 0, NULL);
+  follow(s, chosen, s->warps);
+  s->issuing = memory;
+  if (memory) follow(s, chosen, s->warps + 1);
+  s->issuing = false;
   tg_build_yield(&s->b, 0, NULL);
   s->b = outer;
   if (s->cluster > 1) tg_build(&s->b, TG_OP_CLUSTER_BARRIER, 0, NULL, 0, NULL); // while others arrive at barriers of this block

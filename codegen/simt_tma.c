@@ -228,9 +228,11 @@ static bool turns_alone(const tg_op *loop) {
 
 bool simt_pipe_fits(simt *s, const tg_op *dot, simt_wgmma *w) {
   simt_box box[2];
-  if (!s->machine->warpgroup_mma || !s->machine->tensor_maps || !s->assume || s->stages < 2) return false;
+  if (!s->machine->tensor_maps || !s->assume || s->stages < 2) return false;
   const tg_op *loop = dot->parent->owner;
   if (!loop || loop->code != TG_OP_FOR || !turns_alone(loop)) return false;
+  if (s->machine->tensor_memory > 0) return simt_tcgen05_shape(s->machine, dot, s->warps, w) && simt_pipe_boxes(s, dot, box);
+  if (!s->machine->warpgroup_mma) return false;
   // What the instruction sums of eight-bit operands keeps few bits: every block of k is added to sums in f32 outside of it.
   const tg_op *c = dot->in[2]->def;
   if (tg_dtypes[dot->in[0]->type.dtype].bits == 8 && dot->code == TG_OP_DOT && !(c && c->code == TG_OP_CONST)) return false;
@@ -247,6 +249,7 @@ static void find_largest(tg_op *op, void *user) {
 
 int simt_wgmma_warps(const tg_machine *machine, const tg_kernel *tile) {
   int most = 0;
+  if (machine->tensor_memory > 0) return simt_tcgen05_warps(machine, tile);
   if (!machine->warpgroup_mma) return 0;
   for (int i = 0; i < tile->nlaunches; i++) tg_walk(tile->launches[i]->body, find_largest, &most);
   return most;
@@ -298,7 +301,8 @@ static void plan_dot(tg_op *op, void *user) {
   const int n = slots_that_fit(s, slots->at, bytes);
   if (n < 2) return;
   slots->n = n, slots->bytes = bytes;
-  pipe.flight = in_flight(pipe.loop, op);
+  pipe.flight = pipe.shape.memory && !simt_tcgen05_stays(op) ? -1 : in_flight(pipe.loop, op);
+  if (pipe.shape.memory) simt_tcgen05_buffers(s, &pipe);
   simt_pipe *kept = TG_NEW(s->arena, simt_pipe);
   *kept = pipe;
   kept->next = s->pipes;

@@ -6,6 +6,10 @@ static int log2_of(int n) { return __builtin_ctz((unsigned)n); }
 
 // PTX ISA, wgmma: warp i of a group has rows 16 i and up of the 64, and in them what mma.m16n8 has; groups take whole blocks.
 void simt_wgmma_layout(const simt_wgmma *w, const tg_type *type, tg_layout *c) {
+  if (w->memory) {
+    simt_tcgen05_layout(w, type, c);
+    return;
+  }
   *c = tg_layout_empty(2, type->dim);
   const int m = w->turned, n = !m;
   const int n_bits = w->groups_n == 1 ? c->out[n] : log2_of(w->n_each), m_bits = c->out[m] - log2_of(w->groups_m);
@@ -98,6 +102,10 @@ static void release(simt *s, tg_value *barrier) {
 void simt_wgmma_dot(simt *s, tg_op *dot) {
   simt_pipe *pipe = simt_pipe_of_dot(s, dot);
   const simt_wgmma *w = &pipe->shape;
+  if (w->memory) {
+    simt_tcgen05_dot(s, dot);
+    return;
+  }
   tg_layout c;
   simt_wgmma_layout(w, &dot->out[0]->type, &c);
   const int n = w->blocks * w->n_each / 2, *order = simt_wgmma_order(s, w, &c);
@@ -172,19 +180,35 @@ static void end_trips(const tg_op *op, simt *s) { // others lower the same ops e
     if (q->code == TG_OP_DIV && q->in[0] == op->regions[0]->args[0]) simt_note_of(s, q->out[0])->hoisted = false;
 }
 
-void simt_next_slot(simt *s) {
+static void count_on(simt *s, tg_value **at, tg_value **phase, int n) {
   tg_builder *b = &s->b;
+  tg_value *next = simt_add(b, *at, simt_int(s, TG_I32, 1)), *round = tg_build2(b, TG_OP_EQ, next, simt_int(s, TG_I32, n));
+  *at = tg_build3(b, TG_OP_SELECT, round, simt_int(s, TG_I32, 0), next);
+  *phase = tg_build2(b, TG_OP_XOR, *phase, tg_cast_to(b, round, TG_I32, NULL));
+}
+
+void simt_next_slot(simt *s) { count_on(s, &s->slots->slot, &s->slots->parity, s->slots->n); }
+void simt_next_buffer(simt *s) { count_on(s, &s->slots->buffer, &s->slots->phase, s->slots->buffers); }
+
+// Slots where copies or products are waited for, parts of tensor memory where sums are.
+int simt_counts(simt *s, tg_value **at[4]) {
   simt_slots *slots = s->slots;
-  tg_value *next = simt_add(b, slots->slot, simt_int(s, TG_I32, 1)), *round = tg_build2(b, TG_OP_EQ, next, simt_int(s, TG_I32, slots->n));
-  slots->slot = tg_build3(b, TG_OP_SELECT, round, simt_int(s, TG_I32, 0), next);
-  slots->parity = tg_build2(b, TG_OP_XOR, slots->parity, tg_cast_to(b, round, TG_I32, NULL));
+  int n = 0;
+  if (!slots->buffers || s->producing) at[n++] = &slots->slot, at[n++] = &slots->parity;
+  if (slots->buffers && (!s->producing || s->issuing)) at[n++] = &slots->buffer, at[n++] = &slots->phase;
+  return n;
 }
 
 bool simt_pipe_for(simt *s, tg_op *op) {
   simt_pipe *pipe = simt_pipe_of_loop(s, op);
   if (!pipe) return false;
   if (s->producing) {
-    simt_produce(s, pipe);
+    if (s->issuing) simt_issue(s, pipe);
+    else simt_produce(s, pipe);
+    return true;
+  }
+  if (pipe->shape.memory && pipe->flight >= 0) {
+    simt_tcgen05_fold(s, op, pipe);
     return true;
   }
   tg_region *body = op->regions[0];
@@ -207,7 +231,8 @@ bool simt_pipe_for(simt *s, tg_op *op) {
   simt_region(s, body);
   s->trip = NULL;
   tg_value *done = pipe->flight >= 0 ? tg_build2(&s->b, TG_OP_SHL, s->slots->slot, simt_int(s, TG_I32, 3)) : NULL;
-  simt_next_slot(s);
+  if (pipe->shape.memory) simt_next_buffer(s);
+  else simt_next_slot(s);
   simt_flat *f = simt_flatten_all(s, op, &c, body->last->in);
   if (done) f->at[f->n++] = done;
   end_trips(op, s);

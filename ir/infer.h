@@ -47,8 +47,8 @@ tg_rule tg_infer_PTR, tg_infer_PTRADD, tg_infer_MISALIGN, tg_infer_LLOAD, tg_inf
     tg_infer_DOT2, tg_infer_UNPACK4, tg_infer_PACK4, tg_infer_PAIRS, tg_infer_QUADS, tg_infer_BYTES, tg_infer_SINGLE, tg_infer_REGROUP;
 
 // infer_async.c
-tg_rule tg_infer_BARRIER, tg_infer_MBAR, tg_infer_MBAR_ARRIVE, tg_infer_MBAR_WAIT, tg_infer_MAPA, tg_infer_COPY_BOX, tg_infer_PREFETCH_MAP,
-    tg_infer_SMEM_DESC, tg_infer_DESC_ADD, tg_infer_WGMMA, tg_infer_WGMMA_WAIT, tg_infer_TMEM_ALLOC, tg_infer_TMEM_FREE, tg_infer_TMEM_MMA,
-    tg_infer_TMEM_COMMIT, tg_infer_TMEM_LOAD;
+tg_rule tg_infer_ELECT, tg_infer_BARRIER, tg_infer_MBAR, tg_infer_MBAR_ARRIVE, tg_infer_MBAR_WAIT, tg_infer_MAPA, tg_infer_COPY_BOX,
+    tg_infer_PREFETCH_MAP, tg_infer_SMEM_DESC, tg_infer_DESC_ADD, tg_infer_WGMMA, tg_infer_WGMMA_WAIT, tg_infer_TMEM_ALLOC,
+    tg_infer_TMEM_FREE, tg_infer_TMEM_MMA, tg_infer_TMEM_COMMIT, tg_infer_TMEM_LOAD;
 
 #endif

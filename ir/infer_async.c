@@ -13,6 +13,8 @@ static bool no_result(tg_infer_state *s) {
   return true;
 }
 
+bool tg_infer_ELECT(tg_infer_state *s) { return tg_rule_one(s, tg_scalar_type(TG_I1)); }
+
 bool tg_infer_BARRIER(tg_infer_state *s) {
   int64_t id = tg_rule_int(s, "id", 0), threads = tg_rule_int(s, "threads", 32);
   if (id < 0 || id > 15 || threads < 32 || threads > 1024 || threads % 32)

@@ -1,6 +1,7 @@
 // label: long
 // Every library kernel in its default config for every NVIDIA architecture, through NVIDIA's own assembler: both variants where the first
-// one copies by tensor maps (sm_90a), one of them elsewhere, by turns over kernels and architectures. Argument: one architecture alone.
+// one copies by tensor maps (sm_90a, sm_100a), one of them elsewhere, by turns over kernels and architectures. Argument: one architecture
+// alone.
 #include "targets/nvptx/assemble.h"
 #include "test.h"
 
@@ -55,7 +56,7 @@ int main(int argc, char **argv) {
   for (int t = 0; t < ntargets; t++) {
     const char *target = targets[t].name;
     if (strncmp(target, "nvptx:", 6) || (argc > 1 && strcmp(target, argv[1]))) continue;
-    const bool maps = !strcmp(target, "nvptx:sm_90a");
+    const bool maps = !strcmp(target, "nvptx:sm_90a") || !strcmp(target, "nvptx:sm_100a");
     const int before = compiled, before_refused = refused;
     for (int k = 0; k < nnames; k++)
       for (int v = 0; v < 2; v++)

@@ -10,5 +10,9 @@ return {
     shared_sm = { 233472, source = "CUDA C++ Programming Guide, Technical Specifications per Compute Capability: 228 KB per multiprocessor on 10.0" },
     warps_sm = { 64, source = "CUDA C++ Programming Guide, Technical Specifications per Compute Capability: 64 resident warps on 10.0" },
     blocks_sm = { 32, source = "CUDA C++ Programming Guide, Technical Specifications per Compute Capability: 32 resident blocks on 10.0" },
+    tensor_maps = { 1, source = "PTX ISA, cp.async.bulk.tensor: from sm_90 on" },
+    tensor_memory = { 512, source = "PTX ISA, tcgen05, Tensor Memory: 512 columns of 128 lanes" },
   },
+  -- Rows of one product into tensor memory.
+  defaults = { { "gemm_fp8", BM = 128, BN = 128 } },
 }
