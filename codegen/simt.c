@@ -237,9 +237,27 @@ void simt_begin_block(simt *s) {
   memcpy(s->block_range, t.at, sizeof t.at);
 }
 
+// Launches whose only accesses are rings' and stores: a ring's trips without masks are then full blocks' alone, the others everybody's, and
+// only stores are made twice.
+static bool takes_one_way(simt *s) {
+  int rings = 0;
+  for (const tg_op *op = s->launch->body->first; op; op = op->next) {
+    const bool ring = op->code == TG_OP_FOR && simt_has_ring(s, op);
+    if ((op->nregions && !ring) || op->code == TG_OP_LOAD || op->code == TG_OP_GATHER || op->code == TG_OP_ATOMIC) return false;
+    rings += ring;
+  }
+  return rings > 0;
+}
+
 static void lower_block(simt *s) {
   simt_begin_block(s);
   tg_value *full = s->block_full;
+  if (full && takes_one_way(s)) {
+    s->split = true;
+    simt_region(s, s->launch->body);
+    s->block_full = NULL;
+    return;
+  }
   s->block_full = NULL; // it is split as a whole
   s->split = true;
   if (!full) {

@@ -115,7 +115,7 @@ typedef struct simt {
   bool issuing;                   // or the one that issues products into tensor memory;
   bool *followed;                 // which values it computes, by id
   int consumers;                  // threads that compute, where others do not; 0: all
-  tg_value *block_full;           // with pipes: no range of the block's own sticks out; NULL: never
+  tg_value *block_full;           // where such blocks and others go one way: no range of the block's own sticks out; NULL: never
   const tg_value *block_range[32];
   int nblock_ranges;
   bool may_cluster;          // simt_has_cluster
@@ -246,8 +246,9 @@ void simt_widen_stage(simt *s, const simt_stage *codes); // all of it, at codes-
 // ---- simt_ring.c: folds that fetch ahead
 void simt_plan_rings(simt *s, tg_launch *launch); // before the layouts
 bool simt_ring_for(simt *s, tg_op *loop);         // lowers it, where it has a ring
-bool simt_bring(simt *s, tg_op *op);              // whether what the op makes lies in shared memory and nowhere else; brings it there
-void simt_keep(simt *s, const tg_value *v);       // stores what has been computed where all dots that use it will read it
+bool simt_has_ring(simt *s, const tg_op *loop);
+bool simt_bring(simt *s, tg_op *op);        // whether what the op makes lies in shared memory and nowhere else; brings it there
+void simt_keep(simt *s, const tg_value *v); // stores what has been computed where all dots that use it will read it
 // Whether a value of the loop's body can be had for any trip ahead: from the index and from inputs, not from what is carried.
 bool simt_is_ahead(simt *s, const tg_value *v, const tg_region *body, int depth);
 bool simt_has_fill(const tg_op *load); // other than 0

@@ -76,6 +76,11 @@ static simt_ring *ring_of(simt *s, const tg_op *loop) {
   return NULL;
 }
 
+bool simt_has_ring(simt *s, const tg_op *loop) {
+  const simt_ring *r = ring_of(s, loop);
+  return r && r->nloads > 0;
+}
+
 static void add_to_ring(simt *s, tg_op *load, simt_stage *g) {
   simt_ring *r = ring_of(s, load->parent->owner);
   if (!r) {
@@ -378,9 +383,15 @@ static simt_flat *turn(turning *t, tg_value *from, tg_value *to, const simt_flat
   s->b.before = NULL;
   tg_value *i = loop->regions[0]->args[0], *const *args = loop->regions[0]->args + 1, *slot = args[init->n - 2], *free_ = args[init->n - 1];
   int known = s->nfull, slots = t->ring->slots;
+  tg_value *block_full = s->block_full;
+  s->block_full = NULL; // all that its trips touch has masks, or nothing has
   if (full) {
     memcpy(&s->full[known], t->full.at, sizeof t->full.at[0] * (size_t)t->full.n);
     s->nfull += t->full.n;
+    if (block_full) {
+      memcpy(&s->full[s->nfull], s->block_range, sizeof s->full[0] * (size_t)s->nblock_ranges);
+      s->nfull += s->nblock_ranges;
+    }
   }
   wait_for(s, slots - 2);
   simt_publish(s, t->ring->groups); // the trip's operands are there for all, and all are done with those of the trip before
@@ -398,23 +409,27 @@ static simt_flat *turn(turning *t, tg_value *from, tg_value *to, const simt_flat
   f->at[f->n++] = slot;
   tg_build_yield(&s->b, f->n, f->at);
   s->nfull = known;
+  s->block_full = block_full;
   s->b = outer;
   simt_flat *out = TG_NEW(s->arena, simt_flat);
   for (; out->n < init->n; out->n++) out->at[out->n] = loop->out[out->n];
   return out;
 }
 
-// Trips that need no masks, as far as what they fetch needs none either; then the others.
+// Trips that need no masks, as far as what they fetch needs none either; then the others. Where full blocks and others go one way, the
+// former are those of full blocks alone.
 static simt_flat *turn_all(turning *t, simt_flat *values) {
   simt *s = t->s;
   tg_value *from = t->lb;
-  if (s->split && s->nfull + t->full.n <= (int)(sizeof s->full / sizeof s->full[0])) {
+  const int known = s->nfull + t->full.n + (s->block_full ? s->nblock_ranges : 0);
+  if (s->split && known <= (int)(sizeof s->full / sizeof s->full[0])) {
     tg_value *end = t->ub;
     if (!simt_trips_are_even(s, t->loop)) {
       tg_value *length = tg_build2(&s->b, TG_OP_SUB, t->ub, t->lb);
       end = tg_build2(&s->b, TG_OP_SUB, t->ub, tg_build2(&s->b, TG_OP_REM, length, simt_int(s, TG_I64, t->step)));
     }
     end = tg_build2(&s->b, TG_OP_SUB, end, simt_int(s, TG_I64, (t->ring->slots - 1) * t->step));
+    if (s->block_full) end = tg_build3(&s->b, TG_OP_SELECT, s->block_full, end, from);
     values = turn(t, from, end, values, true);
     from = tg_build2(&s->b, TG_OP_MAX, from, end);
   }
@@ -422,8 +437,8 @@ static simt_flat *turn_all(turning *t, simt_flat *values) {
 }
 
 bool simt_ring_for(simt *s, tg_op *op) {
+  if (!simt_has_ring(s, op)) return false;
   simt_ring *ring = ring_of(s, op);
-  if (!ring || !ring->nloads) return false;
   turning t = {.s = s, .ring = ring, .loop = op, .step = tg_attr_int(op, "step", 1), .full = {.s = s, .loop = op}};
   int64_t top = s->shared_top;
   simt_touches before = simt_order_save(s);
