@@ -27,8 +27,9 @@ struct simt_wgmma {
   bool turned;                            // rows run along the result's columns
 };
 
-// An operand as warp groups read it: [part][row][`swizzle` bytes].
+// An operand as warp groups read it: [part][row][`swizzle` bytes]; or, the left one, from registers.
 typedef struct simt_matrix {
+  tg_value **words;   // four i32 for each block of 64 rows and step of k; NULL: it lies in shared memory
   tg_value *desc;     // of the group's own rows or columns
   int64_t part_bytes; // of all rows
   int swizzle, size;  // size: of an element

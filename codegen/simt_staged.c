@@ -130,12 +130,50 @@ static const simt_stage *store_own(simt *s, const tg_value *source, simt_span *w
   return g;
 }
 
+// PTX ISA, "Register Fragments for wgmma.mma_async.m64nNk16": those of mma.m16n8k16, warp i of a group 16 rows from 16 i on.
+static tg_layout fragments_of(simt *s, const simt_wgmma *w, const tg_op *dot) {
+  const int index = index_of(w, 0), k = k_axis_of(index), m = 1 - k;
+  tg_layout l = tg_layout_empty(2, dot->in[index]->type.dim);
+  const int m_bits = l.out[m] - __builtin_ctz((unsigned)w->groups_m);
+  tg_layout_add(&l, TG_REGISTER, k, 0);
+  tg_layout_add(&l, TG_REGISTER, m, 3);
+  for (int i = 3; i < l.out[k]; i++) tg_layout_add(&l, TG_REGISTER, k, i);
+  for (int i = 6; i < m_bits; i++) tg_layout_add(&l, TG_REGISTER, m, i);
+  for (int i = 1; i < 3; i++) tg_layout_add(&l, TG_LANE, k, i);
+  for (int i = 0; i < 3; i++) tg_layout_add(&l, TG_LANE, m, i);
+  for (int i = 4; i < 6; i++) tg_layout_add(&l, TG_WARP, m, i);
+  for (int i = m_bits; i < l.out[m]; i++) tg_layout_add(&l, TG_WARP, m, i);
+  while (l.in[TG_WARP] < s->warp_bits) tg_layout_add(&l, TG_WARP, -1, 0); // groups that share out columns hold the same rows
+  return l;
+}
+
+// The left operand where it has been computed as the instruction's fragments: in the words of each block and step. False: it lies
+// otherwise.
+static bool take_fragments(simt *s, const simt_wgmma *w, const tg_op *dot, simt_matrix *out) {
+  const int index = index_of(w, 0), k_axis = k_axis_of(index), steps = w->k / w->row->k;
+  const tg_value *operand = dot->in[index], *held = simt_renamed(operand);
+  tg_layout want = fragments_of(s, w, dot), have = simt_plan_of(s, held), as_operand;
+  have = tg_layout_compact(&have);
+  if (!simt_result_layout(operand, held, &have, &as_operand) || !simt_is_free(s, &as_operand, &want)) return false;
+  const simt_tile *tile = simt_get(s, operand, &want);
+  out->words = TG_NEWN(s->arena, tg_value *, 4 * w->blocks * steps);
+  for (int i = 0, n = tg_layout_registers(&want); i < n; i += 2) { // pairs along k
+    const int m = simt_register_offset(&want, i, 1 - k_axis), k = simt_register_offset(&want, i, k_axis);
+    tg_value *pair = simt_pack(s, &tile->reg[i], 2);
+    pair = tg_build(&s->b, TG_OP_REGROUP, 1, &pair, 1, &TG_ATYPE("type", tg_scalar_type(TG_I32)))->out[0];
+    out->words[4 * (m / 64 * steps + k / w->row->k) + (k / 8 & 1) * 2 + (m / 8 & 1)] = pair;
+  }
+  return true;
+}
+
 static simt_matrix matrix_of(simt *s, const tg_op *dot, const simt_wgmma *w, int side, simt_span *own) {
   const int index = index_of(w, side);
   const tg_value *operand = dot->in[index], *source = source_of(s, operand);
   const simt_stage *g = simt_note_of(s, source)->stage;
+  simt_matrix m = {0};
+  if (!g && side == 0 && take_fragments(s, w, dot, &m)) return m;
   if (!g) g = store_own(s, simt_renamed(operand), own);
-  simt_matrix m = {.swizzle = g->swizzle, .size = tg_dtypes[g->type.dtype].bits / 8};
+  m.swizzle = g->swizzle, m.size = tg_dtypes[g->type.dtype].bits / 8;
   if (!g->swizzle || !find_direction(operand, g->value, k_axis_of(index), &m.trans))
     tg_throw(s->ctx, TG_FAILED, "simt: an operand of warp groups lies otherwise");
   m.part_bytes = (int64_t)g->swizzle << (g->tile.map.nout - g->tile.out[g->tile.rank - 1]);

@@ -66,15 +66,18 @@ int *simt_wgmma_order(simt *s, const simt_wgmma *w, const tg_layout *c) {
 
 static void multiply_block(simt *s, const simt_wgmma *w, const simt_matrix m[2], int block, tg_value **sum, bool from_zero) {
   const int held = w->n_each / 2;
-  tg_value *in[128 + 2];
+  tg_value *in[128 + 4 + 1];
   for (int k = 0; k < w->k; k += w->row->k) {
     int n = 0;
     if (k || !from_zero)
       for (; n < held; n++) in[n] = sum[n];
-    for (int i = 0; i < 2; i++) in[n++] = m[i].desc;
+    if (m[0].words) memcpy(in + n, m[0].words + 4 * ((block * w->k + k) / w->row->k), 4 * sizeof *in);
+    else in[n] = m[0].desc;
+    n += m[0].words ? 4 : 1;
+    in[n++] = m[1].desc;
     tg_attr attrs[] = {TG_ASTR("row", w->row->name),
                        TG_AINT("n", w->n_each),
-                       TG_AINT("at_a", simt_matrix_byte(&m[0], block * 64, k) >> 4),
+                       TG_AINT("at_a", m[0].words ? 0 : simt_matrix_byte(&m[0], block * 64, k) >> 4),
                        TG_AINT("at_b", simt_matrix_byte(&m[1], 0, k) >> 4),
                        TG_AINT("trans_a", m[0].trans),
                        TG_AINT("trans_b", m[1].trans)};

@@ -19,5 +19,8 @@ return {
     { "grouped_gemm_fp8", when = { packed = 0 }, BM = 128, BN = 128 },
     { "grouped_gemm_fp8_masked", BM = 128, BN = 128 },
     { "bmm", when = { dtype = "bf16" }, BT = 64, BM = 128, BK = 64 },
+    { "mla_decode", when = { dtype = "bf16", cache = "plain" }, BM = 64, BK = 64 },
+    { "mla_decode_sparse", when = { dtype = "bf16", cache = "plain" }, BM = 64, BK = 64 },
+    { "mla_prefill", when = { dtype = "bf16" }, BQ = 64, BK = 64 },
   },
 }
