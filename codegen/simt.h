@@ -266,10 +266,11 @@ simt_pipe *simt_pipe_of_dot(simt *s, const tg_op *dot);          // NULL: none
 void simt_wgmma_dot(simt *s, tg_op *dot);
 int simt_wgmma_warps(const tg_machine *machine, const tg_kernel *tile); // of a block for the largest such product; 0: none
 int simt_wgmma_registers(const tg_op *dot, int warps);
-bool simt_pipe_for(simt *s, tg_op *loop);        // lowers it, where it has a pipe
-bool simt_has_pipe(simt *s, const tg_op *op);    // itself or within
-bool simt_is_followed(simt *s, const tg_op *op); // by the thread that asks for boxes
-void simt_specialise(simt *s);                   // the launch's body, where it has pipes
+int simt_most_registers(const tg_machine *machine, int otherwise); // of a thread, as the machine says, but no more than `otherwise`
+bool simt_pipe_for(simt *s, tg_op *loop);                          // lowers it, where it has a pipe
+bool simt_has_pipe(simt *s, const tg_op *op);                      // itself or within
+bool simt_is_followed(simt *s, const tg_op *op);                   // by the thread that asks for boxes
+void simt_specialise(simt *s);                                     // the launch's body, where it has pipes
 void simt_split_store(simt *s, tg_op *op);
 
 // ---- simt_staged.c: products of warp groups from what threads put into shared memory

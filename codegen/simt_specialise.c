@@ -80,13 +80,15 @@ static void set_registers(simt *s, int n, int more) {
   tg_build(&s->b, TG_OP_SET_REGISTERS, 0, NULL, 2, attrs);
 }
 
-// Registers of the groups that compute, in the steps of 8 that setmaxnreg has: what the producer leaves of the block's.
+// Registers of the groups that compute, in the steps of 8 that setmaxnreg has: what the producer leaves of the block's. 0: those that they
+// begin with.
 static int registers_of_consumers(const simt *s) {
   enum { PRODUCER = 40, STEP = 8, MOST = 240 };
   const int groups = s->warps / 4, all = (int)s->machine->registers_sm / GROUP;
   if (groups < 2 || all == 0 || s->slots->buffers) return 0; // simt_tcgen05.c, most_registers
-  const int each = (all / (groups + 1) / STEP * STEP * (groups + 1) - PRODUCER) / groups / STEP * STEP;
-  return each > MOST ? MOST : each;
+  const int first = all / (groups + 1) / STEP * STEP, most = simt_most_registers(s->machine, MOST) / STEP * STEP;
+  const int each = (first * (groups + 1) - PRODUCER) / groups / STEP * STEP;
+  return most <= first ? 0 : each > most ? most : each;
 }
 
 static void compute_block(simt *s) {

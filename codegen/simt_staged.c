@@ -61,7 +61,7 @@ static bool fits(simt *s, const tg_op *dot, simt_wgmma *w) {
   if (!s->machine->warpgroup_mma || s->lean || dot->code != TG_OP_DOT || simt_pipe_of_dot(s, dot)) return false;
   if (!simt_dot_row(s->machine, dot) || tg_dtypes[dot->in[0]->type.dtype].bits != 16) return false;
   if (!simt_wgmma_shape(dot, s->warps, simt_dot_is_turned(s, dot), w)) return false;
-  if (w->blocks * w->n_each / 2 + OTHERS > MOST_REGISTERS) return false;
+  if (w->blocks * w->n_each / 2 + OTHERS > simt_most_registers(s->machine, MOST_REGISTERS)) return false;
   return operand_fits(s, dot, w, 0) && operand_fits(s, dot, w, 1);
 }
 

@@ -206,11 +206,14 @@ int simt_wgmma_registers(const tg_op *dot, int warps) {
   return simt_wgmma_shape(dot, warps, false, &w) ? w.blocks * w.n_each / 2 * (apart ? 2 : 1) : 0;
 }
 
-enum { OTHERS = 32, MOST_REGISTERS = 232 }; // of a thread: addresses, scales and counters; what a group may have beside a producer
+int simt_most_registers(const tg_machine *machine, int otherwise) {
+  return machine->max_registers > 0 && machine->max_registers < otherwise ? (int)machine->max_registers : otherwise;
+}
 
-static bool registers_fit(const tg_op *dot, int warps) {
+static bool registers_fit(const tg_machine *machine, const tg_op *dot, int warps) {
+  enum { OTHERS = 32, MOST = 232 }; // of a thread: addresses, scales and counters; what a group may have beside a producer
   const int registers = simt_wgmma_registers(dot, warps);
-  return registers > 0 && registers + OTHERS <= MOST_REGISTERS;
+  return registers > 0 && registers + OTHERS <= simt_most_registers(machine, MOST);
 }
 
 static void find_product(tg_op *op, void *user) { *(bool *)user |= op->code == TG_OP_DOT || op->code == TG_OP_DOT_SCALED; }
@@ -236,23 +239,29 @@ bool simt_pipe_fits(simt *s, const tg_op *dot, simt_wgmma *w) {
   // What the instruction sums of eight-bit operands keeps few bits: every block of k is added to sums in f32 outside of it.
   const tg_op *c = dot->in[2]->def;
   if (tg_dtypes[dot->in[0]->type.dtype].bits == 8 && dot->code == TG_OP_DOT && !(c && c->code == TG_OP_CONST)) return false;
-  return simt_wgmma_shape(dot, s->warps, false, w) && registers_fit(dot, s->warps) && simt_pipe_boxes(s, dot, box);
+  return simt_wgmma_shape(dot, s->warps, false, w) && registers_fit(s->machine, dot, s->warps) && simt_pipe_boxes(s, dot, box);
 }
 
+typedef struct largest {
+  const tg_machine *machine;
+  int warps;
+} largest;
+
 static void find_largest(tg_op *op, void *user) {
-  int *most = user;
+  largest *most = user;
   if ((op->code != TG_OP_DOT && op->code != TG_OP_DOT_SCALED) || op->out[0]->type.rank != 2 || !op->parent->owner) return;
   simt_wgmma w;
   for (int warps = 8; warps >= 4; warps /= 2)
-    if (simt_wgmma_shape(op, warps, false, &w) && (w.groups_n == 1 || !registers_fit(op, warps / 2)) && warps > *most) *most = warps;
+    if (simt_wgmma_shape(op, warps, false, &w) && (w.groups_n == 1 || !registers_fit(most->machine, op, warps / 2)) && warps > most->warps)
+      most->warps = warps;
 }
 
 int simt_wgmma_warps(const tg_machine *machine, const tg_kernel *tile) {
-  int most = 0;
+  largest most = {.machine = machine};
   if (machine->tensor_memory > 0) return simt_tcgen05_warps(machine, tile);
   if (!machine->warpgroup_mma) return 0;
   for (int i = 0; i < tile->nlaunches; i++) tg_walk(tile->launches[i]->body, find_largest, &most);
-  return most;
+  return most.warps;
 }
 
 simt_pipe *simt_pipe_of_loop(simt *s, const tg_op *loop) {
