@@ -16,6 +16,6 @@ int main(int argc, char **argv) {
   const uint64_t seed = argc > 1 ? strtoull(argv[1], NULL, 10) : 1;
   const int count = argc > 2 ? atoi(argv[2]) : 25;
   if (argc > 3) return run_on(argv[3], seed, count);
-  const int failed = run_on("sim:sm_80", seed, count);
-  return run_on("sim:sm_90a", seed, count) | failed;
+  const int failed = run_on("sim:sm_80", seed, count) | run_on("sim:sm_90a", seed, count);
+  return run_on("sim:sm_100a", seed, count) | failed;
 }

@@ -10,20 +10,20 @@ int main(void) {
   conformance_open("sim:sm_100a");
   conform_gemm("gemm_bf16", "", (shape){0, 24, 16});
   conform_gemm("gemm_bf16", "", (shape){64, 24, 0});
-  conform_gemm("gemm_bf16", "BM=128,BN=32,BK=64", (shape){130, 70, 392});
-  conform_gemm("gemm_bf16", "BM=128,BN=192,BK=32", (shape){65, 194, 200});
-  conform_gemm("gemm_bf16", "BM=256,BN=32,BK=128,stages=2,warps=8", (shape){257, 34, 264});
+  conform_gemm("gemm_bf16", "BM=128,BN=32,BK=64", (shape){130, 72, 392});
+  conform_gemm("gemm_bf16", "BM=128,BN=192,BK=32", (shape){65, 200, 200});
+  conform_gemm("gemm_bf16", "BM=256,BN=32,BK=128,stages=2,warps=8", (shape){257, 40, 264});
   conform_gemm("gemm_bf16", "BM=128,BN=64,BK=64", (shape){33, 35, 41}); // neither rows of 16 bytes nor pairs
-  conform_gemm("gemm_fp8", "BM=128,BN=128", (shape){129, 132, 656});
-  conform_gemm("gemm_fp8", "BM=128,BN=64,raster=2", (shape){190, 132, 144});
-  conform_gemm("gemm_fp8", "BM=256,BN=64,stages=2", (shape){257, 70, 272});
+  conform_gemm("gemm_fp8", "BM=128,BN=128", (shape){129, 136, 656});
+  conform_gemm("gemm_fp8", "BM=128,BN=64,raster=2", (shape){190, 136, 144});
+  conform_gemm("gemm_fp8", "BM=256,BN=64,stages=2", (shape){257, 72, 272});
   conform_grouped("grouped_gemm_bf16", "BM=128,BN=128,BK=32,stages=2", 4, (int[]){129, 0, 127, 128}, 136, 72);
   conform_grouped("grouped_gemm_fp8", "BM=128,BN=64", 3, (int[]){127, 129, 9}, 64, 144);
   conform_bmm("BT=128,BM=128,BK=64", 130, 2, 136, 64);
   conformance_machine(TESTS_DIR "/kernels/few_b200.lua", "few_b200");
   conform_gemm("gemm_bf16", "persistent=1,BM=128,BN=64,BK=64,raster=2",
                (shape){330, 200, 136}); // 12 blocks, parts of tensor memory by turns
-  conform_gemm("gemm_fp8", "persistent=1,BM=128,BN=64", (shape){330, 132, 272});
+  conform_gemm("gemm_fp8", "persistent=1,BM=128,BN=64", (shape){330, 136, 272});
   conform_grouped("grouped_gemm_bf16", "persistent=1,BM=128,BN=64,BK=64", 4, (int[]){0, 1, 129, 65}, 136, 72);
   return conformance_close();
 }

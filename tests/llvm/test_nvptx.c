@@ -132,35 +132,36 @@ static void test_lane(void) {
   tg_arena_free(&arena);
 }
 
-// Descriptors by PTX ISA, tcgen05, instruction descriptor and shared memory descriptor: m128 n64, bf16 and e4m3 into f32; rows of 128
+// Descriptors by PTX ISA, tcgen05, instruction descriptor and shared memory descriptor: m128 n64, bf16, e4m3 and e5m2 into f32; rows of 128
 // bytes.
 static void test_tensor_memory(void) {
-  enum { BF16 = 1 << 4 | 1 << 7 | 1 << 10 | 8 << 17 | 8 << 24, E4M3 = 1 << 4 | 8 << 17 | 8 << 24 };
+  enum { BF16 = 1 << 4 | 1 << 7 | 1 << 10 | 8 << 17 | 8 << 24, E4M3 = 1 << 4 | 8 << 17 | 8 << 24, E5M2 = E4M3 | 1 << 7 | 1 << 10 };
   const uint64_t operand = 1ull << 16 | 64ull << 32 | 1ull << 46 | 2ull << 61;
   tg_arena arena;
   tg_arena_init(&arena, ctx);
-  lane_job j = {
-      .arena = &arena,
-      .shared_bytes = 1024,
-      .target = "nvptx:sm_100a",
-      .text = "kernel k lane {\n  output O : f32[128]\n  launch k_0 (1) block (128, 1, 1) (%o : ptr<global> = O) {\n"
-              "    %s = scratch {space = \"shared\", bytes = 1024, align = 1024} : ptr<shared>\n    %t = tid {axis = 0} : i32\n"
-              "    %z = const {type = i32, value = 0} : i32\n    %first = eq %t, %z : i1\n    mbar_init %s {count = 1}\n"
-              "    tmem_alloc %s {columns = 64}\n    tmem_fence\n    barrier\n    tmem_fence {after = 1}\n"
-              "    %at = lload %s {type = i32, align = 4} : i32\n"
-              "    %a = smem_desc %s {swizzle = 128, lead = 16, stride = 1024, version = 1} : i64\n"
-              "    if %first {\n      tmem_mma %at, %a, %a, %first {row = \"tcgen05.k16.bf16\", n = 64}\n"
-              "      tmem_mma %at, %a, %a, %first {row = \"tcgen05.k32.e4m3\", n = 64}\n      tmem_commit %s\n      yield\n    } {\n      "
-              "yield\n    }\n    mbar_wait %s, %z\n    %x, %y = tmem_load %at {n = 2} : f32, f32\n    %w = add %x, %y : f32\n"
-              "    lstore %o, %w {align = 4}\n    barrier\n    tmem_free %at {columns = 64}\n  }\n}\n"};
+  lane_job j = {.arena = &arena,
+                .shared_bytes = 1024,
+                .target = "nvptx:sm_100a",
+                .text = "kernel k lane {\n  output O : f32[128]\n  launch k_0 (1) block (128, 1, 1) (%o : ptr<global> = O) {\n"
+                        "    %s = scratch {space = \"shared\", bytes = 1024, align = 1024} : ptr<shared>\n    %t = tid {axis = 0} : i32\n"
+                        "    %z = const {type = i32, value = 0} : i32\n    %first = eq %t, %z : i1\n    mbar_init %s {count = 1}\n"
+                        "    tmem_alloc %s {columns = 64}\n    tmem_fence\n    barrier\n    tmem_fence {after = 1}\n"
+                        "    %at = lload %s {type = i32, align = 4} : i32\n"
+                        "    %a = smem_desc %s {swizzle = 128, lead = 16, stride = 1024, version = 1} : i64\n"
+                        "    if %first {\n      tmem_mma %at, %a, %a, %first {row = \"tcgen05.k16.bf16\", n = 64}\n"
+                        "      tmem_mma %at, %a, %a, %first {row = \"tcgen05.k32.e4m3\", n = 64}\n      tmem_mma %at, %a, %a, %first {row "
+                        "= \"tcgen05.k32.e5m2\", n = 64}\n      tmem_commit %s\n      yield\n    } {\n      "
+                        "yield\n    }\n    mbar_wait %s, %z\n    %x, %y = tmem_load %at {n = 2} : f32, f32\n    %w = add %x, %y : f32\n"
+                        "    lstore %o, %w {align = 4}\n    barrier\n    tmem_free %at {columns = 64}\n  }\n}\n"};
   CHECKF(tg_protect(ctx, lane_body, &j) == TG_OK, "%s", tg_error_message(ctx));
   if (j.ptx.data) {
     char *ptx = calloc(j.ptx.size + 1, 1);
     memcpy(ptx, j.ptx.data, j.ptx.size);
     CHECK(strstr(ptx, ".target sm_100a") && strstr(ptx, "tcgen05.alloc.cta_group::1.sync.aligned.shared::cta.b32 ["));
     CHECK(strstr(ptx, "], 64; tcgen05.relinquish_alloc_permit.cta_group::1.sync.aligned;"));
-    CHECK(count(ptx, "tcgen05.mma.cta_group::1.kind::f16 [") == 1 && count(ptx, "tcgen05.mma.cta_group::1.kind::f8f6f4 [") == 1);
-    CHECK(strstr(ptx, tg_arena_printf(&arena, ", %d;", BF16)) && strstr(ptx, tg_arena_printf(&arena, ", %d;", E4M3)));
+    CHECK(count(ptx, "tcgen05.mma.cta_group::1.kind::f16 [") == 1 && count(ptx, "tcgen05.mma.cta_group::1.kind::f8f6f4 [") == 2);
+    CHECK(strstr(ptx, tg_arena_printf(&arena, ", %d;", BF16)) && strstr(ptx, tg_arena_printf(&arena, ", %d;", E4M3)) &&
+          strstr(ptx, tg_arena_printf(&arena, ", %d;", E5M2)));
     CHECK(strstr(ptx, tg_arena_printf(&arena, ", %lld;", (long long)operand)));
     CHECK(strstr(ptx, "tcgen05.commit.cta_group::1.mbarrier::arrive::one.shared::cluster.b64 ["));
     CHECK(strstr(ptx, "tcgen05.ld.sync.aligned.32x32b.x2.b32 {") && strstr(ptx, "]; tcgen05.wait::ld.sync.aligned;"));

@@ -1,10 +1,10 @@
 // Products of eight-bit operands where the machine has instructions for them, in every format, with memory along k or across it, through
 // rings and straight from memory, with more k than the instruction's accumulators are to take: lane IR on the warp interpreter, and the PTX
-// on the simulator. Small whole numbers, so that every sum is exact.
+// on the simulator; into tensor memory on the simulator alone. Small whole numbers, so that every sum is exact.
 #include "simt/elsewhere.h"
 
 static const char *const refuses[] = {NULL};
-enum { MOST = 96 * 512 };
+enum { MOST = 128 * 512 };
 
 typedef struct product {
   int M, N, K, tile_k, a, b; // dtypes
@@ -13,7 +13,7 @@ typedef struct product {
 } product;
 
 static _Alignas(64) uint8_t A[MOST], B[MOST];
-static _Alignas(64) float C[96 * 96];
+static _Alignas(64) float C[128 * 96];
 
 static int number(const uint8_t *x, int dtype, bool across, int rows, int k_total, int row, int k) {
   return (int)tg_decode(dtype, x[across ? k * rows + row : row * k_total + k]);
@@ -76,6 +76,16 @@ static void check_all(void) {
     }
 }
 
+// Of 128 rows, and of as many columns as the warps of a group or two share.
+static void check_memory(void) {
+  static const int shapes[][4] = {{128, 96, 512, 64}, {128, 16, 256, 128}, {128, 48, 96, 32}}, formats[] = {TG_E4M3, TG_E5M2};
+  for (int i = 0; i < 3; i++)
+    for (int f = 0; f < 2; f++) {
+      const product p = {shapes[i][0], shapes[i][1], shapes[i][2], shapes[i][3], formats[f], formats[f], false, false, i};
+      check(&p);
+    }
+}
+
 int main(void) {
   int failed = 0;
   elsewhere_target = "nvptx:sm_89";
@@ -85,5 +95,7 @@ int main(void) {
     for (elsewhere_warps = 1; elsewhere_warps <= (on ? 1 : 4); elsewhere_warps *= 2) check_all();
     failed |= ops_close();
   }
-  return failed;
+  ops_open("sim:sm_100a", refuses);
+  check_memory();
+  return ops_close() | failed;
 }
