@@ -5,14 +5,16 @@
 #include "codegen/matrix.h"
 #include "codegen/simt_access.h"
 
-// An operand in a slot: [part of k][row][`swizzle` bytes], rows of the parts one after the other.
+// An operand in a slot: [part][row][`swizzle` bytes], rows of the parts one after the other. Parts are of k and rows of m or n, or (trans)
+// the other way round, as the tensor lies in memory.
 typedef struct simt_box {
   const tg_op *load;
   tg_arg_map map;
   tg_value *argument;    // ptr<param>
   int axis[TG_MAP_RANK]; // of the view, by the map's
-  int row_axis;          // of the map: the one that is no part of k and has more than one index
+  int row_axis;          // of the map: the other one with more than one index
   int rows, row_boxes, k_boxes;
+  bool trans;            // rows run along k
   int blocks;            // of the cluster that share it, each of which asks for as many of the row_boxes; 0: none
   int64_t offset, bytes; // in a slot
 } simt_box;

@@ -162,25 +162,25 @@ void simt_copy_boxes(simt *s, simt_pipe *pipe, tg_value *slot, tg_value *barrier
 
 // ---- which folds -----------------------------------------------------------------------------------------------------------
 
-// A's load as it is, B's transposed: both [rows][k] in memory.
-static const tg_op *load_of(const tg_op *dot, int operand) {
+// A's load as it is, B's transposed: both [rows][k] in memory. trans: the other way round, [k][rows].
+static const tg_op *load_of(const tg_op *dot, int operand, bool *trans) {
   const tg_value *v = dot->in[operand];
-  if (operand == 1) {
-    if (!v->def || v->def->code != TG_OP_TRANSPOSE) return NULL;
-    v = v->def->in[0];
-  }
+  const bool turned = v->def && v->def->code == TG_OP_TRANSPOSE;
+  *trans = turned != (operand == 1);
+  if (turned) v = v->def->in[0];
   return v->def && v->def->code == TG_OP_LOAD ? v->def : NULL;
 }
 
 bool simt_pipe_boxes(simt *s, const tg_op *dot, simt_box box[2]) {
   for (int i = 0; i < 2; i++) {
-    const tg_op *load = load_of(dot, i);
-    if (!load || load->parent != dot->parent || !simt_box_of(s, load, dot->in[i], 1, dot, &box[i])) return false;
+    bool trans;
+    const tg_op *load = load_of(dot, i, &trans), *whose = trans ? NULL : dot; // rows of k are all kept
+    if (!load || load->parent != dot->parent || !simt_box_of(s, load, dot->in[i], 1, whose, &box[i])) return false;
+    box[i].trans = trans;
     for (int k = 1; k < load->nin; k++)
       if (!simt_is_ahead(s, load->in[k], dot->parent, 0)) return false;
   }
-  return box[0].map.swizzle == box[1].map.swizzle &&
-         simt_can_follow(s, dot->parent->owner, (const tg_op *const[]){box[0].load, box[1].load}, 2);
+  return simt_can_follow(s, dot->parent->owner, (const tg_op *const[]){box[0].load, box[1].load}, 2);
 }
 
 bool simt_wgmma_shape(const tg_op *dot, int warps, bool turned, simt_wgmma *w) {
@@ -216,17 +216,26 @@ static bool registers_fit(const tg_machine *machine, const tg_op *dot, int warps
   return registers > 0 && registers + OTHERS <= simt_most_registers(machine, MOST);
 }
 
-static void find_product(tg_op *op, void *user) { *(bool *)user |= op->code == TG_OP_DOT || op->code == TG_OP_DOT_SCALED; }
+static void count_product(tg_op *op, void *user) { *(int *)user += op->code == TG_OP_DOT || op->code == TG_OP_DOT_SCALED; }
 
-// No product in a fold within it, nor it within another's fold: slots are taken in the order of trips.
+// One product in the fold, and it within no other's: slots are taken in the order of trips, and a fold has either a pipe or a ring of
+// copies.
 static bool turns_alone(const tg_op *loop) {
-  bool within = false;
-  for (tg_op *op = loop->regions[0]->first; op; op = op->next)
-    for (int r = 0; r < op->nregions; r++) tg_walk(op->regions[r], find_product, &within);
+  int within = 0, around = 0;
+  tg_walk(loop->regions[0], count_product, &within);
   for (const tg_op *outer = loop->parent->owner; outer; outer = outer->parent->owner)
     if (outer->code == TG_OP_FOR)
-      for (tg_op *op = outer->regions[0]->first; op; op = op->next) find_product(op, &within);
-  return !within;
+      for (tg_op *op = outer->regions[0]->first; op; op = op->next) count_product(op, &around);
+  return within == 1 && around == 0;
+}
+
+// As the descriptors for tensor memory say.
+static bool lie_along_k(const simt_box box[2]) { return !box[0].trans && !box[1].trans && box[0].map.swizzle == box[1].map.swizzle; }
+
+// Rows along k are for elements of 16 bits, and a group's columns begin where a part does.
+static bool is_readable(const simt_wgmma *w, const simt_box *box, int side) {
+  const int bytes = simt_wgmma_share(w, side) * size_of(w->row->operands);
+  return !box->trans || (w->row->trans && bytes % box->map.swizzle == 0);
 }
 
 bool simt_pipe_fits(simt *s, const tg_op *dot, simt_wgmma *w) {
@@ -234,12 +243,14 @@ bool simt_pipe_fits(simt *s, const tg_op *dot, simt_wgmma *w) {
   if (!s->machine->tensor_maps || !s->assume || s->stages < 2) return false;
   const tg_op *loop = dot->parent->owner;
   if (!loop || loop->code != TG_OP_FOR || !turns_alone(loop)) return false;
-  if (s->machine->tensor_memory > 0) return simt_tcgen05_shape(s->machine, dot, s->warps, w) && simt_pipe_boxes(s, dot, box);
+  if (s->machine->tensor_memory > 0)
+    return simt_tcgen05_shape(s->machine, dot, s->warps, w) && simt_pipe_boxes(s, dot, box) && lie_along_k(box);
   if (!s->machine->warpgroup_mma) return false;
   // What the instruction sums of eight-bit operands keeps few bits: every block of k is added to sums in f32 outside of it.
   const tg_op *c = dot->in[2]->def;
   if (tg_dtypes[dot->in[0]->type.dtype].bits == 8 && dot->code == TG_OP_DOT && !(c && c->code == TG_OP_CONST)) return false;
-  return simt_wgmma_shape(dot, s->warps, false, w) && registers_fit(s->machine, dot, s->warps) && simt_pipe_boxes(s, dot, box);
+  return simt_wgmma_shape(dot, s->warps, false, w) && registers_fit(s->machine, dot, s->warps) && simt_pipe_boxes(s, dot, box) &&
+         is_readable(w, &box[0], 0) && is_readable(w, &box[1], 1);
 }
 
 typedef struct largest {

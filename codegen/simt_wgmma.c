@@ -38,14 +38,13 @@ tg_value *simt_wgmma_group(simt *s, const simt_wgmma *w, int side) {
 }
 
 // The descriptor of an operand's first block of a group, in the first slot.
-static tg_value *descriptor(simt *s, const simt_pipe *pipe, int side) {
+static tg_value *descriptor(simt *s, const simt_pipe *pipe, int side, const simt_matrix *m) {
   tg_builder *b = &s->prologue;
-  const simt_box *box = &pipe->box[side];
-  tg_value *at = tg_build2(b, TG_OP_PTRADD, s->slots->base, simt_int(s, TG_I32, box->offset));
+  tg_value *at = tg_build2(b, TG_OP_PTRADD, s->slots->base, simt_int(s, TG_I32, pipe->box[side].offset));
   tg_value *group = simt_wgmma_group(s, &pipe->shape, side), *bytes = NULL;
-  if (group) bytes = tg_build2(b, TG_OP_MUL, group, simt_int(s, TG_I32, simt_wgmma_share(&pipe->shape, side) * box->map.swizzle));
+  if (group) bytes = tg_build2(b, TG_OP_MUL, group, simt_int(s, TG_I32, simt_matrix_byte(m, simt_wgmma_share(&pipe->shape, side), 0)));
   if (group) at = tg_build2(b, TG_OP_PTRADD, at, bytes);
-  tg_attr attrs[] = {TG_AINT("swizzle", box->map.swizzle), TG_AINT("lead", 16), TG_AINT("stride", 8 * box->map.swizzle)};
+  tg_attr attrs[] = {TG_AINT("swizzle", m->swizzle), TG_AINT("lead", m->trans ? m->part_bytes : 16), TG_AINT("stride", 8 * m->swizzle)};
   return tg_build(b, TG_OP_SMEM_DESC, 1, &at, 3, attrs)->out[0];
 }
 
@@ -125,10 +124,11 @@ void simt_wgmma_dot(simt *s, tg_op *dot) {
   simt_matrix m[2];
   for (int i = 0; i < 2; i++) {
     const simt_box *box = &pipe->box[i];
-    m[i] = (simt_matrix){.desc = tg_build2(&s->b, TG_OP_DESC_ADD, descriptor(s, pipe, i), units),
-                         .part_bytes = (int64_t)box->rows * box->map.swizzle,
+    m[i] = (simt_matrix){.part_bytes = (int64_t)box->rows * box->map.swizzle,
                          .swizzle = box->map.swizzle,
-                         .size = tg_dtypes[w->row->operands].bits / 8};
+                         .size = tg_dtypes[w->row->operands].bits / 8,
+                         .trans = box->trans};
+    m[i].desc = tg_build2(&s->b, TG_OP_DESC_ADD, descriptor(s, pipe, i, &m[i]), units);
   }
   tg_build(&s->b, TG_OP_WGMMA_BEGIN, 0, NULL, 0, NULL);
   simt_wgmma_multiply(s, w, m, sum, from_zero);
