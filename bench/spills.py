@@ -56,7 +56,7 @@ def rows_of(arch, kernel, settings, said):
         loop = launch["loop"] or {}
         yield dict(row, config=tune, entry=launch["entry"], threads=launch["threads"], registers=launch["registers"], spilled_bytes=launch["spilled_bytes"],
                    shared_bytes=launch["shared_bytes"] + launch["static_shared_bytes"], blocks=launch["occupancy"]["blocks"],
-                   loop=loop.get("instructions"), matrix=loop.get("matrix"), warnings=said["warnings"])
+                   loop=loop.get("instructions"), matrix=loop.get("matrix_instructions"), warnings=said["warnings"])
 
 
 def main():

@@ -19,6 +19,19 @@ static void by_value(tg_llvm *e, LLVMValueRef f, unsigned index) {
   tg_llvm_attribute(e, f, index, "align", 64);
 }
 
+static void find_product(tg_op *op, void *user) {
+  if (op->code == TG_OP_MMA || op->code == TG_OP_WGMMA) *(bool *)user = true;
+}
+
+// Said that one block a multiprocessor will do, the assembler takes the registers that it needs: it does not put away some to make room for
+// a second block, which costs a product's loop more than that block brings. (setmaxnreg wants to know how many registers a thread begins
+// with.)
+static bool one_block_will_do(const tg_launch *launch, bool maps) {
+  bool multiplies = false;
+  tg_walk(launch->body, find_product, &multiplies);
+  return maps || multiplies;
+}
+
 static void emit_launch(tg_llvm *e) {
   tg_launch *launch = e->launch;
   LLVMTypeRef *types = TG_NEWN(e->arena, LLVMTypeRef, launch->nargs + 1);
@@ -36,7 +49,7 @@ static void emit_launch(tg_llvm *e) {
     maps = true;
     by_value(e, f, (unsigned)i + 1);
   }
-  if (maps) tg_llvm_string_attribute(e, f, "nvvm.minctasm", "1"); // setmaxnreg wants to know how many registers a thread begins with
+  if (one_block_will_do(launch, maps)) tg_llvm_string_attribute(e, f, "nvvm.minctasm", "1");
   LLVMPositionBuilderAtEnd(B, tg_llvm_block(e, "body"));
   tg_llvm_region(e, launch->body);
   LLVMBuildRetVoid(B);

@@ -11,6 +11,14 @@ static const tg_op *load_of(const tg_value *v) {
   return v->def && v->def->code == TG_OP_LOAD ? v->def : NULL;
 }
 
+// The same when it goes from memory straight to where the instruction wants it. Without assumptions elements come one by one: they are held
+// in a register each on their way, and all warps that share an operand load it. Then they are better brought once, and read from shared
+// memory.
+static const tg_op *straight_load(const simt *s, const tg_value *v) {
+  const tg_op *load = load_of(v);
+  return load && (s->assume || s->warp_bits == 0) ? load : NULL;
+}
+
 const tg_matrix_row *simt_dot_row(const tg_machine *machine, const tg_op *op) {
   int a = op->in[0]->type.dtype, b = op->in[1]->type.dtype, c = op->in[2]->type.dtype, k = op->in[0]->type.dim[1];
   for (const tg_matrix_row *row = tg_matrix_rows; row->name; row++)
@@ -28,7 +36,7 @@ static int word_bits(const tg_matrix_row *row) { return log2_of(32 / tg_dtypes[r
 // long as A and B agree. Matrices from shared memory are in k's own order. Of the fragment's bits the lowest `own` tell the elements of a
 // register apart, two are lanes', all others registers'.
 static void place_k(simt *s, const tg_op *op, int own, int bits, int at[12]) {
-  const tg_op *a = load_of(op->in[0]), *b = load_of(op->in[1]);
+  const tg_op *a = straight_load(s, op->in[0]), *b = straight_load(s, op->in[1]);
   for (int i = 0; i < bits; i++) at[i] = i;
   bool ahead = simt_note_of(s, simt_staged(s, op->in[0]))->ahead && simt_note_of(s, simt_staged(s, op->in[1]))->ahead;
   if (!a || !b) return;
@@ -189,7 +197,8 @@ static int64_t depth_held(int64_t k) {
 bool simt_dot_seeds(simt *s, const tg_op *op, int operand) {
   const simt_note *note = simt_note_of(s, simt_staged(s, op->in[operand]));
   if (simt_groups_of_dot(s, op) || (!simt_dot_row(s->machine, op) && simt_fma_loops(op, s->warp_bits))) return false;
-  return !note->stage && !note->kept && !note->box && (!simt_dot_row(s->machine, op) || load_of(op->in[operand]) || !op->in[operand]->def);
+  return !note->stage && !note->kept && !note->box &&
+         (!simt_dot_row(s->machine, op) || straight_load(s, op->in[operand]) || !op->in[operand]->def);
 }
 
 static int fma_registers(const tg_op *op, int warp_bits) {
@@ -334,7 +343,7 @@ static operand open_operand(simt *s, const tg_op *op, simt_dot_layouts *dot, boo
   const simt_stage *stage = stage_to_read(s, simt_note_of(s, simt_staged(s, v))->stage);
   tg_layout have;
   simt_tile *places = simt_new_tile(s, l);
-  if (!stage && !load_of(v) && v->def && !simt_is_lazy(held)) {
+  if (!stage && !straight_load(s, v) && v->def && !simt_is_lazy(held)) {
     have = simt_plan_of(s, held);
     have = tg_layout_compact(&have);
     tg_layout as_operand;
