@@ -487,6 +487,7 @@ static void lower_all(void *arg) {
   for (int i = 0; i < c->tile->nlaunches; i++) lower_launch(s, c->tile->launches[i]);
   record_knobs(s);
   tg_run_passes(c->lane, "canonicalise,cse,licm,dce"); // what is the same on every trip is left to the last but one
+  for (int i = 0; i < c->lane->nlaunches; i++) simt_relate_addresses(s, c->lane->launches[i]);
   for (int i = 0; i < c->tile->nlaunches; i++) {
     dots d = {.machine = s->machine};
     tg_walk(c->tile->launches[i]->body, find_dot, &d);

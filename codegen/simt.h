@@ -344,6 +344,9 @@ void simt_fma_loop(simt *s, tg_op *op, const tg_layout *layout); // layout: of t
 // ---- simt_sink.c
 void simt_sink_loads(simt *s, tg_launch *launch);
 
+// ---- simt_relative.c
+void simt_relate_addresses(simt *s, tg_launch *launch); // of the lane kernel
+
 // ---- simt_prepare.c
 // A copy, the caller's, in the form that is lowered. `keeps` (NULL: none) says which products keep operands that no matrix instruction of
 // warps takes.
