@@ -73,7 +73,7 @@ static void find_largest(tg_op *op, void *user) {
   largest *l = user;
   if ((op->code != TG_OP_DOT && op->code != TG_OP_DOT_SCALED) || op->out[0]->type.rank != 2 || !op->parent->owner) return;
   simt_wgmma w;
-  enum { ALONE = 128 }; // columns that four warps are left with: the last variant, whose fragments they hold, takes more registers
+  enum { ALONE = 64 }; // columns that four warps are left with: the last variant, whose fragments they hold, takes more registers
   for (int warps = 4; warps <= 8; warps *= 2) {
     if (!simt_tcgen05_shape(l->machine, op, warps, &w) || (warps == 4 && w.blocks * w.n_each > ALONE)) continue;
     if (warps > l->warps) l->warps = warps;

@@ -13,6 +13,12 @@ return {
     tensor_maps = { 1, source = "PTX ISA, cp.async.bulk.tensor: from sm_90 on" },
     tensor_memory = { 512, source = "PTX ISA, tcgen05, Tensor Memory: 512 columns of 128 lanes" },
   },
-  -- Rows of one product into tensor memory.
-  defaults = { { "gemm_fp8", BM = 128, BN = 128 } },
+  -- Tiles of 128 rows: those of one product into tensor memory.
+  defaults = {
+    { "gemm_fp8", when = { packed = 0 }, BM = 128, BN = 128 },
+    { "grouped_gemm_bf16", BM = 128, BN = 128, BK = 64 },
+    { "grouped_gemm_fp8", when = { packed = 0 }, BM = 128, BN = 128 },
+    { "grouped_gemm_fp8_masked", BM = 128, BN = 128 },
+    { "bmm", when = { dtype = "bf16" }, BT = 128, BM = 128, BK = 64 },
+  },
 }
