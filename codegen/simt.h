@@ -180,6 +180,7 @@ int64_t simt_region_align(const simt *s);           // where regions begin
 bool simt_has_shared(simt *s, int64_t bytes);       // whether there is room for one
 tg_value *simt_shared(simt *s, int64_t bytes);      // one above those taken, ptr<shared>; who uses it puts barriers before and after
 tg_value *simt_take_shared(simt *s, int64_t bytes); // the same, taken until simt_free_shared
+tg_value *simt_take_quiet(simt *s, int64_t bytes);  // likewise, one that nobody reads any more: to be written with no barrier before
 void simt_free_shared(simt *s, int64_t top);        // down to an earlier shared_top
 typedef struct simt_span {
   tg_value *base;

@@ -267,7 +267,7 @@ typedef struct operand {
   simt_reader *reader;     // NULL: held in registers
   const simt_stage *stage; // that the dot fills itself, from these registers; NULL: none
   const simt_tile *from;
-  int chunk; // that lies there
+  int chunk; // that lies there; -1: nothing, and nobody reads there
   int k_axis;
 } operand;
 
@@ -351,7 +351,7 @@ static operand open_operand(simt *s, const tg_op *op, simt_dot_layouts *dot, boo
     if (!right) {
       o.from = simt_get(s, held, &have);
       simt_stage *mine = simt_stage_of_tile(s, v, l, o.from, k_axis);
-      if (mine) mine->base = simt_take_shared(s, mine->bytes);
+      if (mine) mine->base = simt_take_quiet(s, mine->bytes);
       o.stage = stage = mine;
     }
   }
@@ -367,9 +367,9 @@ static void fill(simt *s, operand *o, int k) {
   if (!o->stage) return;
   int chunk = o->stage->chunk_bits ? (k >> o->stage->tile.out[o->stage->chunk_axis]) % (1 << o->stage->chunk_bits) : 0;
   if (chunk == o->chunk) return;
-  simt_barrier(s);
+  if (o->chunk >= 0) simt_barrier(s);
   simt_store_stage(s, o->stage, o->from, chunk);
-  simt_barrier(s);
+  simt_settle(s);
   o->chunk = chunk;
 }
 

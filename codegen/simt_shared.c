@@ -57,13 +57,16 @@ static int64_t in_use_until(const simt *s, int64_t from, int64_t to) {
 }
 
 simt_span simt_open_span(simt *s, int64_t bytes) {
+  enum { SMALL = 4 << 10 };
   simt_span span = {.from = aligned(s, s->shared_top), .bytes = bytes};
   if (s->quiet.at != s->b.region) { // what happened elsewhere since its barrier is not known
     simt_settle(s);
   } else if (in_use_until(s, span.from, span.from + bytes) >= 0) {
     int64_t from = span.from, until;
     while ((until = in_use_until(s, from, from + bytes)) >= 0) from = aligned(s, until);
-    if (s->grouped && from + bytes <= most_shared(s)) span.from = from; // such launches have a multiprocessor's memory for themselves
+    // Launches with products of warp groups have a multiprocessor's memory for themselves; elsewhere more memory may mean fewer blocks.
+    const bool worth = s->grouped || bytes <= SMALL;
+    if (worth && from + bytes <= most_shared(s)) span.from = from;
     else simt_settle(s);
   }
   span.base = bytes_from(s, span.from, bytes);
@@ -83,6 +86,12 @@ tg_value *simt_take_shared(simt *s, int64_t bytes) {
   tg_value *base = simt_shared(s, bytes);
   s->shared_top = aligned(s, s->shared_top) + bytes;
   return base;
+}
+
+tg_value *simt_take_quiet(simt *s, int64_t bytes) {
+  const simt_span span = simt_open_span(s, bytes);
+  s->shared_top = span.from + bytes;
+  return span.base;
 }
 
 void simt_free_shared(simt *s, int64_t top) {
