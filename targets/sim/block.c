@@ -389,7 +389,7 @@ void sim_block_start(sim_block *b) {
     for (size_t i = 0; i < grains; i++) b->grains[i] = (sim_grain){.writer = GRAIN_NOBODY, .reader = GRAIN_NOBODY};
   }
   if (b->code->local_bytes) memset(b->local, 0xff, b->code->local_bytes * (size_t)b->nthreads);
-  b->nreaders = b->free_readers = 0;
+  b->nreaders = b->free_readers = b->nunseen = 0;
   b->atomics = b->fences = b->ordered = false;
   for (int i = 0; i < b->nwarps; i++) start_warp(b, i);
   sim_registers_start(b);

@@ -102,6 +102,12 @@ typedef struct sim_mbarrier { // ISA 9.7.13.15: pending and expected arrivals, t
   sim_landing *landings;
 } sim_mbarrier;
 
+typedef struct sim_unseen { // global memory that a bulk copy writes; nobody has waited for it
+  const char *from, *end;
+  uint32_t agent, lane, group; // whose copy it is
+  int pc;
+} sim_unseen;
+
 enum { SIM_TRAILS = 1024 };
 typedef struct sim_reading { // shared memory that an asynchronous operation of a warp reads until it is waited for
   sim_block *block;
@@ -167,6 +173,8 @@ struct sim_block {
   uint32_t *mbarrier_at;                         // of each 8 bytes of shared memory: number of its mbarrier, + 1
   int nmbarriers, room_mbarriers;
   sim_mbarrier *mbarriers;
+  int nunseen, room_unseen;
+  sim_unseen *unseen;
   sim_sync *syncs;
   int nsyncs, next_sync;
   struct sim_tmem *tmem;         // tensor memory; NULL until the code asks for it
@@ -224,6 +232,8 @@ void sim_shared_hold(sim_block *block, uint64_t offset, uint32_t bytes);
 void sim_shared_unhold(sim_block *block, uint64_t offset, uint32_t bytes); // its reading counts as when it was touched
 void sim_shared_let_go(sim_warp *w, int lane, sim_block *block, uint64_t offset, uint32_t bytes, int pc);
 void sim_global_touch(sim_warp *w, int lane, const sim_buffer *buffer, uint64_t offset, uint32_t bytes, sim_access access, bool has_value);
+// Reports an access to what a bulk copy of this block writes and has not been waited for (bulk.c).
+void sim_unseen_check(sim_warp *w, int lane, const sim_buffer *buffer, uint64_t offset, uint32_t bytes);
 // Host memory behind a lane's address, checked for bounds and alignment; NULL when there is none, which was reported.
 typedef struct sim_place {
   char *memory;

@@ -326,6 +326,41 @@ void sim_decode_store_value(sim_decoder *d) {
   sim_set_op(d, store_value, SIM_OP);
 }
 
+// ---- what bulk copies write to global memory is to be seen after wait_group, by the thread that made them
+
+static void note_unseen(sim_warp *w, int l, const char *memory, uint32_t bytes) {
+  sim_block *b = w->block;
+  if (b->nunseen == b->room_unseen) {
+    const int room = b->room_unseen ? 2 * b->room_unseen : 64;
+    if (!sim_grow(b, &b->unseen, (size_t)room * sizeof *b->unseen)) return;
+    b->room_unseen = room;
+  }
+  b->unseen[b->nunseen++] = (sim_unseen){memory, memory + bytes, w->agent, (uint32_t)l, w->bulk_group[l], w->pc};
+}
+
+static void see(sim_warp *w, uint32_t lanes, const uint32_t *before) {
+  sim_block *b = w->block;
+  int kept = 0;
+  for (int i = 0; i < b->nunseen; i++) {
+    const sim_unseen *u = &b->unseen[i];
+    if (u->agent != w->agent || !(lanes >> u->lane & 1) || u->group >= before[u->lane]) b->unseen[kept++] = *u;
+  }
+  b->nunseen = kept;
+}
+
+void sim_unseen_check(sim_warp *w, int lane, const sim_buffer *buffer, uint64_t offset, uint32_t bytes) {
+  const char *from = (const char *)buffer->base + offset, *end = from + bytes;
+  for (int i = 0; i < w->block->nunseen; i++) {
+    const sim_unseen *u = &w->block->unseen[i];
+    if (from >= u->end || u->from >= end) continue;
+    sim_report(
+        w, lane, SIM_FAULT_UNWAITED,
+        "it touches byte %llu of %s, which the bulk copy of line %u writes, and no cp.async.bulk.wait_group without .read waited for it",
+        (unsigned long long)offset, buffer->name, w->block->code->instrs[u->pc].line);
+    return;
+  }
+}
+
 // ---- out of shared memory
 
 static void reduce(const sim_instr *in, int type, char *to, const char *from, uint32_t bytes) {
@@ -337,7 +372,7 @@ static void reduce(const sim_instr *in, int type, char *to, const char *from, ui
   }
 }
 
-static void tile_out(const sim_instr *in, const sim_tile *tile, const char *shared, uint32_t from) {
+static void tile_out(sim_warp *w, int l, const sim_instr *in, const sim_tile *tile, const char *shared, uint32_t from) {
   char row[MOST_ROW];
   const uint32_t bytes = row_bytes(&tile->map), rows = row_count(&tile->map);
   for (uint32_t r = 0; r < rows; r++) {
@@ -346,6 +381,7 @@ static void tile_out(const sim_instr *in, const sim_tile *tile, const char *shar
     for (uint32_t c = 0; c < bytes; c += 16) memcpy(row + c, shared + swizzled(from + r * bytes + c, tile->map.swizzle), 16);
     if (in->mode) reduce(in, tile->map.type, inside.memory, row + inside.skip, inside.bytes);
     else memcpy(inside.memory, row + inside.skip, inside.bytes);
+    note_unseen(w, l, inside.memory, inside.bytes);
   }
 }
 
@@ -376,9 +412,10 @@ static void store_one(sim_warp *w, const sim_instr *in, int l) {
   if (!part) return;
   *part = (sim_reading){place.block, (uint32_t)place.offset, (uint32_t)bytes};
   sim_shared_hold(place.block, place.offset, (uint32_t)bytes);
-  if (in->packed) tile_out(in, &tile, place.block->shared, (uint32_t)place.offset);
+  if (in->packed) tile_out(w, l, in, &tile, place.block->shared, (uint32_t)place.offset);
   else if (in->mode) reduce(in, in->type, to.memory, place.memory, (uint32_t)bytes);
   else memcpy(to.memory, place.memory, bytes);
+  if (!in->packed) note_unseen(w, l, to.memory, (uint32_t)bytes);
 }
 
 static void store(sim_warp *w, const sim_instr *in, uint32_t active) {
@@ -395,6 +432,7 @@ static void wait_group(sim_warp *w, const sim_instr *in, uint32_t active) {
   uint32_t before[LANES];
   for (int l = 0; l < LANES; l++) before[l] = w->bulk_group[l] > (uint32_t)in->offset ? w->bulk_group[l] - (uint32_t)in->offset : 0;
   sim_readings_retire(w, &w->stores, active, before);
+  if (!in->negated) see(w, active, before);
 }
 
 static void nothing(sim_warp *w, const sim_instr *in, uint32_t active) { (void)w, (void)in, (void)active; }
@@ -475,7 +513,7 @@ void sim_decode_bulk(sim_decoder *d, bool reduces) {
     sim_operands(d, 0, 0);
     sim_set_op(d, commit, SIM_OP);
   } else if (sim_take(d, "wait_group")) {
-    sim_take(d, "read");
+    d->out->negated = sim_take(d, "read"); // of what is read alone
     sim_operands(d, 1, 1);
     const int64_t n = sim_immediate(d, sim_operand(d, 0));
     if (n < 0 || n > INT32_MAX) sim_bad(d, "a number of groups is wanted");

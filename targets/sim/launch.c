@@ -165,7 +165,7 @@ static void free_block(sim_block *b) {
   }
   for (int i = 0; b->syncs && i < SIM_SYNCS; i++) free(b->syncs[i].clocks.seen);
   sim_tmem_free(b);
-  void *const all[] = {b->shared, b->grains, b->mbarrier_at, b->local, b->warps, b->mbarriers, b->syncs, b->readers};
+  void *const all[] = {b->shared, b->grains, b->mbarrier_at, b->local, b->warps, b->mbarriers, b->syncs, b->readers, b->unseen};
   for (size_t i = 0; i < sizeof all / sizeof *all; i++) free(all[i]);
 }
 

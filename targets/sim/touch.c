@@ -219,6 +219,7 @@ static sim_touch *touch_of(const sim_warp *w, const sim_buffer *buffer, uint64_t
 void sim_global_touch(sim_warp *w, int lane, const sim_buffer *buffer, uint64_t offset, uint32_t bytes, sim_access access, bool has_value) {
   const uint32_t mine = w->block->number | (is_strong(access) ? TOUCH_ATOMIC : 0);
   if (!is_read(access)) w->block->cluster->events++;
+  if (w->block->nunseen && access != SIM_ATOMIC && access != SIM_ASYNC_WRITE) sim_unseen_check(w, lane, buffer, offset, bytes);
   if (buffer->written) {
     for (uint64_t i = offset; i < offset + bytes; i++) {
       _Atomic uint8_t *cell = (_Atomic uint8_t *)&buffer->written[i / 8];

@@ -227,6 +227,15 @@ static void stores(void) {
         "the thread ends while the operation of line 9");
   FINDS("@%first cp.async.bulk.global.shared::cta.bulk_group [%q], [sm], 1024; " LEFT, 32, 0,
         "it reads shared memory at 0, where nothing was written");
+  // What they write is to be seen once they are complete, not when their source has been read.
+#define DONE_ALL "cp.async.bulk.commit_group; cp.async.bulk.wait_group 0; "
+  CLEAN(FILL "fence.proxy.async; bar.sync 0; " PUT1 DONE_ALL "bar.sync 0; ld.global.u32 %r1, [%q+1020]; ", 128, 0);
+  FINDS(FILL "fence.proxy.async; bar.sync 0; " PUT1 LEFT "bar.sync 0; ld.global.u32 %r1, [%q+1020]; ", 128, 0,
+        "it touches byte 1020 of B, which the bulk copy of line 9 writes");
+  CLEAN(FILL "fence.proxy.async; bar.sync 0; " PUT1 LEFT "bar.sync 0; @%first st.global.u32 [%q+1024], 1; ", 128, 0);
+  FINDS(FILL "fence.proxy.async; bar.sync 0; " PUT1 LEFT "bar.sync 0; @%first st.global.u32 [%q], 1; ", 128, 0, "it touches byte 0 of B");
+  FINDS(FILL "fence.proxy.async; bar.sync 0; " PUT LEFT "bar.sync 0; ld.global.u16 %h, [%p+1026]; ", 128, 0, "it touches byte 1026 of A");
+  CLEAN(FILL "fence.proxy.async; bar.sync 0; " PUT DONE_ALL "bar.sync 0; ld.global.u16 %h, [%p+1026]; ", 128, 0);
 }
 
 static void operands(void) {
