@@ -6,6 +6,8 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
 die() { echo "gpu: error: $*" >&2 && exit 2; }
 build=$1 dir=${2:?gpu --pack takes a directory}
 shift 2
+# What is packed is what the sources say now: the command, and the helper that compiles the kernels.
+cmake --build "$build" --target tegula_cli tegula_worker tegula_portable >&2 || die "$build cannot be brought up to date"
 targets=$("$build/tegula" targets | sed -n 's/^\(nvptx:[^ ]*\).*/\1/p' | paste -sd,)
 more=()
 while [ $# -gt 0 ]; do
