@@ -13,7 +13,8 @@ int main(void) {
   conform_gemm("gemm_bf16", "BM=128,BN=32,BK=64", (shape){130, 72, 392});
   conform_gemm("gemm_bf16", "BM=128,BN=192,BK=32", (shape){65, 200, 200});
   conform_gemm("gemm_bf16", "BM=256,BN=32,BK=128,stages=2,warps=8", (shape){257, 40, 264});
-  conform_gemm("gemm_bf16", "BM=128,BN=64,BK=64", (shape){33, 35, 41}); // neither rows of 16 bytes nor pairs
+  conform_gemm("gemm_bf16", "BM=384,BN=32,BK=16", (shape){400, 40, 72}); // three times 128 rows, which two groups share by columns
+  conform_gemm("gemm_bf16", "BM=128,BN=64,BK=64", (shape){33, 35, 41});  // neither rows of 16 bytes nor pairs
   conform_gemm("gemm_fp8", "BM=128,BN=128", (shape){129, 136, 656});
   conform_gemm("gemm_fp8", "BM=128,BN=64,raster=2", (shape){190, 136, 144});
   conform_gemm("gemm_fp8", "BM=256,BN=64,stages=2", (shape){257, 72, 272});
