@@ -84,7 +84,8 @@ typedef struct sim_landing { // a copy under way into shared memory, which lands
   bool is_commit;                  // no copy: the first `products` tcgen05.mma of a warp are done
   uint32_t products;
   int warp;
-  char value[16]; // of st.async
+  char value[16];          // of st.async, red.async
+  const sim_instr *reduce; // the operation of a red.async; NULL: none
   sim_tile tile;
 } sim_landing;
 

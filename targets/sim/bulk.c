@@ -114,6 +114,10 @@ void sim_land(sim_warp *w, const sim_mbarrier *m, const sim_landing *l) {
   }
   if (l->is_tile) {
     tile_in(&l->tile, b->shared, l->to);
+  } else if (l->reduce) {
+    uint64_t v = 0;
+    memcpy(&v, l->value, l->bytes);
+    sim_exchange(l->reduce, b->shared + l->to, v, 0);
   } else if (l->is_value) {
     memcpy(b->shared + l->to, l->value, l->bytes);
   } else {
@@ -204,6 +208,23 @@ static bool good_size(sim_warp *w, int l, uint64_t bytes) {
 
 // ---- into shared memory
 
+// Reductions under way to one place do not disturb each other; what lies there stays, and nobody else may touch it.
+static void begin_reduction(sim_warp *w, int l, sim_block *b, uint64_t to, uint32_t bytes) {
+  const int reduced = GRAIN_PENDING | GRAIN_ATOMIC;
+  const uint64_t first = to >> b->grain_shift, last = (to + bytes - 1) >> b->grain_shift;
+  bool others = true;
+  for (uint64_t g = first; g <= last; g++) others &= (b->grains[g].flags & reduced) == reduced;
+  if (!others) sim_shared_touch(w, l, b, to, bytes, SIM_ATOMIC, true, false);
+  for (uint64_t g = first; g <= last; g++) b->grains[g].flags |= (uint8_t)reduced;
+}
+
+static void begin_writing(sim_warp *w, int l, sim_block *b, uint64_t to, const sim_landing *what) {
+  sim_shared_touch(w, l, b, to, what->bytes, what->generic ? SIM_WRITE : SIM_ASYNC_WRITE, false, false);
+  for (uint64_t g = to >> b->grain_shift; g <= (to + what->bytes - 1) >> b->grain_shift; g++)
+    b->grains[g].flags = GRAIN_PENDING | (what->generic ? 0 : GRAIN_ASYNC);
+  memset(b->shared + to, 0xff, what->bytes);
+}
+
 // Into one block: marks the destination, and completes its bytes on the mbarrier at the same place as the one that is named.
 static void begin(sim_warp *w, int l, sim_block *b, uint64_t to, uint64_t bar, const sim_landing *what) {
   sim_mbarrier *m = sim_mbarrier_find(w, l, b, bar);
@@ -214,10 +235,8 @@ static void begin(sim_warp *w, int l, sim_block *b, uint64_t to, uint64_t bar, c
                "fence.mbarrier_init and no "
                "fence.proxy.async after it",
                m->offset, b->rank, b->code->instrs[m->init_pc].line);
-  sim_shared_touch(w, l, b, to, what->bytes, what->generic ? SIM_WRITE : SIM_ASYNC_WRITE, false, false);
-  for (uint64_t g = to >> b->grain_shift; g <= (to + what->bytes - 1) >> b->grain_shift; g++)
-    b->grains[g].flags = GRAIN_PENDING | (what->generic ? 0 : GRAIN_ASYNC);
-  memset(b->shared + to, 0xff, what->bytes);
+  if (what->reduce) begin_reduction(w, l, b, to, what->bytes);
+  else begin_writing(w, l, b, to, what);
   sim_landing *landing = sim_mbarrier_landing(w, m);
   if (!landing) return;
   const uint64_t phase = landing->phase;
@@ -282,7 +301,8 @@ static void load(sim_warp *w, const sim_instr *in, uint32_t active) {
   for (uint32_t rest = active; rest; rest &= rest - 1) load_one(w, in, __builtin_ctz(rest));
 }
 
-// ---- st.async (ISA 9.7.9.13): values that arrive in a block of the cluster, and complete their bytes on its mbarrier
+// ---- st.async (ISA 9.7.9.13), red.async (9.7.13.7): values that arrive in a block of the cluster, and complete their bytes on its
+// mbarrier
 
 static void store_value(sim_warp *w, const sim_instr *in, uint32_t active) {
   const sim_arg *bar = &in->args[2 + in->items];
@@ -292,7 +312,9 @@ static void store_value(sim_warp *w, const sim_instr *in, uint32_t active) {
   for (int k = 0; k < in->items; k++) valid &= sim_valid(w, &in->args[2 + k]);
   for (uint32_t rest = active; rest; rest &= rest - 1) {
     const int l = __builtin_ctz(rest);
-    sim_landing what = {.is_value = true, .generic = true, .bytes = (uint32_t)in->bytes * in->items, .pc = w->pc};
+    const bool reduces = in->cls == SIM_CLASS_ATOMIC;
+    sim_landing what = {
+        .is_value = true, .generic = true, .reduce = reduces ? in : NULL, .bytes = (uint32_t)in->bytes * in->items, .pc = w->pc};
     sim_place to, at;
     if (!sim_resolve(w, l, PTX_CLUSTER, far_address(w, in->args, l), what.bytes, true, &to)) continue;
     if (!sim_resolve(w, l, PTX_CLUSTER, far_address(w, bar, l), 8, true, &at)) continue;
@@ -300,7 +322,7 @@ static void store_value(sim_warp *w, const sim_instr *in, uint32_t active) {
       sim_report(w, l, SIM_FAULT_MBARRIER, "its mbarrier is in another block's shared memory than its destination");
       continue;
     }
-    if (!(valid >> l & 1)) sim_report(w, l, SIM_FAULT_UNINITIALISED, "what it stores has no value");
+    if (!(valid >> l & 1)) sim_report(w, l, SIM_FAULT_UNINITIALISED, "what it %s has no value", reduces ? "reduces" : "stores");
     for (int k = 0; k < in->items; k++) {
       const uint64_t v = sim_get(w, &in->args[2 + k], l);
       memcpy(what.value + (size_t)k * in->bytes, &v, in->bytes);
@@ -323,6 +345,25 @@ void sim_decode_store_value(sim_decoder *d) {
   sim_add_vector(d, sim_operand(d, 1), out->items, out->bytes, false);
   sim_add_far_address(d, sim_operand(d, 2));
   out->memory = true, out->space = PTX_CLUSTER, out->cls = SIM_CLASS_SHARED;
+  sim_set_op(d, store_value, SIM_OP);
+}
+
+// red.async.relaxed.cluster[.shared::cluster].mbarrier::complete_tx::bytes.op.type [a], b, [mbar]
+void sim_decode_reduce_value(sim_decoder *d) {
+  sim_instr *out = d->out;
+  sim_take(d, "shared::cluster");
+  if (!sim_take(d, "relaxed") || !sim_take(d, "cluster") || !sim_take(d, "mbarrier::complete_tx::bytes"))
+    sim_bad(d, "the simulator knows red.async.relaxed.cluster.mbarrier::complete_tx::bytes");
+  // add min max inc dec exch cas and or xor, as sim_take_atom counts them
+  static const char *const types[] = {"u32 s32 u64", "u32 s32", "u32 s32", "u32", "u32", "", "", "b32", "b32", "b32"};
+  const int op = sim_take_atom(d), type = sim_take_type(d);
+  if (op < 0 || !strstr(types[op], ptx_types[type].name)) sim_bad(d, "no such reduction");
+  out->select = (uint8_t)op, out->type = (uint8_t)type, out->items = 1, out->bytes = ptx_types[type].bytes;
+  sim_operands(d, 3, 3);
+  sim_add_far_address(d, sim_operand(d, 0));
+  sim_add_source(d, sim_operand(d, 1), out->bytes);
+  sim_add_far_address(d, sim_operand(d, 2));
+  out->memory = true, out->space = PTX_CLUSTER, out->cls = SIM_CLASS_ATOMIC;
   sim_set_op(d, store_value, SIM_OP);
 }
 

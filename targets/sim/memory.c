@@ -357,6 +357,10 @@ int sim_take_atom(sim_decoder *d) {
 void sim_decode_atom(sim_decoder *d) {
   sim_instr *out = d->out;
   const bool result = !strcmp(d->in->mnemonic, "atom");
+  if (!result && sim_take(d, "async")) {
+    sim_decode_reduce_value(d);
+    return;
+  }
   bool policy;
   take_memory(d, &policy);
   out->space = (uint8_t)sim_take_space(d);

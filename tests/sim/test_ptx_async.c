@@ -315,6 +315,20 @@ static void clusters(void) {
   CLEAN(RANK INIT(1) SEND WAIT(0) OWN SHOW SYNC, 64, 2);
   CHECK(B[0] == 0 && B[1] == 1);
   FINDS(RANK INIT(1) SEND OWN SHOW WAIT(0) SYNC, 64, 2, "");
+  // Sums that arrive likewise, of all threads of both blocks, whichever comes first.
+#define REDUCE(op, value) "red.async.relaxed.cluster.shared::cluster.mbarrier::complete_tx::bytes." op " [%r8+64], " value ", [%r8]; "
+#define EXPECT(bytes)     "@%first st.shared.u32 [sm+64], 100; @%first mbarrier.arrive.expect_tx.shared.b64 _, [sm], " #bytes "; " SYNC
+  CLEAN(RANK INIT(1) EXPECT(256) REDUCE("add.u32", "%t") WAIT(0) OWN SHOW SYNC, 64, 2);
+  CHECK(B[0] == 100 + 63 * 64 / 2 && B[1] == B[0]);
+  CLEAN(RANK INIT(1) EXPECT(256) REDUCE("max.s32", "%t") WAIT(0) OWN SHOW SYNC, 64, 2);
+  CHECK(B[0] == 100);
+  CLEAN(RANK INIT(1) EXPECT(128) REDUCE("xor.b32", "%t") WAIT(0) OWN SHOW SYNC, 32, 2);
+  CHECK(B[0] == 100);
+  FINDS(RANK INIT(1) EXPECT(256) REDUCE("add.u32", "%t") OWN SHOW WAIT(0) SYNC, 64, 2, "copy not waited for");
+  FINDS(RANK INIT(1) "@%first mbarrier.arrive.expect_tx.shared.b64 _, [sm], 256; " SYNC REDUCE("add.u32", "%t") WAIT(0) SYNC, 64, 2,
+        "uninitialised");
+  const ptx_call unknown = call(RANK REDUCE("add.f32", "%f1"), 32, 2);
+  PTX_REFUSES(&unknown, "no such reduction");
   FINDS(RANK INIT(1) SYNC "@%first st.async.weak.shared::cluster.mbarrier::complete_tx::bytes.u32 [%r8+64], %r6, [sm]; " SYNC, 64, 2,
         "its mbarrier is in another block");
   FINDS(RANK "barrier.cluster.arrive; barrier.cluster.arrive; barrier.cluster.wait;", 32, 2, "a second time");
