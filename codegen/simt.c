@@ -570,8 +570,18 @@ static int simt_knobs(const tg_kernel *tile, const tg_machine *machine, tg_knob 
                          .nvalues = 4,
                          .values = {default_stages(machine), 1, 2, machine->tensor_maps ? 6 : 4}};
   if (n < max && simt_raster_knob(tile, machine, &out[n])) n++;
-  if (n < max && may_persist(tile, (tg_lower_options){.machine = machine})) out[n++] = simt_persistent_knob();
-  if (n < max && simt_has_cluster(tile, machine)) out[n++] = simt_cluster_knob();
+  // Of tiles without a pipe only the first value is offered: configs of one space all name the same knobs.
+  const bool copies = rings && machine->tensor_maps;
+  if (n < max && copies && machine->sms >= 1) {
+    out[n] = simt_persistent_knob();
+    if (!may_persist(tile, (tg_lower_options){.machine = machine})) out[n].nvalues = 1;
+    n++;
+  }
+  if (n < max && copies && machine->warpgroup_mma && !(machine->tensor_memory > 0)) {
+    out[n] = simt_cluster_knob();
+    if (!simt_has_cluster(tile, machine)) out[n].nvalues = 1;
+    n++;
+  }
   return n;
 }
 
