@@ -11,8 +11,41 @@ int simt_most_warp_bits(const tg_machine *machine) {
 
 static const char *more_warps(const simt *s) { return s->warp_bits < simt_most_warp_bits(s->machine) ? ", or more warps with warps=" : ""; }
 
+static int most_registers(const simt *s) {
+  enum { SPARE = 40 }; // for addresses, masks, counters
+  return (s->machine->max_registers > 0 ? (int)s->machine->max_registers : 255) - SPARE;
+}
+
+typedef struct search {
+  simt *s;
+  bool found;
+} search;
+
+static void find_pipe(tg_op *op, void *user) {
+  search *x = user;
+  simt_wgmma w;
+  if (op->code == TG_OP_DOT) x->found |= simt_pipe_fits(x->s, op, &w);
+}
+
+// What a loop carries is in registers from its first trip to its last; but sums of pipes, which see to their own.
+static void check_carried(simt *s, const tg_op *loop) {
+  int64_t bits = 0;
+  search pipe = {.s = s};
+  for (int r = 0; r < loop->nregions; r++) tg_walk(loop->regions[r], find_pipe, &pipe);
+  if (pipe.found) return;
+  for (int i = 0; i < loop->nout; i++) {
+    const tg_type *t = &loop->out[i]->type;
+    if (t->kind == TG_TILE && t->rank) bits += tg_type_elements(*t) * tg_dtypes[t->dtype].bits;
+  }
+  const int64_t each = bits / 32 >> (s->lane_bits + s->warp_bits);
+  if (each > most_registers(s))
+    simt_fail(s, loop,
+              "the tiles that this loop carries take %lld registers of each thread and %d can be had with %d warps; choose smaller tiles%s",
+              (long long)each, most_registers(s), s->warps, more_warps(s));
+}
+
 static void check_op(tg_op *op, void *user) {
-  enum { MOST_HELD = 1024, SPARE = 40 }; // elements of a tile that a thread has; registers for addresses, masks, counters
+  enum { MOST_HELD = 1024 }; // elements of a tile that a thread has
   simt *s = user;
   for (int i = 0; i < op->nout; i++) {
     const tg_type *t = &op->out[i]->type;
@@ -21,7 +54,8 @@ static void check_op(tg_op *op, void *user) {
       simt_fail(s, op, "a tile of %lld elements is too large for %d threads; choose smaller tiles%s", (long long)tg_type_elements(*t),
                 s->warps << s->lane_bits, more_warps(s));
   }
-  const int most = (s->machine->max_registers > 0 ? (int)s->machine->max_registers : 255) - SPARE;
+  if (op->code == TG_OP_FOR || op->code == TG_OP_WHILE) check_carried(s, op);
+  const int most = most_registers(s);
   simt_wgmma w;
   if (op->code != TG_OP_DOT || simt_pipe_fits(s, op, &w)) return;
   const int need = simt_dot_registers(s->machine, op, s->warp_bits);
