@@ -13,10 +13,10 @@ static const tg_op *load_of(const tg_value *v) {
 
 // The same when it goes from memory straight to where the instruction wants it. Without assumptions elements come one by one: they are held
 // in a register each on their way, and all warps that share an operand load it. Then they are better brought once, and read from shared
-// memory.
+// memory, where that has room for them.
 static const tg_op *straight_load(const simt *s, const tg_value *v) {
   const tg_op *load = load_of(v);
-  return load && (s->assume || s->warp_bits == 0) ? load : NULL;
+  return load && (s->assume || s->lean || s->warp_bits == 0) ? load : NULL;
 }
 
 const tg_matrix_row *simt_dot_row(const tg_machine *machine, const tg_op *op) {
