@@ -1,8 +1,8 @@
-"""spills.py BUILD [--archs sm_80,…] [--kernels K,…] [--all] [-o FILE.json]
+"""spills.py BUILD [--archs sm_80,…] [--kernels K,…] [--options] [--all] [-o FILE.json]
 
 Every kernel of the library as the target's defaults make it, both variants, judged by ptxas: registers, spilled bytes, blocks on a multiprocessor,
-warnings of every launch, and its main loop where nvdisasm is found. Options as well: each value of each option that is a word, by itself. One ptxas at
-a time; the table that is printed has the rows with spills or warnings, with --all every row. Ends with 1 when there are such rows.
+warnings of every launch, and its main loop where nvdisasm is found. With --options each value of each option that names its values too, by itself. One
+ptxas at a time; the table that is printed has the rows with spills or warnings, with --all every row. Ends with 1 when there are such rows.
 """
 import argparse
 import json
@@ -19,11 +19,11 @@ def kernels(build):
     return json.loads(done.stdout)
 
 
-def choices(kernel):
+def choices(kernel, options):
     """The defaults, then every other value of every option that names its values, by itself."""
     yield {}
     for setting in kernel["settings"]:
-        if setting["kind"] == "option":
+        if options and setting["kind"] == "option":
             for value in setting["allowed"]:
                 if value != setting["default"]:
                     yield {setting["name"]: value}
@@ -64,6 +64,7 @@ def main():
     parser.add_argument("build")
     parser.add_argument("--archs", type=lambda s: s.split(","), default=ARCHS)
     parser.add_argument("--kernels", type=lambda s: s.split(","))
+    parser.add_argument("--options", action="store_true", help="the options' values too")
     parser.add_argument("--all", action="store_true", help="print every row")
     parser.add_argument("-o", dest="output", help="write all rows as JSON")
     o = parser.parse_args()
@@ -71,7 +72,7 @@ def main():
     for kernel in kernels(o.build):
         if o.kernels and kernel["name"] not in o.kernels:
             continue
-        for options in choices(kernel):
+        for options in choices(kernel, o.options):
             for arch in o.archs:
                 for variant in ("0", "1"):
                     said = report(o.build, kernel["name"], arch, dict(options, variant=variant))

@@ -13,6 +13,10 @@ return {
   -- A kernel's tile where neither the call nor the tuner names another; an architecture's own come first.
   defaults = {
     { "gemm_bf16", BM = 128, BN = 128, BK = 64 },
+    { "grouped_gemm_bf16", BM = 128, BN = 128, BK = 64 },
+    { "bmm", when = { dtype = "f32" }, BM = 128, BK = 32 },
+    { "embed", BH = 1024, warps = 4 },
+    { "grouped_gemm_f32", BM = 64, BN = 64, BK = 16, warps = 8 },
     { "mla_decode", BM = 64, BK = 32 },
     { "mla_decode", when = { dtype = "f32" }, BM = 16, BK = 32 },
     { "mla_decode_sparse", BM = 32, BK = 64 },

@@ -11,4 +11,5 @@ return {
     warps_sm = { 64, source = "CUDA C++ Programming Guide, Technical Specifications per Compute Capability: 64 resident warps on 8.0" },
     blocks_sm = { 32, source = "CUDA C++ Programming Guide, Technical Specifications per Compute Capability: 32 resident blocks on 8.0" },
   },
+  defaults = { { "grouped_gemm_fp8_wgrad", BN = 128, BK = 64, warps = 8 } },
 }

@@ -11,4 +11,8 @@ return {
     warps_sm = { 48, source = "CUDA C++ Programming Guide, Technical Specifications per Compute Capability: 48 resident warps on 8.6" },
     blocks_sm = { 16, source = "CUDA C++ Programming Guide, Technical Specifications per Compute Capability: 16 resident blocks on 8.6" },
   },
+  defaults = {
+    { "mla_decode", BM = 16, BK = 32 }, -- two slots of 32 keys and Q have room
+    { "mla_decode_sparse", BM = 16, BK = 32 },
+  },
 }

@@ -15,7 +15,10 @@ return {
   },
   -- Tiles of 64 rows or more, so that warp groups multiply.
   defaults = {
-    { "grouped_gemm_bf16", BM = 128, BN = 128, BK = 64 },
+    { "gemm_fp8", BM = 128, BN = 128 },
+    { "gemm_fp8_dgrad", BM = 64, BK = 128, warps = 8 },
+    { "gemm_fp8_wgrad", BN = 64, BK = 128, warps = 8 },
+    { "grouped_gemm_fp8_wgrad", BN = 64, BK = 128, warps = 8 },
     { "grouped_gemm_fp8", when = { packed = 0 }, BM = 128, BN = 128 },
     { "grouped_gemm_fp8_masked", BM = 128, BN = 128 },
     { "bmm", when = { dtype = "bf16" }, BT = 64, BM = 128, BK = 64 },
