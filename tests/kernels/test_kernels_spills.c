@@ -23,6 +23,7 @@ static const struct {
     {"grouped_gemm_fp8", "sm_100a", 1, 20, ALONE},
     {"grouped_gemm_fp8_masked", "sm_100a", 1, 28, ALONE},
     {"grouped_gemm_fp8_wgrad", "sm_100a", 1, 24, ALONE},
+    {"moe_combine", "sm_100a", 1, 24, ALONE},
     {"indexer_logits", "sm_100a", 0, 4, "one register more than there are"},
     {"grouped_gemm_fp8_masked", "sm_80", 1, 20, ALONE},
     {"grouped_gemm_fp8", "sm_90a", 1, 92, ALONE},
