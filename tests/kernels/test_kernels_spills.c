@@ -27,6 +27,7 @@ static const struct {
     {"indexer_logits", "sm_100a", 0, 4, "one register more than there are"},
     {"grouped_gemm_fp8_masked", "sm_80", 1, 20, ALONE},
     {"grouped_gemm_fp8_masked", "sm_86", 1, 20, ALONE},
+    {"grouped_gemm_fp8_wgrad", "sm_86", 1, 8, ALONE},
     {"grouped_gemm_fp8", "sm_90a", 1, 92, ALONE},
     {"grouped_gemm_fp8_masked", "sm_90a", 1, 76, ALONE},
     {"grouped_gemm_fp8_wgrad", "sm_90a", 1, 12, ALONE},
