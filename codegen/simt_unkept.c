@@ -2,17 +2,45 @@
 // nothing of one another, so that does no harm as long as nothing but stores along the same range sees the result.
 #include "codegen/simt_pipe.h"
 
+typedef struct use {
+  const tg_op *op;
+  int operand;
+  struct use *next;
+} use;
+
 typedef struct keeping {
   simt *s;
   const tg_op *range;
-  int axis; // of the result
-  const tg_value *v;
+  int axis;               // of the result
+  use **uses;             // by value id
+  const tg_value **ahead; // values whose uses are yet to be looked at
+  int n;
   bool *seen, kept;
 } keeping;
 
-static void look_at(keeping *k, const tg_value *v);
+static void look_at(keeping *k, const tg_value *v) {
+  if (k->seen[v->id]) return;
+  k->seen[v->id] = true;
+  k->ahead[k->n++] = v;
+}
 
+static bool is_made_in(const tg_value *v, const tg_op *loop) {
+  for (const tg_region *r = v->def ? v->def->parent : v->region; r; r = r->owner ? r->owner->parent : NULL)
+    if (r->owner == loop) return true;
+  return false;
+}
+
+// Whether the range may be another on every trip.
+static bool changes_in(const keeping *k, const tg_op *loop) {
+  for (int i = 0; i < 2; i++)
+    if (is_made_in(k->range->in[i], loop) && !tg_launch_expr(k->s->arena, k->range->in[i])) return true;
+  return false;
+}
+
+// What a loop hands on from a trip is stored along a later trip's range.
 static void look_at_carried(keeping *k, const tg_op *op, int i) {
+  const bool loops = op->code == TG_OP_FOR || op->code == TG_OP_WHILE;
+  if (loops && changes_in(k, op)) k->kept = true;
   look_at(k, op->out[i]);
   if (op->code == TG_OP_FOR) look_at(k, op->regions[0]->args[1 + i]);
   if (op->code == TG_OP_WHILE)
@@ -58,24 +86,27 @@ static void look_at_use(keeping *k, const tg_op *op, int operand) {
   }
 }
 
-static void find_use(tg_op *op, void *user) {
+static void note_uses(tg_op *op, void *user) {
   keeping *k = user;
-  const tg_value *v = k->v;
-  for (int i = 0; i < op->nin && !k->kept; i++)
-    if (op->in[i] == v) look_at_use(k, op, i);
-  k->v = v;
-}
-
-static void look_at(keeping *k, const tg_value *v) {
-  if (k->kept || k->seen[v->id]) return;
-  k->seen[v->id] = true;
-  k->v = v;
-  tg_walk(k->range->parent->launch->body, find_use, k);
+  for (int i = 0; i < op->nin; i++) {
+    use *u = TG_NEW(k->s->arena, use), **first = &k->uses[op->in[i]->id];
+    *u = (use){op, i, *first};
+    *first = u;
+  }
 }
 
 static bool nothing_keeps(simt *s, const tg_value *v, int axis, const tg_op *range) {
-  keeping k = {.s = s, .range = range, .axis = axis, .seen = TG_NEWN(s->arena, bool, s->tile->next_id + 1)};
+  const int n = s->tile->next_id + 1;
+  keeping k = {.s = s,
+               .range = range,
+               .axis = axis,
+               .uses = TG_NEWN(s->arena, use *, n),
+               .ahead = TG_NEWN(s->arena, const tg_value *, n),
+               .seen = TG_NEWN(s->arena, bool, n)};
+  tg_walk(range->parent->launch->body, note_uses, &k);
   look_at(&k, v);
+  while (k.n && !k.kept)
+    for (const use *u = k.uses[k.ahead[--k.n]->id]; u && !k.kept; u = u->next) look_at_use(&k, u->op, u->operand);
   return !k.kept;
 }
 
