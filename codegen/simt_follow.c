@@ -4,11 +4,17 @@
 
 typedef struct following {
   simt *s;
-  bool *seen; // by value id
+  bool *seen;             // by value id
+  const tg_value **ahead; // values that are needed and yet to be looked at
+  int n;
   bool fine;
 } following;
 
-static void need(following *f, const tg_value *v);
+static void need(following *f, const tg_value *v) {
+  if (f->seen[v->id]) return;
+  f->seen[v->id] = true;
+  f->ahead[f->n++] = v;
+}
 
 static void need_control(following *f, const tg_op *op) {
   switch (op->code) {
@@ -42,13 +48,11 @@ static void need_operands(following *f, const tg_op *op) {
   const bool loads = op->code == TG_OP_LOAD;
   if (op->nout != 1 || op->nregions || (loads ? !simt_reads_input(f->s, op) : !(tg_op_rows()[op->code].traits & TG_PURE))) f->fine = false;
   if (loads && (!op->in[0]->def || op->in[0]->def->code != TG_OP_PARAM)) f->fine = false; // others see whether a view leads outside
-  for (int i = loads; i < op->nin && f->fine; i++) need(f, op->in[i]);
+  for (int i = loads; i < op->nin; i++) need(f, op->in[i]);
 }
 
-static void need(following *f, const tg_value *v) {
+static void look_at(following *f, const tg_value *v) {
   const bool scalar = v->type.kind == TG_TILE && v->type.rank == 0;
-  if (!f->fine || f->seen[v->id]) return;
-  f->seen[v->id] = true;
   if (!scalar && !(v->type.kind == TG_RANGE && v->def && v->def->code == TG_OP_RANGE)) f->fine = false;
   else if (v->def && v->def->nregions) need_carried(f, v->def, (int)v->index);
   else if (v->def) need_operands(f, v->def);
@@ -65,9 +69,13 @@ static void need_way(following *f, const tg_op *loop, const tg_op *const *loads,
       const tg_value *index = loads[k]->in[i];
       need(f, index->type.kind == TG_RANGE && index->def ? index->def->in[0] : index);
     }
+  while (f->n && f->fine) look_at(f, f->ahead[--f->n]);
 }
 
-static following begin(simt *s) { return (following){s, TG_NEWN(s->arena, bool, s->tile->next_id + 1), true}; }
+static following begin(simt *s) {
+  const int n = s->tile->next_id + 1;
+  return (following){.s = s, .seen = TG_NEWN(s->arena, bool, n), .ahead = TG_NEWN(s->arena, const tg_value *, n), .fine = true};
+}
 
 bool simt_can_follow(simt *s, const tg_op *loop, const tg_op *const *loads, int n) {
   following f = begin(s);
