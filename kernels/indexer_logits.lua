@@ -22,10 +22,11 @@ return tg.kernel("indexer_logits", function(k)
     L[{b, s, keys}] = tg.full(f32, -math.huge, bs, 64)
     tg.when(keys:first():lt(len) & page:ge(0) & page:lt(P), function()
       local heads, weights = tg.range(0, H), w[{b, s, tg.range(0, H)}]:reshape(1, bs * H)
+      local here = page:max(0) -- it is: said once more, it spares every load a test of its own and the zeros of what it skips
       local queries = Q[{b, s, heads, tg.range(0, D)}]:reshape(bs * H, D)
-      local scores = tg.dot(codes[{page, at, tg.range(0, D)}]:to(bf16), queries.T):max(0) * weights
+      local scores = tg.dot(codes[{here, at, tg.range(0, D)}]:to(bf16), queries.T):max(0) * weights
       local sum = scores:reshape(64, bs, H):rsum(3):reshape(64, bs)
-      if fp8 then sum = sum * scales[{page, at}]:reshape(64, 1) end
+      if fp8 then sum = sum * scales[{here, at}]:reshape(64, 1) end
       L[{b, s, keys}] = tg.where(sees, sum.T, -math.huge)
     end)
   end)
