@@ -53,7 +53,7 @@ static int values_of(const offers *o, const tg_knob *knob) {
 static int choices_of(const offers *o, const offer *here) {
   int n = 1;
   for (int k = 0; k < here->nknobs; k++)
-    if (!here->knobs[k].is_order) n *= values_of(o, &here->knobs[k]);
+    if (!here->knobs[k].keeps_room) n *= values_of(o, &here->knobs[k]);
   return n;
 }
 
@@ -62,7 +62,7 @@ static tg_bindings choice_at(const offers *o, const offer *here, int choice, tg_
   int n = 0;
   for (int k = here->nknobs - 1; k >= 0; k--) {
     const tg_knob *knob = &here->knobs[k];
-    if (knob->is_order) continue;
+    if (knob->keeps_room) continue;
     out[n++] = (tg_binding){knob->name, integer_text(o->arena, knob->values[choice % values_of(o, knob)])};
     choice /= values_of(o, knob);
   }
@@ -74,7 +74,7 @@ static int choice_of(const offers *o, const offer *here, tg_bindings config) {
   int choice = 0;
   for (int k = 0; k < here->nknobs; k++) {
     const tg_knob *knob = &here->knobs[k];
-    if (knob->is_order) continue;
+    if (knob->keeps_room) continue;
     const char *value = tg_binding_get(config, knob->name);
     int v = 0;
     while (value && v < values_of(o, knob) && knob->values[v] != strtoll(value, NULL, 10)) v++;

@@ -22,7 +22,7 @@ typedef struct tg_knob {
   int nvalues;
   int nmore;          // values beyond those that are not worth a trial here, but taken when asked for
   int64_t values[16]; // values[0] = default
-  bool is_order;      // of blocks alone: whether a config has room does not depend on it
+  bool keeps_room;    // whether a config has room does not depend on it, as far as that shows before lowering
 } tg_knob;
 
 typedef struct tg_lower_options {

@@ -448,6 +448,8 @@ static void record_knobs(simt *s) {
   simt_record_knob(s, "warps", s->warps, 4, warps);
   if (dots_of(s->machine, s->tile).in_folds) simt_record_knob(s, "stages", s->stages, MOST_STAGES, stages);
   if (simt_has_raster(s->tile)) simt_record_knob(s, "raster", s->raster, SIMT_RASTERS, simt_raster_values);
+  if (dots_of(s->machine, s->tile).in_folds) simt_record_split(s);
+  if (s->may_specialise) simt_record_specialise(s);
   if (s->may_persist) simt_record_knob(s, "persistent", s->persistent, 2, simt_persistent_values);
   if (s->may_cluster) simt_record_cluster(s);
 }
@@ -455,7 +457,7 @@ static void record_knobs(simt *s) {
 typedef struct call {
   tg_kernel *tile, *lane;
   const tg_lower_options *options;
-  bool lean, overflowed, may_persist, persistent, may_cluster;
+  bool lean, overflowed, may_persist, persistent, may_cluster, may_specialise;
 } call;
 
 static void lower_all(void *arg) {
@@ -479,6 +481,9 @@ static void lower_all(void *arg) {
   s->warp_bits = log2_exact(s->warps);
   s->stages = stages_setting(c->tile, c->options);
   s->raster = simt_raster_setting(c->tile, c->options);
+  s->warps_m = simt_split_setting(c->tile, c->options);
+  s->by_threads = !simt_specialise_setting(c->tile, c->options);
+  s->may_specialise = c->may_specialise;
   s->may_persist = c->may_persist, s->persistent = c->persistent;
   s->most_cluster = simt_cluster_setting(c->tile, c->options);
   s->may_cluster = c->may_cluster;
@@ -504,6 +509,8 @@ static simt asked(tg_kernel *tile, const tg_lower_options *options) {
             .warps = warps_setting(tile, options),
             .lane_bits = LANE_BITS,
             .stages = stages_setting(tile, options),
+            .warps_m = simt_split_setting(tile, options),
+            .by_threads = !simt_specialise_setting(tile, options),
             .assume = options->variant == 0};
   s.warp_bits = log2_exact(s.warps);
   return s;
@@ -517,11 +524,18 @@ static bool keeps_codes(const tg_kernel *tile, const tg_op *dot, void *user) {
 }
 
 // Whether some product of the first variant has a pipe.
-static bool may_persist(const tg_kernel *tile, tg_lower_options options) {
+static bool has_pipe(const tg_kernel *tile, tg_lower_options options) {
   options.variant = 0;
   simt s = asked((tg_kernel *)(uintptr_t)tile, &options);
-  return simt_may_persist(&s);
+  return simt_may_pipe(&s);
 }
+
+static bool may_specialise(const tg_kernel *tile, const tg_machine *machine) {
+  return has_pipe(tile, (tg_lower_options){.machine = machine});
+}
+
+// Only where it is known how many blocks run at once.
+static bool may_persist(const tg_kernel *tile, tg_lower_options options) { return options.machine->sms >= 1 && has_pipe(tile, options); }
 
 static bool persists(const tg_kernel *tile, const tg_lower_options *options) {
   return simt_persistent_setting(tile, options, may_persist(tile, *options));
@@ -570,8 +584,14 @@ static int simt_knobs(const tg_kernel *tile, const tg_machine *machine, tg_knob 
                          .nvalues = 4,
                          .values = {default_stages(machine), 1, 2, machine->tensor_maps ? 6 : 4}};
   if (n < max && simt_raster_knob(tile, machine, &out[n])) n++;
+  if (n < max && rings) out[n++] = simt_split_knob(machine);
   // Of tiles without a pipe only the first value is offered: configs of one space all name the same knobs.
   const bool copies = rings && machine->tensor_maps;
+  if (n < max && copies) {
+    out[n] = simt_specialise_knob();
+    if (!may_specialise(tile, machine)) out[n].nmore = 0;
+    n++;
+  }
   if (n < max && copies && machine->sms >= 1) {
     out[n] = simt_persistent_knob();
     if (!may_persist(tile, (tg_lower_options){.machine = machine})) out[n].nvalues = 1;
@@ -586,17 +606,19 @@ static int simt_knobs(const tg_kernel *tile, const tg_machine *machine, tg_knob 
 }
 
 static tg_kernel *simt_lower(tg_kernel *tile, const tg_lower_options *options) {
-  const bool may = may_persist(tile, (tg_lower_options){.machine = options->machine}), persistent = persists(tile, options);
-  tg_kernel *plain = simt_prepare(options->machine, tile, keeps_codes, (void *)(uintptr_t)options);
-  const bool may_cluster = simt_has_cluster(tile, options->machine);
-  call c = {.tile = plain, .options = options, .may_persist = may, .persistent = persistent, .may_cluster = may_cluster};
+  call c = {.options = options,
+            .may_persist = may_persist(tile, (tg_lower_options){.machine = options->machine}),
+            .persistent = persists(tile, options),
+            .may_cluster = simt_has_cluster(tile, options->machine),
+            .may_specialise = may_specialise(tile, options->machine)};
+  c.tile = simt_prepare(options->machine, tile, keeps_codes, (void *)(uintptr_t)options);
   tg_status status = tg_protect(tile->ctx, lower_all, &c);
   if (status != TG_OK && c.overflowed) {
     if (c.lane) tg_kernel_free(c.lane);
-    c = (call){.tile = c.tile, .options = options, .lean = true, .may_persist = may, .persistent = persistent, .may_cluster = may_cluster};
+    c.lane = NULL, c.lean = true, c.overflowed = false;
     status = tg_protect(tile->ctx, lower_all, &c);
   }
-  tg_kernel_free(plain);
+  tg_kernel_free(c.tile);
   if (status == TG_OK) return c.lane;
   if (c.lane) tg_kernel_free(c.lane);
   tg_rethrow(tile->ctx);

@@ -94,7 +94,10 @@ typedef struct simt {
   tg_op *scratch;              // shared memory; NULL until some is needed
   int64_t shared_top;          // what is taken of it: regions end when the tile kernel's do
   simt_quiet quiet;
-  int stages;       // slots of a ring at most; 1 = operands come straight from memory
+  int stages;      // slots of a ring at most; 1 = operands come straight from memory
+  int warps_m;     // warps that a product's rows are split among; 0: by turns with its columns
+  bool by_threads; // whoever multiplies copies: no operand comes from the copy unit
+  bool may_specialise;
   int raster;       // blocks along axis 0 of a group, which is walked along all of axis 1 before the next; 1 = all of axis 0
   bool lean;        // shared memory for nothing that could do without: all else did not fit
   bool *overflowed; // whether that was why lowering failed
@@ -367,6 +370,17 @@ int simt_raster_setting(const tg_kernel *tile, const tg_lower_options *options);
 void simt_pid(simt *s, const tg_op *op); // block coordinates from the linear block number
 const tg_expr *simt_all_blocks(simt *s); // of the grid, with those beyond its end
 
+// ---- simt_knobs.c
+// The number that a knob is set to, one of n values; throws when it is none of them.
+int64_t simt_choice(const tg_kernel *tile, const tg_lower_options *options, const char *name, int n, const int64_t *values,
+                    int64_t otherwise);
+tg_knob simt_split_knob(const tg_machine *machine);
+int simt_split_setting(const tg_kernel *tile, const tg_lower_options *options);
+void simt_record_split(simt *s);
+tg_knob simt_specialise_knob(void);
+bool simt_specialise_setting(const tg_kernel *tile, const tg_lower_options *options);
+void simt_record_specialise(simt *s);
+
 // ---- simt_cluster.c
 void simt_plan_cluster(simt *s); // after the pipes
 tg_value *simt_cluster_rank(simt *s);
@@ -381,7 +395,7 @@ void simt_check_room(simt *s, const tg_launch *launch); // throws where a tile o
 
 // ---- simt_blocks.c
 extern const char *const simt_persistent_values[2];
-bool simt_may_persist(simt *s); // some product has a pipe; s as for simt_pipe_fits
+bool simt_may_pipe(simt *s); // some product has one; s as for simt_pipe_fits
 tg_knob simt_persistent_knob(void);
 bool simt_persistent_setting(const tg_kernel *tile, const tg_lower_options *options, bool may);
 const tg_expr *simt_grid(simt *s); // blocks of the launch, once its pipes are planned

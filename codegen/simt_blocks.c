@@ -18,9 +18,8 @@ static void find_pipe(tg_op *op, void *user) {
   if (op->code == TG_OP_DOT || op->code == TG_OP_DOT_SCALED) l->found |= simt_pipe_fits(l->s, op, &w);
 }
 
-bool simt_may_persist(simt *s) {
+bool simt_may_pipe(simt *s) {
   looking l = {.s = s};
-  if (s->machine->sms < 1) return false; // nobody knows how many blocks run at once
   for (int i = 0; i < s->tile->nlaunches && !l.found; i++) tg_walk(s->tile->launches[i]->body, find_pipe, &l);
   return l.found;
 }
@@ -34,20 +33,16 @@ tg_knob simt_persistent_knob(void) {
 }
 
 bool simt_persistent_setting(const tg_kernel *tile, const tg_lower_options *options, bool may) {
-  for (int i = 0; i < options->settings.n; i++) {
-    if (strcmp(options->settings.at[i].name, "persistent")) continue;
-    const char *set = options->settings.at[i].value;
-    if (strcmp(set, "0") && strcmp(set, "1")) tg_throw(tile->ctx, TG_INVALID, "persistent=%s: it can be 0 or 1", set);
-    if (*set == '1' && !may)
-      tg_throw(
-          tile->ctx, TG_INVALID,
-          "persistent=1: in kernel '%s' no product has its operands from the copy unit with these settings: that takes tensor maps and "
-          "products of warp groups, tiles of 64 rows or more, warps=4 or 8 and stages=2 or more; and the machine must say how many "
-          "multiprocessors it has",
-          tile->name);
-    return *set == '1';
-  }
-  return false;
+  static const int64_t flags[] = {0, 1};
+  const bool set = simt_choice(tile, options, "persistent", 2, flags, 0) == 1;
+  if (set && !may)
+    tg_throw(
+        tile->ctx, TG_INVALID,
+        "persistent=1: in kernel '%s' no product has its operands from the copy unit with these settings: that takes tensor maps and "
+        "products of warp groups, tiles of 64 rows or more, warps=4 or 8, stages=2 or more and specialise=1; and the machine must say how "
+        "many multiprocessors it has",
+        tile->name);
+  return set;
 }
 
 // ---- how many blocks -------------------------------------------------------------------------------------------------------

@@ -180,21 +180,15 @@ bool simt_has_cluster(const tg_kernel *tile, const tg_machine *machine) {
 }
 
 tg_knob simt_cluster_knob(void) {
-  tg_knob knob = {
-      .name = "cluster", .doc = "blocks at most that share what the copy unit brings, where a pipe multiplies; 1: none", .is_order = true};
+  tg_knob knob = {.name = "cluster",
+                  .doc = "blocks at most that share what the copy unit brings, where a pipe multiplies; 1: none",
+                  .keeps_room = true};
   for (int i = 0; i < SIZES; i++) knob.values[knob.nvalues++] = sizes[i];
   return knob;
 }
 
 int simt_cluster_setting(const tg_kernel *tile, const tg_lower_options *options) {
-  for (int i = 0; i < options->settings.n; i++) {
-    if (strcmp(options->settings.at[i].name, "cluster")) continue;
-    const char *set = options->settings.at[i].value;
-    for (int j = 0; j < SIZES; j++)
-      if (!strcmp(set, texts[j])) return (int)sizes[j];
-    tg_throw(tile->ctx, TG_INVALID, "cluster=%s: it can be a power of two up to %d", set, (int)sizes[SIZES - 1]);
-  }
-  return 1;
+  return (int)simt_choice(tile, options, "cluster", SIZES, sizes, 1);
 }
 
 void simt_record_cluster(simt *s) { simt_record_knob(s, "cluster", s->most_cluster, SIZES, texts); }

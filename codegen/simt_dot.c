@@ -71,12 +71,14 @@ typedef struct warp_split { // which bit of m (axis 0) or n (axis 1) each warp b
   int axis[8], bit[8], n;
 } warp_split;
 
-// The outer bits beyond `atom` ones, taken alternately from the axis that has more left.
-static warp_split split_warps(const tg_layout *c, const int atom[2], int warp_bits) {
+// The outer bits beyond `atom` ones: those of as many warps as m is to be split among and then n's, or (warps_m 0) alternately from the
+// axis that has more left.
+static warp_split split_warps(const tg_layout *c, const int atom[2], int warp_bits, int warps_m) {
   warp_split w = {.n = warp_bits};
   int left[2] = {c->out[0] - atom[0], c->out[1] - atom[1]};
   for (int i = 0; i < warp_bits; i++) {
-    int axis = left[0] >= left[1] ? 0 : 1;
+    int axis = warps_m ? 1 << i >= warps_m : left[0] < left[1];
+    if (warps_m && left[axis] <= 0) axis = 1 - axis;
     w.axis[i] = left[axis] > 0 ? axis : -1;
     if (left[axis] > 0) w.bit[i] = atom[axis] + --left[axis];
   }
@@ -162,7 +164,7 @@ void simt_dot_plan(simt *s, const tg_op *op, simt_dot_layouts *out) {
   const bool pairs[] = {comes_in_pairs(s, op, left.index), comes_in_pairs(s, op, right.index)};
   int at[12], atom[2];
   atom[left.c_axis] = log2_of(row->m), atom[right.c_axis] = log2_of(row->n) + pairs[1];
-  warp_split w = split_warps(&out->c, atom, s->warp_bits);
+  warp_split w = split_warps(&out->c, atom, s->warp_bits, s->warps_m);
   place_k(s, op, own, kbits, at);
   for (int i = 0; i < kbits; i++) out->k_image[i] = 1u << at[i];
   place_side(pairs[0], out->m_image);
@@ -213,7 +215,7 @@ int simt_dot_registers(const tg_machine *machine, const tg_op *op, int warp_bits
   const tg_matrix_row *row = simt_dot_row(machine, op);
   if (!row) return fma_registers(op, warp_bits);
   tg_layout c = tg_layout_empty(2, op->in[2]->type.dim);
-  warp_split w = split_warps(&c, (int[]){log2_of(row->m), log2_of(row->n)}, warp_bits);
+  warp_split w = split_warps(&c, (int[]){log2_of(row->m), log2_of(row->n)}, warp_bits, 0);
   int64_t m = op->in[2]->type.dim[0], n = op->in[2]->type.dim[1], k = depth_held(op->in[0]->type.dim[1]);
   for (int i = 0; i < warp_bits; i++) {
     if (w.axis[i] == 0) m /= 2;
@@ -228,7 +230,7 @@ int simt_dot_registers(const tg_machine *machine, const tg_op *op, int warp_bits
 int simt_dot_sharers(simt *s, const tg_op *op, int operand) {
   const tg_matrix_row *row = simt_dot_row(s->machine, op);
   tg_layout c = tg_layout_empty(2, op->in[2]->type.dim);
-  warp_split w = split_warps(&c, (int[]){log2_of(row->m), log2_of(row->n)}, s->warp_bits);
+  warp_split w = split_warps(&c, (int[]){log2_of(row->m), log2_of(row->n)}, s->warp_bits, s->warps_m);
   int n = 1;
   for (int i = 0; i < w.n; i++) n <<= w.axis[i] != operand;
   return n;

@@ -45,7 +45,7 @@ bool simt_raster_knob(const tg_kernel *tile, const tg_machine *machine, tg_knob 
   if (!launch) return false;
   *out = (tg_knob){.name = "raster",
                    .doc = "blocks along axis 0 that are walked, along all of axis 1, before the next; 1: all of axis 0",
-                   .is_order = true};
+                   .keeps_room = true};
   out->values[out->nvalues++] = default_raster(launch, machine);
   for (int i = 0; i < RASTERS; i++)
     if (rasters[i] != out->values[0]) out->values[out->nvalues++] = rasters[i];
@@ -53,15 +53,8 @@ bool simt_raster_knob(const tg_kernel *tile, const tg_machine *machine, tg_knob 
 }
 
 int simt_raster_setting(const tg_kernel *tile, const tg_lower_options *options) {
-  for (int i = 0; i < options->settings.n; i++) {
-    if (strcmp(options->settings.at[i].name, "raster")) continue;
-    const char *set = options->settings.at[i].value;
-    for (int j = 0; j < RASTERS; j++)
-      if (!strcmp(set, simt_raster_values[j])) return (int)rasters[j];
-    tg_throw(tile->ctx, TG_INVALID, "raster=%s: it can be a power of two up to %d", set, (int)rasters[RASTERS - 1]);
-  }
   const tg_launch *launch = first_with_raster(tile);
-  return launch ? (int)default_raster(launch, options->machine) : (int)rasters[0];
+  return (int)simt_choice(tile, options, "raster", RASTERS, rasters, launch ? default_raster(launch, options->machine) : rasters[0]);
 }
 
 // Blocks of an axis, or clusters of the one that these lie along.

@@ -253,7 +253,7 @@ static bool is_readable(const simt_wgmma *w, const simt_box *box, int side) {
 
 bool simt_pipe_fits(simt *s, const tg_op *dot, simt_wgmma *w) {
   simt_box box[2];
-  if (!s->machine->tensor_maps || !s->assume || s->stages < 2) return false;
+  if (!s->machine->tensor_maps || !s->assume || s->stages < 2 || s->by_threads) return false;
   const tg_op *loop = dot->parent->owner;
   if (!loop || loop->code != TG_OP_FOR || !turns_alone(loop)) return false;
   if (s->machine->tensor_memory > 0)

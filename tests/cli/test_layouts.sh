@@ -36,6 +36,13 @@ check "a legend of four warps" '[ "$(grep -c ">warp [0-3]</text>" gemm.svg)" = 4
 check "whole tiles" '[ $(($(grep -c "class=\"cell\"" gemm.svg) % 1024)) = 0 ]'
 if command -v xmllint >/dev/null; then check "well formed" 'xmllint --noout gemm.svg'; fi
 
+rows() { # of a block of 128 x 128 on eight warps, those that are split
+  "$tegula" compile gemm_bf16 --target nvptx:sm_80 --set BM=128,BN=128,BK=64,warps=8,variant=0,warps_m=$1 --emit layouts | sed -n '/for f32\[128x128\]/{n;s/.*warp(//p;q;}'
+}
+check "all warps split rows" '[ "$(rows 8)" = "0:64, 0:32, 0:16)" ]'
+check "all warps split columns" '[ "$(rows 1)" = "1:64, 1:32, 1:16)" ]'
+check "two by four" '[ "$(rows 2)" = "0:64, 1:64, 1:32)" ]'
+
 check "a CPU has none" '! "$tegula" compile gemm_bf16 --target cpu --emit layouts 2>errors'
 check "and is told so" 'grep -q "target cpu has no layouts to show" errors'
 exit $failed

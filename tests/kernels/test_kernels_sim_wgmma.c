@@ -19,5 +19,7 @@ int main(void) {
   conform_gemm("gemm_bf16", "BM=64,BN=64,BK=64,raster=4", (shape){330, 200, 72}); // groups of four and two rows of blocks
   conform_gemm("gemm_fp8", "BM=64,BN=64,raster=2", (shape){190, 132, 144});
   conform_gemm("gemm_fp8", "BM=64,BN=64", (shape){60, 70, 144});
+  conform_gemm("gemm_bf16", "specialise=0,BM=128,BN=64,BK=64", (shape){130, 72, 392}); // by wgmma from what threads copy
+  conform_gemm("gemm_fp8", "specialise=0,BM=64,BN=64", (shape){65, 72, 272});
   return conformance_close();
 }

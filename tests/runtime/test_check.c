@@ -72,8 +72,8 @@ static tg_status check(const char *device, const char *target, void (*report)(vo
   return tg_check(ctx, &(tg_check_options){.device = device, .target = target, .report = report, .user = user});
 }
 
-// Configs of `large`, whose space is 2 x 4 x 4 = 32, of which the tiles of 1024 rows have no room: each other one once, and what the note
-// says of it.
+// Configs of `large`, whose space is 2 x 4 x 4 x 4 = 128, of which the tiles of 1024 rows have no room: each other one once, and what the
+// note says of it.
 typedef struct sampled {
   int configs, wide, notes;
   char text[256];
@@ -93,13 +93,13 @@ static void test_configs(void) {
   sampled s = {0};
   o.user = &s;
   CHECKF(tg_check(ctx, &o) == TG_OK, "%s", tg_error_message(ctx));
-  CHECKF(s.configs == 16 && s.wide == 0 && s.notes == 1 && strstr(s.text, "large: 16 of 16 configs, 9 of 9 values, 24 of 24 pairs") &&
-             strstr(s.text, "16 were pruned before") && strstr(s.text, "too large for 128 threads"),
+  CHECKF(s.configs == 64 && s.wide == 0 && s.notes == 1 && strstr(s.text, "large: 64 of 64 configs, 13 of 13 values, 60 of 60 pairs") &&
+             strstr(s.text, "64 were pruned before") && strstr(s.text, "too large for 128 threads"),
          "%d configs, %d wide; %s", s.configs, s.wide, s.text);
   s = (sampled){0};
-  o.configs = 4; // as many as the longest axis has values
+  o.configs = 8; // twice as many as the longest axis has values
   CHECKF(tg_check(ctx, &o) == TG_OK, "%s", tg_error_message(ctx));
-  CHECKF(s.configs == 4 && strstr(s.text, "large: 4 of 16 configs, 9 of 9 values"), "%d configs; %s", s.configs, s.text);
+  CHECKF(s.configs == 8 && strstr(s.text, "large: 8 of 64 configs, 13 of 13 values"), "%d configs; %s", s.configs, s.text);
   const char *const missing[] = {"larger"};
   o.kernels = missing;
   CHECK(tg_check(ctx, &o) == TG_INVALID && strstr(tg_error_message(ctx), "no kernel 'larger'"));
