@@ -53,20 +53,21 @@ static bool pid_is_below(simt *s, const tg_op *pid, const tg_expr *e) {
 
 // Whether a value is known to lie below an expression of the launch: a loop's index below where the loop ends, a block's coordinate times
 // what its axis was divided by (unless there are blocks beyond), and either divided by what the expression was.
-static bool is_below(simt *s, const tg_value *v, const tg_expr *e) {
+static bool look_below(simt *s, const tg_value *v, const tg_expr *e, int *left) {
   const tg_op *op = v->def, *owner = v->region->owner;
   int64_t by, divisor;
+  if ((*left)-- <= 0) return false;
   if (!op) {
     const tg_expr *end = owner && owner->code == TG_OP_FOR && v->index == 0 ? tg_launch_expr(s->arena, owner->in[1]) : NULL;
     return end && tg_e_equal(end, e);
   }
   if (op->code == TG_OP_PID) return pid_is_below(s, op, e);
-  if (op->code == TG_OP_MIN) return is_below(s, op->in[0], e) || is_below(s, op->in[1], e);
+  if (op->code == TG_OP_MIN) return look_below(s, op->in[0], e, left) || look_below(s, op->in[1], e, left);
   if (op->code == TG_OP_EXPR) { // e - 1
     const tg_expr *x = tg_launch_expr(s->arena, v);
     return x && x->op == TG_EXPR_ADD && tg_expr_is_const(x->b, &by) && by < 0 && tg_e_equal(x->a, e);
   }
-  if (op->code == TG_OP_ASSUME) return is_below(s, op->in[0], e);
+  if (op->code == TG_OP_ASSUME) return look_below(s, op->in[0], e, left);
   if ((op->code != TG_OP_MUL && op->code != TG_OP_DIV) || !tg_const_as_int(op->in[1], &by) || by < 1) return false;
   if (op->code == TG_OP_MUL) { // i < ceildiv(e, by) is i * by < e
     const tg_op *pid = op->in[0]->def;
@@ -75,8 +76,10 @@ static bool is_below(simt *s, const tg_value *v, const tg_expr *e) {
     return grid->op == TG_EXPR_CEILDIV && tg_e_equal(grid->a, e) && tg_expr_is_const(grid->b, &divisor) && divisor == by;
   }
   return e->op == TG_EXPR_CEILDIV && tg_expr_is_const(e->b, &divisor) && divisor == by && simt_nonnegative(op->in[0]) &&
-         is_below(s, op->in[0], e->a);
+         look_below(s, op->in[0], e->a, left);
 }
+
+static bool is_below(simt *s, const tg_value *v, const tg_expr *e) { return look_below(s, v, e, &(int){SIMT_MOST_LOOKED_AT}); }
 
 bool simt_range_is_full(simt *s, const tg_op *range) {
   int64_t len = tg_attr_int(range, "len", 0), start, end;
@@ -145,12 +148,15 @@ bool simt_divides(simt *s, simt_size z, int64_t n, bool commit) {
 static bool needs_end(const simt_access *a, int axis) { return !simt_range_is_full(a->s, a->range[axis]); }
 
 // The end is what the tensor has, or the smaller of that and something else.
-bool simt_ends_within(simt *s, simt_size end, simt_size dim) {
+static bool ends_within(simt *s, simt_size end, simt_size dim, int *left) {
+  if ((*left)-- <= 0) return false;
   if (simt_size_same(dim, end)) return true;
   const tg_op *op = end.v ? end.v->def : NULL;
   if (!op || op->code != TG_OP_MIN || op->in[0]->type.rank) return false;
-  return simt_ends_within(s, simt_size_of(s, op->in[0]), dim) || simt_ends_within(s, simt_size_of(s, op->in[1]), dim);
+  return ends_within(s, simt_size_of(s, op->in[0]), dim, left) || ends_within(s, simt_size_of(s, op->in[1]), dim, left);
 }
+
+bool simt_ends_within(simt *s, simt_size end, simt_size dim) { return ends_within(s, end, dim, &(int){SIMT_MOST_LOOKED_AT}); }
 
 static bool needs_dim(const simt_access *a, int axis) {
   const tg_op *range = a->range[axis];

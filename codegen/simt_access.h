@@ -61,6 +61,8 @@ int64_t simt_expr_divisor(simt *s, const tg_expr *e);
 void simt_require(simt *s, const char *text);                    // a precondition of this variant
 bool simt_divides(simt *s, simt_size z, int64_t n, bool commit); // proven, or to be asked for; commit: asks
 int64_t simt_gcd(int64_t a, int64_t b);
+// Ops looked at for one answer: a value that is made of another twice, and so on, leads there along more ways than could be followed.
+enum { SIMT_MOST_LOOKED_AT = 1000 };
 bool simt_nonnegative(const tg_value *v);
 tg_value *simt_pointer_argument(simt *s, const tg_param *p);
 

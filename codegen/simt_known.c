@@ -45,32 +45,35 @@ int64_t simt_expr_divisor(simt *s, const tg_expr *e) {
   }
 }
 
-int64_t simt_divisor_of(simt *s, const tg_value *v) {
+static int64_t divisor_of(simt *s, const tg_value *v, int *left) {
   const tg_op *op = v->def;
   int64_t i;
+  if ((*left)-- <= 0) return 1;
   if (!op) {
     const tg_op *owner = v->region->owner;
-    return owner && owner->code == TG_OP_FOR && v->index == 0 ? simt_gcd(simt_divisor_of(s, owner->in[0]), tg_attr_int(owner, "step", 1))
+    return owner && owner->code == TG_OP_FOR && v->index == 0 ? simt_gcd(divisor_of(s, owner->in[0], left), tg_attr_int(owner, "step", 1))
                                                               : 1;
   }
   if (tg_const_as_int(v, &i)) return i == INT64_MIN ? 1 : i < 0 ? -i : i;
   switch (op->code) {
   case TG_OP_EXPR: return simt_expr_divisor(s, tg_find_attr(op, "e")->e);
-  case TG_OP_MUL: return product(simt_divisor_of(s, op->in[0]), simt_divisor_of(s, op->in[1]));
+  case TG_OP_MUL: return product(divisor_of(s, op->in[0], left), divisor_of(s, op->in[1], left));
   case TG_OP_ADD:
   case TG_OP_SUB:
   case TG_OP_MIN:
-  case TG_OP_MAX: return simt_gcd(simt_divisor_of(s, op->in[0]), simt_divisor_of(s, op->in[1]));
-  case TG_OP_SELECT: return simt_gcd(simt_divisor_of(s, op->in[1]), simt_divisor_of(s, op->in[2]));
-  case TG_OP_CAST: return tg_dtypes[op->in[0]->type.dtype].cls == 'i' ? simt_divisor_of(s, op->in[0]) : 1;
-  case TG_OP_FIRST: return op->in[0]->def ? simt_divisor_of(s, op->in[0]->def->in[0]) : 1;
+  case TG_OP_MAX: return simt_gcd(divisor_of(s, op->in[0], left), divisor_of(s, op->in[1], left));
+  case TG_OP_SELECT: return simt_gcd(divisor_of(s, op->in[1], left), divisor_of(s, op->in[2], left));
+  case TG_OP_CAST: return tg_dtypes[op->in[0]->type.dtype].cls == 'i' ? divisor_of(s, op->in[0], left) : 1;
+  case TG_OP_FIRST: return op->in[0]->def ? divisor_of(s, op->in[0]->def->in[0], left) : 1;
   case TG_OP_ASSUME: {
-    int64_t known = simt_divisor_of(s, op->in[0]), promised = tg_attr_int(op, "divisible", 1);
+    int64_t known = divisor_of(s, op->in[0], left), promised = tg_attr_int(op, "divisible", 1);
     return known % promised == 0 ? known : promised;
   }
   default: return 1;
   }
 }
+
+int64_t simt_divisor_of(simt *s, const tg_value *v) { return divisor_of(s, v, &(int){SIMT_MOST_LOOKED_AT}); }
 
 static bool expr_nonnegative(const tg_expr *e) {
   if (e->op == TG_EXPR_CONST) return e->value >= 0;
@@ -80,12 +83,13 @@ static bool expr_nonnegative(const tg_expr *e) {
   return expr_nonnegative(e->a) && expr_nonnegative(e->b);
 }
 
-bool simt_nonnegative(const tg_value *v) {
+static bool nonnegative(const tg_value *v, int *left) {
   const tg_op *op = v->def;
   int64_t i;
+  if ((*left)-- <= 0) return false;
   if (!op) {
     const tg_op *owner = v->region->owner;
-    return owner && owner->code == TG_OP_FOR && v->index == 0 && simt_nonnegative(owner->in[0]);
+    return owner && owner->code == TG_OP_FOR && v->index == 0 && nonnegative(owner->in[0], left);
   }
   if (tg_const_as_int(v, &i)) return i >= 0;
   switch (op->code) {
@@ -95,16 +99,18 @@ bool simt_nonnegative(const tg_value *v) {
   case TG_OP_MUL:
   case TG_OP_MIN:
   case TG_OP_DIV:
-  case TG_OP_REM: return simt_nonnegative(op->in[0]) && simt_nonnegative(op->in[1]);
-  case TG_OP_MAX: return simt_nonnegative(op->in[0]) || simt_nonnegative(op->in[1]);
+  case TG_OP_REM: return nonnegative(op->in[0], left) && nonnegative(op->in[1], left);
+  case TG_OP_MAX: return nonnegative(op->in[0], left) || nonnegative(op->in[1], left);
   case TG_OP_CAST: // of integers, to one as wide or wider
     return tg_dtypes[op->in[0]->type.dtype].cls == 'i' && tg_dtypes[v->type.dtype].cls == 'i' &&
-           tg_dtypes[v->type.dtype].bits >= tg_dtypes[op->in[0]->type.dtype].bits && simt_nonnegative(op->in[0]);
-  case TG_OP_FIRST: return op->in[0]->def && simt_nonnegative(op->in[0]->def->in[0]);
-  case TG_OP_ASSUME: return tg_attr_int(op, "min", -1) >= 0 || simt_nonnegative(op->in[0]);
+           tg_dtypes[v->type.dtype].bits >= tg_dtypes[op->in[0]->type.dtype].bits && nonnegative(op->in[0], left);
+  case TG_OP_FIRST: return op->in[0]->def && nonnegative(op->in[0]->def->in[0], left);
+  case TG_OP_ASSUME: return tg_attr_int(op, "min", -1) >= 0 || nonnegative(op->in[0], left);
   default: return false;
   }
 }
+
+bool simt_nonnegative(const tg_value *v) { return nonnegative(v, &(int){SIMT_MOST_LOOKED_AT}); }
 
 static const tg_value *unnamed(const tg_value *v) { // through all that only renames
   while (simt_is_lazy(v) && v->def->nin == 1 && v->def->in[0]->type.kind == TG_TILE) v = v->def->in[0];
