@@ -78,10 +78,7 @@ struct simt_slots {
   tg_value *buffer, *phase;        // as slot and parity
 };
 
-// dot: whose operand it is, where it is enough that no store keeps rows beyond the range's end; NULL: what is beyond must be 0.
-bool simt_box_of(simt *s, const tg_op *load, const tg_value *operand, int k_axis, const tg_op *dot, simt_box *out);
 bool simt_pipe_boxes(simt *s, const tg_op *dot, simt_box box[2]); // of a dot's operands; false where the copy unit cannot bring them
-void simt_require_box(simt *s, const simt_box *box);              // what a tensor map asks of the launch
 tg_value *simt_barrier_at(simt *s, tg_value *barriers, tg_value *slot);
 void simt_copy_boxes(simt *s, simt_pipe *pipe, tg_value *slot, tg_value *barrier); // for the trip that the loop's index says
 tg_value *simt_map_argument(simt *s, const simt_box *box);

@@ -38,10 +38,10 @@ static const tg_expr *extent_of(simt *s, const tg_param *p, int axis, const tg_v
 }
 
 // Rows of 32, 64 or 128 bytes in shared memory, as many as k has, or parts of 128.
-static bool shape_box(simt_box *box, const tg_type *tile, int k_axis) {
+static bool shape_box(simt_box *box, const tg_type *tile) {
   enum { MOST_ROWS = 256 };
-  const int size = size_of(tile->dtype), bytes = tile->dim[k_axis] * size;
-  box->rows = tile->dim[1 - k_axis];
+  const int size = size_of(tile->dtype), bytes = tile->dim[1] * size;
+  box->rows = tile->dim[0];
   if (bytes % 128 == 0) box->map.swizzle = 128;
   else if (bytes == 64 || bytes == 32) box->map.swizzle = bytes;
   else return false;
@@ -58,7 +58,7 @@ enum { UNIT = 16 };
 static const int64_t END = 1LL << 31;
 
 // CUDA Driver API, cuTensorMapEncodeTiled: addresses and strides in multiples of 16 bytes, extents of 1 to 2^32; coordinates have 32 bits
-// with their sign. What is no constant is asked for by simt_require_box.
+// with their sign. What is no constant is asked for by require_box.
 static bool map_fits(simt *s, const tg_arg_map *m) {
   for (int i = 0; i < m->rank; i++) {
     int64_t known;
@@ -68,7 +68,8 @@ static bool map_fits(simt *s, const tg_arg_map *m) {
   return true;
 }
 
-bool simt_box_of(simt *s, const tg_op *load, const tg_value *operand, int k_axis, const tg_op *dot, simt_box *out) {
+// dot: whose operand it is, where it is enough that no store keeps rows beyond the range's end; NULL: what is beyond must be 0.
+static bool box_of(simt *s, const tg_op *load, const tg_value *operand, const tg_op *dot, simt_box *out) {
   const tg_param *p = load && load->code == TG_OP_LOAD ? param_of(s, load) : NULL;
   const tg_type *tile = load ? &load->out[0]->type : NULL;
   if (!p || p->kind != TG_INPUT || p->rank < 2 || p->rank > TG_MAP_RANK || p->dtype != tile->dtype || tile->rank != 2) return false;
@@ -98,10 +99,11 @@ bool simt_box_of(simt *s, const tg_op *load, const tg_value *operand, int k_axis
     stride = tg_e_bin(s->arena, TG_EXPR_MUL, p->dims[axis], stride);
     if (i + 1 < p->rank) m->strides_bytes[i] = stride;
   }
-  return k_axis == 1 && out->row_axis > 0 && map_fits(s, m) && shape_box(out, tile, k_axis);
+  return out->row_axis > 0 && map_fits(s, m) && shape_box(out, tile);
 }
 
-void simt_require_box(simt *s, const simt_box *box) {
+// What a tensor map asks of the launch.
+static void require_box(simt *s, const simt_box *box) {
   const tg_arg_map *m = &box->map;
   simt_require(s, tg_arena_printf(s->arena, "aligned(%s, %d)", m->of, UNIT));
   const int size = size_of(box->load->out[0]->type.dtype);
@@ -188,7 +190,7 @@ bool simt_pipe_boxes(simt *s, const tg_op *dot, simt_box box[2]) {
   for (int i = 0; i < 2; i++) {
     bool trans;
     const tg_op *load = load_of(dot, i, &trans), *whose = trans ? NULL : dot; // rows of k are all kept
-    if (!load || load->parent != dot->parent || !simt_box_of(s, load, dot->in[i], 1, whose, &box[i])) return false;
+    if (!load || load->parent != dot->parent || !box_of(s, load, dot->in[i], whose, &box[i])) return false;
     box[i].trans = trans;
     for (int k = 1; k < load->nin; k++)
       if (!simt_is_ahead(s, load->in[k], dot->parent, 0)) return false;
@@ -341,7 +343,7 @@ static void plan_dot(tg_op *op, void *user) {
   kept->next = s->pipes;
   s->pipes = kept;
   for (int i = 0; i < 2; i++) {
-    simt_require_box(s, &kept->box[i]);
+    require_box(s, &kept->box[i]);
     simt_note_of(s, kept->box[i].load->out[0])->box = &kept->box[i];
   }
 }
