@@ -65,8 +65,8 @@ void sim_mark_products(sim_code *code, tg_arena *arena);
 int sim_take_atom(sim_decoder *d);     // operation of an atomic, -1 = none
 bool sim_decode_carry(sim_decoder *d); // false: this is no sum with a carry
 void sim_add_carry(sim_decoder *d, bool result);
-void sim_decode_store_value(sim_decoder *d);
-void sim_decode_reduce_value(sim_decoder *d);       // st.async
+void sim_decode_store_value(sim_decoder *d);        // st.async
+void sim_decode_reduce_value(sim_decoder *d);       // red.async
 void sim_decode_bulk(sim_decoder *d, bool reduces); // cp[.reduce].async.bulk
 void sim_decode_cluster_barrier(sim_decoder *d);    // barrier.cluster
 

@@ -88,7 +88,11 @@ static void commit(sim_warp *w, const sim_instr *in, uint32_t active) {
     const int l = __builtin_ctz(rest);
     sim_place place;
     if (!sim_resolve(w, l, (ptx_space)in->space, sim_address(w, in, &in->args[0], l), 8, true, &place)) continue;
-    sim_mbarrier *m = place.space == PTX_SHARED && place.block == w->block ? sim_mbarrier_find(w, l, place.block, place.offset) : NULL;
+    if (place.space != PTX_SHARED) {
+      sim_report(w, l, SIM_FAULT_MBARRIER, "an mbarrier lies in shared memory");
+      continue;
+    }
+    sim_mbarrier *m = sim_mbarrier_find(w, l, place.block, place.offset);
     if (!m) continue;
     sim_landing *landing = sim_mbarrier_landing(w, m);
     if (!landing) return;

@@ -236,6 +236,7 @@ static void faults(void) {
   } while (0)
   FINDS("into which the tcgen05.mma of line", s.wait = "");
   FINDS("into which the tcgen05.mma of line", s.commit = "@%p2 mbarrier.arrive.shared::cta.b64 _, [bar];\n");
+  FINDS("an mbarrier lies in shared memory", s.commit = "@%p2 tcgen05.commit.cta_group::1.mbarrier::arrive::one.b64 [%l1];\n");
   FINDS("with no barrier and tcgen05.fence between", s.after = "");
   FINDS("has no value", s.wait_ld = "");
   FINDS("reads with no barrier and tcgen05.fence between", s.before = "");
@@ -295,6 +296,22 @@ static void stores(void) {
   for (uint32_t l = 0; l < 32; l++) CHECK(words[2 * l] == l && words[2 * l + 1] == 3 * l);
 }
 
+// Two blocks of a cluster, each of which tells the other that its products are done.
+static void across_blocks(void) {
+  ptx_call call = call_of();
+  snprintf(text, sizeof text,
+           HEAD ".visible .entry k(.param .u64 i, .param .u64 o) {\n.reg .b32 %%r<9>;\n.reg .pred %%p<3>;\n.shared .align 8 .b64 bar;\n"
+                "mov.u32 %%r0, %%tid.x;\nsetp.eq.u32 %%p0, %%r0, 0;\n@%%p0 mbarrier.init.shared::cta.b64 [bar], 1;\n"
+                "@%%p0 fence.mbarrier_init.release.cluster;\nbarrier.cluster.arrive.aligned;\nbarrier.cluster.wait.aligned;\n"
+                "mov.u32 %%r1, bar;\nmov.u32 %%r2, %%cluster_ctarank;\nxor.b32 %%r2, %%r2, 1;\n"
+                "mapa.shared::cluster.u32 %%r3, %%r1, %%r2;\n"
+                "@%%p0 tcgen05.commit.cta_group::1.mbarrier::arrive::one.shared::cluster.b64 [%%r3];\n"
+                "W: mbarrier.try_wait.parity.shared::cta.b64 %%p1, [bar], 0;\n@!%%p1 bra W;\n"
+                "barrier.cluster.arrive.aligned;\nbarrier.cluster.wait.aligned;\nret;\n}\n");
+  call.grid[0] = call.cluster[0] = 2, call.block[0] = 32, call.shared = 0;
+  PTX_CLEAN(&call);
+}
+
 static void refused(void) {
   static const struct {
     const char *line, *words;
@@ -312,7 +329,7 @@ static void refused(void) {
 }
 
 int main(void) {
-  products(), faults(), columns(), stores(), refused();
+  products(), faults(), columns(), stores(), across_blocks(), refused();
   tg_context_free(ptx_ctx);
   return test_done();
 }
