@@ -13,7 +13,8 @@ static const char *more_warps(const simt *s) { return s->warp_bits < simt_most_w
 
 static int most_registers(const simt *s) {
   enum { SPARE = 40 }; // for addresses, masks, counters
-  return (s->machine->max_registers > 0 ? (int)s->machine->max_registers : 255) - SPARE;
+  const int all = s->machine->max_registers > 0 ? (int)s->machine->max_registers : 255;
+  return all > SPARE ? all - SPARE : 0;
 }
 
 typedef struct search {

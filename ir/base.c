@@ -14,6 +14,8 @@ static void format_message(tg_context *ctx, const char *format, va_list args) {
   int n = vsnprintf(text, sizeof text, format, args);
   if (n < 0) n = 0;
   if ((size_t)n >= sizeof text) memcpy(text + sizeof text - 4, "...", 4);
+  for (char *c = text; *c; c++) // names and texts of files that are quoted may hold control characters, which terminals obey
+    if (((unsigned char)*c < ' ' && *c != '\n' && *c != '\t') || *c == 0x7f) *c = '?';
   memcpy(ctx->message, text, strlen(text) + 1);
 }
 
