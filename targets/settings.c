@@ -92,6 +92,20 @@ const char *tg_setting_default(const tg_machine *machine, const tg_kernel *signa
   return value && allows(setting, value) ? value : setting->fallback;
 }
 
+// NULL, or the first condition of an entry that cannot come true: no option of the kernel has that name, or takes that value. Where another
+// condition merely does not hold, its option might bring the one that is missing.
+static const tg_binding *never(const tg_machine_default *entry, const tg_kernel *signature) {
+  const tg_binding *odd = NULL;
+  for (int i = 0; i < entry->when.n; i++) {
+    const tg_binding *binding = &entry->when.at[i];
+    const tg_setting *option = setting_of(signature, binding->name);
+    const bool known = option && option->kind == TG_OPTION && (!option->nallowed || allows(option, binding->value));
+    if (known && strcmp(option->value, binding->value) != 0) return NULL;
+    if (!known && !odd) odd = binding;
+  }
+  return odd;
+}
+
 _Noreturn static void refuse(tg_context *ctx, const char *file, const tg_kernel *kernel, const tg_binding *binding, const char *takes) {
   tg_throw(ctx, TG_INVALID, "%s: defaults of kernel '%s': %s = %s: %s", file, kernel->name, binding->name, binding->value, takes);
 }
@@ -103,9 +117,25 @@ static const char *values_of(tg_arena *arena, const tg_setting *setting) {
   return text.data;
 }
 
+// Entries of the user's own that are for this kernel, and would never serve it.
+static void check_conditions(tg_context *ctx, const tg_kernel *signature, const tg_machine *machine) {
+  for (const tg_defaults *d = machine ? machine->defaults : NULL; d; d = d->base)
+    for (int i = 0; i < d->n && d->file; i++) {
+      const tg_binding *odd = strcmp(d->at[i].kernel, signature->name) ? NULL : never(&d->at[i], signature);
+      if (!odd) continue;
+      const tg_setting *option = setting_of(signature, odd->name);
+      tg_text text = {.arena = &ctx->arena};
+      if (!option || option->kind != TG_OPTION) tg_text_add(&text, "it has no such option for a `when`");
+      for (int v = 0; option && option->kind == TG_OPTION && v < option->nallowed; v++)
+        tg_text_add(&text, "%s%s", v ? ", " : "`when`: it takes ", option->allowed[v]);
+      refuse(ctx, d->file, signature, odd, text.data);
+    }
+}
+
 void tg_add_defaults(tg_context *ctx, tg_arena *arena, const tg_kernel *signature, const tg_machine *machine, tg_bindings *given,
                      tg_machine_knobs *knobs) {
   *knobs = (tg_machine_knobs){0};
+  check_conditions(ctx, signature, machine);
   const tg_machine_default *entry = entry_of(machine, signature, &knobs->file);
   if (!entry) return;
   const tg_binding *wrong = misfit(entry, signature);
