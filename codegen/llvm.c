@@ -1,5 +1,6 @@
 // Lane kernel to LLVM module, and the module to text, assembly or an object file.
 #include "codegen/llvm.h"
+#include "codegen/llvm_shim.h"
 
 #include <llvm-c/Analysis.h>
 #include <llvm-c/Error.h>
@@ -79,6 +80,11 @@ static void open_target(tg_llvm *e) {
   e->target = LLVMCreateTargetMachine(target, o->triple, o->cpu, o->features ? o->features : "", LLVMCodeGenLevelLess, LLVMRelocPIC,
                                       LLVMCodeModelDefault);
   if (!e->target) tg_throw(e->ctx, TG_FAILED, "LLVM has no target machine for %s, processor %s", o->triple, o->cpu);
+  char unknown[64];
+  const bool described = o->machine && o->machine->arch; // what LLVM says of the host itself is not asked after
+  if (described && !tg_llvm_knows(e->target, o->cpu, o->features ? o->features : "", unknown, sizeof unknown))
+    tg_throw(e->ctx, TG_INVALID, "machine %s: LLVM knows no processor or feature '%s' of %s (arch and features of the description)",
+             o->machine->name, unknown, o->triple);
 }
 
 static void open_module(tg_llvm *e) {

@@ -58,7 +58,8 @@ static void count_loops(tg_context *ctx, tg_bytes cubin, tg_arena *arena, tg_rec
 
 tg_bytes tg_finish_nvptx(tg_kernel *lane, const tg_machine *machine, const char *want, tg_arena *arena, tg_record *record) {
   tg_context *ctx = lane->ctx;
-  const char *features = tg_arena_printf(arena, "+ptx%d", arch_of(ctx, machine)->ptx);
+  const char *more = machine->features ? machine->features : "";
+  const char *features = tg_arena_printf(arena, "+ptx%d%s%s", arch_of(ctx, machine)->ptx, *more ? "," : "", more);
   const tg_llvm_options options = {
       .machine = machine, .triple = "nvptx64-nvidia-cuda", .cpu = machine->arch, .features = features, .nvptx = true};
   const bool report = !strcmp(want, "report");

@@ -310,7 +310,9 @@ static void test_defaults(void) {
     const char *set, *says;
   } wrong[] = {{"BM = 3", "tiles.lua: defaults of kernel 'gemm_f32': BM = 3: it takes 1, "},
                {"warps = 3", "tiles.lua: defaults of kernel 'gemm_f32': warps = 3: the lowering takes "},
-               {"wraps = 3", "tiles.lua: defaults of kernel 'gemm_f32': wraps = 3: neither kernel nor lowering has it"}};
+               {"wraps = 3", "tiles.lua: defaults of kernel 'gemm_f32': wraps = 3: neither kernel nor lowering has it"},
+               {"when = { mode = 1 }", "tiles.lua: defaults of kernel 'gemm_f32': mode = 1: it has no such option for a `when`"},
+               {"when = { BM = 64 }", "tiles.lua: defaults of kernel 'gemm_f32': BM = 64: it has no such option for a `when`"}};
   for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
     char text[256];
     snprintf(text, sizeof text, "return {\n  name = 'tiles', like = 'a100', doc = 'mine', defaults = { { 'gemm_f32', %s } },\n}\n",
@@ -319,6 +321,28 @@ static void test_defaults(void) {
     check_refused("compile gemm_f32 --target tiles.lua", wrong[i].says);
     CHECK(call("compile gemm_bf16 --target tiles.lua --emit tile") == 0);
   }
+  put("tiles.lua", "return { name = 'tiles', like = 'a100', doc = 'mine', defaults = { { 'swiglu', when = { dtype = 'f23' }, BM = 4 } } }\n");
+  check_refused("compile swiglu --target tiles.lua", "kernel 'swiglu': dtype = f23: `when`: it takes bf16, f32");
+}
+
+// Processors and features that LLVM does not know would end the compile helper.
+static void test_processors(void) {
+  static const struct {
+    const char *fields, *says;
+  } wrong[] = {{"like = 'sm_80', target = 'cpu:avx2'", "'sm_80'"},
+               {"like = 'cpu-avx2', arch = 'x86-65'", "'x86-65'"},
+               {"like = 'cpu-avx2', features = '+avx,-nonsense,+sse'", "'-nonsense'"},
+               {"like = 'cpu-avx2', features = 'avx'", "'avx'"},
+               {"like = 'a100', features = '+ptx1000'", "'+ptx1000'"},
+               {"like = 'a100', arch = '\\27[31m'", "'?[31m'"}};
+  for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+    char text[256];
+    snprintf(text, sizeof text, "return { name = 'odd', doc = 'mine', %s }\n", wrong[i].fields);
+    put("odd.lua", text);
+    check_refused("compile gemm_f32 --target odd.lua --emit asm", wrong[i].says);
+  }
+  put("odd.lua", "return { name = 'odd', doc = 'mine', like = 'cpu-avx2', arch = 'znver3', features = '+avx2,-sse4a' }\n");
+  CHECK(call("compile gemm_f32 --target odd.lua --emit asm") == 0);
 }
 
 // What --set may not set is refused with what it may, options, meta-parameters and knobs alike.
@@ -536,6 +560,7 @@ int main(void) {
   test_compile();
   test_own_machine();
   test_defaults();
+  test_processors();
   test_settings();
   test_bench_and_tune();
   test_notes();
