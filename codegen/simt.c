@@ -567,6 +567,18 @@ static bool simt_has_room(const tg_kernel *tile, const tg_lower_options *options
   return room;
 }
 
+// Of 1 to MOST_STAGES four are worth a trial.
+static tg_knob stages_knob(const tg_machine *machine) {
+  tg_knob knob = {.name = "stages",
+                  .doc = "slots at most for operands of dots on their way through shared memory; 1: none, straight from memory",
+                  .nvalues = 4,
+                  .nmore = MOST_STAGES - 4,
+                  .values = {default_stages(machine), 1, 2, machine->tensor_maps ? 6 : 4}};
+  for (int v = 3, n = 4; v <= MOST_STAGES; v++)
+    if (v != knob.values[0] && v != knob.values[3]) knob.values[n++] = v;
+  return knob;
+}
+
 static int simt_knobs(const tg_kernel *tile, const tg_machine *machine, tg_knob *out, int max) {
   if (max < 1) return 0;
   *out = (tg_knob){.name = "warps", .doc = "warps of a block"};
@@ -578,11 +590,7 @@ static int simt_knobs(const tg_kernel *tile, const tg_machine *machine, tg_knob 
   for (int bits = 0; bits <= simt_most_warp_bits(machine); bits++)
     if (bits != first) out->values[out->nvalues++] = 1 << bits;
   int n = 1;
-  if (rings && n < max)
-    out[n++] = (tg_knob){.name = "stages",
-                         .doc = "slots at most for operands of dots on their way through shared memory; 1: none, straight from memory",
-                         .nvalues = 4,
-                         .values = {default_stages(machine), 1, 2, machine->tensor_maps ? 6 : 4}};
+  if (rings && n < max) out[n++] = stages_knob(machine);
   if (n < max && simt_raster_knob(tile, machine, &out[n])) n++;
   if (n < max && rings) out[n++] = simt_split_knob(machine);
   // Of tiles without a pipe only the first value is offered: configs of one space all name the same knobs.

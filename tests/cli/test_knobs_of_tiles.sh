@@ -10,3 +10,12 @@ if "$tegula" compile gemm_bf16 --target nvptx:sm_90a --set BM=16,variant=0,persi
   exit 1
 fi
 grep -q 'takes 0 here' said
+# A ring of any length that the lowering knows can be asked for, though a search tries few.
+for stages in 1 2 3 4 5 6 7 8; do
+  for target in nvptx:sm_80 nvptx:sm_90a; do
+    "$tegula" compile gemm_bf16 --target $target --set BM=64,BN=64,BK=32,variant=0,stages=$stages --emit lane -o ring.lane
+    grep -q "tune stages = \"$stages\"" ring.lane
+  done
+done
+if "$tegula" compile gemm_bf16 --target nvptx:sm_90a --set variant=0,stages=9 2>said; then exit 1; fi
+grep -q 'takes 4, 1, 2, 6, 3, 5, 7, 8 here' said
