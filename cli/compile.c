@@ -37,9 +37,10 @@ static void print_launch(const cJSON *launch) {
   if (!isnan(spilled)) printf(", %.0f bytes spilled", spilled);
   printf(", shared memory %.0f bytes static, %.0f dynamic\n", number_of(launch, "static_shared_bytes"), number_of(launch, "shared_bytes"));
   if (cJSON_IsObject(occupancy))
-    printf("    occupancy  %.0f blocks a multiprocessor, %.0f of %.0f warps; %s allow%s no more\n", number_of(occupancy, "blocks"),
-           number_of(occupancy, "warps"), number_of(occupancy, "most_warps"), text_of(occupancy, "limiter"),
-           strcmp(text_of(occupancy, "limiter"), "shared memory") ? "" : "s");
+    printf("    occupancy  %s%.0f blocks a multiprocessor, %.0f of %.0f warps; %s allow%s no more%s\n", isnan(registers) ? "at most " : "",
+           number_of(occupancy, "blocks"), number_of(occupancy, "warps"), number_of(occupancy, "most_warps"), text_of(occupancy, "limiter"),
+           strcmp(text_of(occupancy, "limiter"), "shared memory") ? "" : "s",
+           isnan(registers) ? ", registers may: no assembler says how many" : "");
   if (cJSON_IsObject(loop))
     printf("    main loop  %.0f instructions, %.0f of them matrix instructions\n", number_of(loop, "instructions"),
            number_of(loop, "matrix_instructions"));
