@@ -184,25 +184,29 @@ static const char *member(const cJSON *object, const char *key) {
   return text ? text : "";
 }
 
-// The signature, and below it what --set may set, with its defaults.
-static void print_kernel(const cJSON *kernel) {
+static void print_params(const cJSON *kernel, const char *const kinds[], const char *before) {
   const cJSON *item, *dim;
-  printf("%-22s", member(kernel, "name"));
-  const char *last = "";
   cJSON_ArrayForEach(item, cJSON_GetObjectItemCaseSensitive(kernel, "params")) {
     const char *kind = member(item, "kind");
-    if (!strcmp(kind, "workspace")) continue;
-    const bool first_output = !strcmp(kind, "output") && strcmp(last, "output");
-    printf("%s%s %s%s",
-           !*last         ? " "
-           : first_output ? " -> "
-                          : ", ",
-           member(item, "name"), member(item, "dtype"), !strcmp(kind, "scalar") ? " scalar" : "");
+    bool meant = false;
+    for (int i = 0; kinds[i]; i++) meant |= !strcmp(kind, kinds[i]);
+    if (!meant) continue;
+    printf("%s%s %s%s", before, member(item, "name"), member(item, "dtype"), !strcmp(kind, "scalar") ? " scalar" : "");
     const cJSON *dims = cJSON_GetObjectItemCaseSensitive(item, "dims");
     cJSON_ArrayForEach(dim, dims) printf("%s%s", dim == dims->child ? "[" : ",", cJSON_GetStringValue(dim));
     if (dims->child) printf("]");
-    last = kind;
+    before = ", ";
   }
+}
+
+// The signature, what is read before what is written in whatever order they are declared, and below it what --set may set, with its
+// defaults.
+static void print_kernel(const cJSON *kernel) {
+  static const char *const read[] = {"input", "scalar", NULL}, *const written[] = {"output", "inout", NULL};
+  const cJSON *item;
+  printf("%-22s", member(kernel, "name"));
+  print_params(kernel, read, " ");
+  print_params(kernel, written, " -> ");
   const cJSON *settings = cJSON_GetObjectItemCaseSensitive(kernel, "settings");
   cJSON_ArrayForEach(item, settings)
       printf("%s%s=%s", item == settings->child ? "\n                         set " : " ", member(item, "name"), member(item, "default"));

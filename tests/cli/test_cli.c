@@ -301,6 +301,8 @@ static void test_defaults(void) {
   check_config("compile swiglu --target tiles.lua --set dtype=f32 --emit meta", "\"BM\":4", "\"f32\"");
   CHECK(call("kernels --target tiles.lua") == 0 && strstr(out, "set BM=32 BN=128 BK=32 warps=8\n"));
   CHECK(call("kernels") == 0 && strstr(out, "set BM=64 BN=64 BK=32\n") && !strstr(out, "warps"));
+  CHECK(strstr(out, "B bf16[N,M,K] -> C bf16[T,N,M]\n") && strstr(out, " eps f32 scalar -> A f32[G,R]\n") &&
+        strstr(out, " -> KV bf16[P,64,D + R]\n"));
   cJSON *machines = check_json("machines --json"), *item, *entries = NULL;
   cJSON_ArrayForEach(item, machines) if (!strcmp(cJSON_GetStringValue(cJSON_GetObjectItem(item, "name")), "a100")) entries =
       cJSON_GetObjectItem(item, "defaults");
