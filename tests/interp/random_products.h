@@ -6,6 +6,8 @@
 #include "interp/ops.h"
 #include "oracle.h"
 
+static bool products_with_clusters; // on devices that have them
+
 typedef struct product {
   oracle_random random;
   char text[8192];
@@ -16,7 +18,7 @@ typedef struct product {
   bool a_turned, b_turned; // memory runs along m (A[K, M]), along n (B[K, N])
   bool scaled, twice, chained;
   int depth; // columns of V, of the second product of a chain
-  char warps[4], stages[4], warps_m[4];
+  char warps[4], stages[4], warps_m[4], cluster[4];
 } product;
 
 static inline int roll(product *p, int n) { return (int)(oracle_next(&p->random) >> 33) % n; }
@@ -46,6 +48,7 @@ static inline void choose(product *p) {
   p->m = 1 + roll(p, 2 * p->bm + 1), p->n = 1 + roll(p, 2 * p->bn + 1), p->k = roll(p, 4 * p->bk + 1);
   if (whole) p->m = (p->m + 15) / 16 * 16, p->n = (p->n + 15) / 16 * 16, p->k = (p->k + 15) / 16 * 16;
   strcpy(p->warps, powers[roll(p, 4)]), strcpy(p->stages, powers[roll(p, 3)]), strcpy(p->warps_m, powers[roll(p, 4)]);
+  strcpy(p->cluster, powers[roll(p, 3)]);
 }
 
 // %name: a tile of an operand, rows x BK of A or rows x BK of B, as it lies or turned.
@@ -171,12 +174,13 @@ static inline void random_products(tg_device *on, uint64_t seed, int count) {
     CHECKF(reference == TG_OK, "product %d of seed %llu on the interpreter: %s\n%s", at, (unsigned long long)seed, tg_error_message(ctx),
            p.text);
     device = on;
-    const tg_binding knobs[] = {{"warps", p.warps}, {"stages", p.stages}, {"warps_m", p.warps_m}};
-    ops_settings = (tg_bindings){roll(&p, 4), knobs};
+    const tg_binding knobs[] = {{"warps", p.warps}, {"stages", p.stages}, {"warps_m", p.warps_m}, {"cluster", p.cluster}};
+    ops_settings = (tg_bindings){roll(&p, products_with_clusters ? 5 : 4), knobs};
     y->data = got;
     if (reference || !has_run(run_text(n, tensors, p.text), p.text)) continue;
-    CHECKF(!memcmp(want, got, bytes), "product %d of seed %llu, warps %s, stages %s, warps_m %s, gives other bits than the interpreter\n%s",
-           at, (unsigned long long)seed, p.warps, p.stages, p.warps_m, p.text);
+    CHECKF(!memcmp(want, got, bytes),
+           "product %d of seed %llu, warps %s, stages %s, warps_m %s, cluster %s, gives other bits than the interpreter\n%s", at,
+           (unsigned long long)seed, p.warps, p.stages, p.warps_m, p.cluster, p.text);
   }
   ops_settings = (tg_bindings){0};
 }
