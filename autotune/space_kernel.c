@@ -38,6 +38,7 @@ typedef struct offers {
   tg_arena *arena;
   const tg_subject *subject;
   int ntune, noffers; // the first axes are the kernel's own
+  bool traced;        // all combinations of the kernel's meta-parameters are
   const tg_axis *axes;
   offer *at; // one per combination of the kernel's meta-parameters; only the default's when these are too many to trace
   char reason[256];
@@ -87,7 +88,7 @@ static int choice_of(const offers *o, const offer *here, tg_bindings config) {
 static void ask_room(const offers *o, offer *here, const tg_kernel *tile) {
   const tg_lowering *lowering = o->subject->row->lowering;
   tg_binding at[MAX_KNOBS];
-  if (!lowering->has_room || o->noffers == 1) return; // of configs that are too many to trace nothing is known
+  if (!lowering->has_room || !o->traced) return; // of configs that are too many to trace nothing is known
   const int n = choices_of(o, here);
   here->without_room = TG_NEWN(o->arena, const char *, n);
   for (int i = 0; i < n; i++) {
@@ -218,7 +219,8 @@ tg_search_space *tg_space_of(tg_context *ctx, tg_arena *arena, const tg_subject 
   int naxes = o.ntune = tune_axes(ctx, arena, subject, axes);
   int64_t combinations = 1;
   for (int i = 0; i < naxes && combinations <= MAX_TRACES; i++) combinations *= axes[i].n;
-  o.noffers = combinations <= MAX_TRACES ? (int)combinations : 1;
+  o.traced = combinations <= MAX_TRACES;
+  o.noffers = o.traced ? (int)combinations : 1;
   o.at = TG_NEWN(arena, offer, o.noffers);
   // The default's knobs first: they name the axes and the default values.
   tg_binding at[MAX_AXES];
