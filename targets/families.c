@@ -91,13 +91,22 @@ static void list_targets(tg_text *text) {
   }
 }
 
+// " (nvptx:sm_90a is one)" of sm_90a: an arch alone, as a description's `like` takes it.
+static const char *by_arch(tg_arena *arena, const char *arch) {
+  for (int i = 0; tg_families[i]; i++)
+    for (int j = 0; tg_families[i]->archs[j]; j++)
+      if (!strcmp(tg_families[i]->archs[j], arch)) return tg_arena_printf(arena, " (%s:%s is one)", tg_families[i]->name, arch);
+  return "";
+}
+
 _Noreturn static void unknown(tg_context *ctx, const char *target) {
   tg_text text = {.arena = &ctx->arena};
   list_targets(&text);
   tg_text_add(&text, "; machines: ");
   const tg_machine_state *state = tg_machine_list(ctx);
   for (int i = 0; i < state->n; i++) tg_text_add(&text, "%s%s", i ? ", " : "", state->rows[i]->machine.name);
-  tg_throw(ctx, TG_INVALID, "there is no target '%.100s'; targets: %s; or FILE.lua, a description of your own", target, text.data);
+  tg_throw(ctx, TG_INVALID, "there is no target '%.100s'%s; targets: %s; or FILE.lua, a description of your own", target,
+           by_arch(&ctx->arena, target), text.data);
 }
 
 const tg_machine *tg_target_find(tg_context *ctx, const char *target, const tg_family **family) {

@@ -56,6 +56,7 @@ static void test_wrong_calls(void) {
   check_refused("help frobnicate", "no command 'frobnicate'");
   check_refused("compile gemm_f32", "--target is missing");
   check_refused("compile gemm_f32 --target pentium", "pentium");
+  check_refused("compile gemm_f32 --target sm_90a", "there is no target 'sm_90a' (nvptx:sm_90a is one); targets: ");
   check_refused("compile no_such_kernel --target cpu", "no_such_kernel");
   check_refused("compile gemm_f32 --target cpu --emit wine", "wine");
   check_refused("compile gemm_f32 --target cpu --set BM=3", "BM");
