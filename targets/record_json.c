@@ -266,10 +266,11 @@ static const tg_arg_map *get_map(struct reading *r, const cJSON *from) {
 }
 
 static void get_launch(struct reading *r, const cJSON *from, tg_record_launch *to) {
+  enum { MOST_CLUSTER = 16 }; // blocks; more no GPU takes (CUDA, cudaFuncAttributeNonPortableClusterSizeAllowed), and ir/parse.c no launch
   to->entry = get_text(r, from, "entry");
   to->naxes = get_exprs(r, from, "grid", 4, to->grid);
   for (int i = 0; i < 3; i++) to->block[i] = (int)get_int(r, from, (const char *[]){"bx", "by", "bz"}[i], 1, 1 << 16);
-  for (int i = 0; i < 3; i++) to->cluster[i] = (int)get_int(r, from, (const char *[]){"cx", "cy", "cz"}[i], 1, 1 << 16);
+  for (int i = 0; i < 3; i++) to->cluster[i] = (int)get_int(r, from, (const char *[]){"cx", "cy", "cz"}[i], 1, MOST_CLUSTER);
   to->shared_bytes = get_int(r, from, "shared", 0, INT32_MAX);
   to->static_shared_bytes = get_int(r, from, "static_shared", 0, INT32_MAX);
   to->registers = (int)get_int(r, from, "registers", -1, 1 << 20);
