@@ -58,9 +58,9 @@ local function check_word(path, where, key)
   if type(key) ~= "string" or not key:match("^[%a_][%w_]*$") then fail("%s: %s: '%s' is not a name", path, where, tostring(key)) end
 end
 
-local function check_default(path, i, entry)
+local function check_default(path, i, entry, n)
   local where = ("defaults[%s]"):format(tostring(i))
-  if math.type(i) ~= "integer" or i < 1 or type(entry) ~= "table" or type(entry[1]) ~= "string" then
+  if math.type(i) ~= "integer" or i < 1 or i > n or type(entry) ~= "table" or type(entry[1]) ~= "string" then
     fail("%s: %s is not { \"kernel\", NAME = value, … }", path, where)
   end
   check_word(path, where, entry[1])
@@ -100,7 +100,7 @@ local function check(path, m)
   if not m.name:match("^[%w][%w_.-]*$") then fail("%s: field 'name': '%s' is not letters, digits, '-', '_' and '.'", path, m.name) end
   if m.target and not m.target:match("^%l+:[%w_.-]+$") then fail("%s: field 'target': '%s' is not FAMILY:ARCH", path, m.target) end
   for key, figure in pairs(m.figures) do check_figure(path, key, figure) end
-  for i, entry in pairs(m.defaults) do check_default(path, i, entry) end
+  for i, entry in pairs(m.defaults) do check_default(path, i, entry, #m.defaults) end
 end
 
 local function quote(text)
@@ -152,7 +152,7 @@ table.sort(all, function(a, b) return a.name < b.name end)
 local out <const> = { "// Written by targets/machines.gen.lua from targets/machines/*.lua and targets/nvptx/archs/*.lua.\n#include \"targets/machines.h\"\n\n" }
 local function add(...) out[#out + 1] = string.format(...) end
 
-local function word(name) return (name:gsub("[^%w_]", "_")) end
+local function word(name) return (name:gsub("%W", function(c) return ("_%02x"):format(c:byte()) end)) end -- of its own for each name
 
 -- The members of a table whose keys are names, sorted, as one tg_bindings.
 local function bindings(t)

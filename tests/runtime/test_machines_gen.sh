@@ -35,6 +35,7 @@ refuse "return { $head, figures = {}, base = 1 }" "'base' can only be true"
 refuse "return { $head, figures = {}, defaults = 3 }" "'defaults'"
 refuse "return { $head, figures = {}, defaults = { 3 } }" 'defaults[1]'
 refuse "return { $head, figures = {}, defaults = { a = {} } }" 'defaults[a]'
+refuse "return { $head, figures = {}, defaults = { [3] = { 'k', BM = 1 } } }" 'defaults[3] is not'
 refuse "return { $head, figures = {}, defaults = { { 'k', BM = '3' } } }" 'defaults[1].BM is not a whole number'
 refuse "return { $head, figures = {}, defaults = { { 'k', ['a b'] = 3 } } }" "'a b' is not a name"
 refuse "return { $head, figures = {}, defaults = { { 'k', when = { o = {} } } } }" 'defaults[1].when.o'
@@ -56,6 +57,9 @@ echo 'return { name = "c", like = "b", doc = "d", defaults = { { "k", when = { m
 generate c.lua b.lua f.lua || failures=$((failures + 1))
 [ "$(grep -c 'warp = 9' out.c)" = 3 ] && grep -q 'row_count = 1;' out.c && grep -q 'base_count = 2;' out.c || { echo "bases are not what was described"; failures=$((failures + 1)); }
 grep -q 'defaults_c = {&defaults_f, NULL, 1' out.c && grep -q '{"k", {1, (tg_binding\[\]){{"mode", "x"}}}, {1, (tg_binding\[\]){{"BM", "3"}}}}' out.c || { echo "out.c lacks defaults"; failures=$((failures + 1)); }
+for name in x.y x-y x_y; do echo "return { name = '$name', like = 'c', doc = 'd', defaults = { { 'k', BM = 4 } } }" > "$name.lua"; done
+generate x.y.lua x-y.lua x_y.lua c.lua b.lua f.lua || failures=$((failures + 1))
+[ "$(grep -o '^static const tg_defaults defaults_[a-z0-9_]*' out.c | sort -u | wc -l)" = 5 ] || { echo "two descriptions have one name in C"; failures=$((failures + 1)); }
 echo 'return { name = "d", like = "f", doc = "d" }' > d.lua
 message=$(generate d.lua f.lua) && { echo "a machine without a target was accepted"; failures=$((failures + 1)); }
 [[ $message == *d.lua*"is missing"* ]] || { echo "message: $message"; failures=$((failures + 1)); }
