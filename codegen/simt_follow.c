@@ -4,6 +4,9 @@
 
 typedef struct following {
   simt *s;
+  tg_arena arena;    // for as long as the question is open
+  const tg_op *loop; // that is to be found; NULL: those of all pipes
+  const tg_op *const *loads;
   bool *seen;             // by value id
   const tg_value **ahead; // values that are needed and yet to be looked at
   int n;
@@ -62,9 +65,9 @@ static void look_at(following *f, const tg_value *v) {
   else need_carried(f, v->region->owner, (int)v->index - 1);
 }
 
-static void need_way(following *f, const tg_op *loop, const tg_op *const *loads, int n) {
+static void need_way(following *f, const tg_op *loop, const tg_op *const loads[2]) {
   for (const tg_op *op = loop; op && f->fine; op = op->parent->owner) need_control(f, op);
-  for (int k = 0; k < n; k++)
+  for (int k = 0; k < 2; k++)
     for (int i = 1; i < loads[k]->nin; i++) {
       const tg_value *index = loads[k]->in[i];
       need(f, index->type.kind == TG_RANGE && index->def ? index->def->in[0] : index);
@@ -72,22 +75,30 @@ static void need_way(following *f, const tg_op *loop, const tg_op *const *loads,
   while (f->n && f->fine) look_at(f, f->ahead[--f->n]);
 }
 
-static following begin(simt *s) {
-  const int n = s->tile->next_id + 1;
-  return (following){.s = s, .seen = TG_NEWN(s->arena, bool, n), .ahead = TG_NEWN(s->arena, const tg_value *, n), .fine = true};
+static void look_around(void *user) {
+  following *f = user;
+  const int n = f->s->tile->next_id + 1;
+  f->seen = TG_NEWN(&f->arena, bool, n), f->ahead = TG_NEWN(&f->arena, const tg_value *, n);
+  if (f->loop) {
+    need_way(f, f->loop, f->loads);
+    return;
+  }
+  for (const simt_pipe *p = f->s->pipes; p; p = p->next) need_way(f, p->loop, (const tg_op *const[]){p->box[0].load, p->box[1].load});
+  f->s->followed = TG_NEWN(f->s->arena, bool, n);
+  memcpy(f->s->followed, f->seen, sizeof(bool) * (size_t)n);
 }
 
-bool simt_can_follow(simt *s, const tg_op *loop, const tg_op *const *loads, int n) {
-  following f = begin(s);
-  need_way(&f, loop, loads, n);
+static bool can_follow(simt *s, const tg_op *loop, const tg_op *const *loads) {
+  following f = {.s = s, .loop = loop, .loads = loads, .fine = true};
+  tg_arena_init(&f.arena, s->ctx);
+  const tg_status status = tg_protect(s->ctx, look_around, &f);
+  tg_arena_free(&f.arena);
+  if (status != TG_OK) tg_rethrow(s->ctx);
   return f.fine;
 }
 
-void simt_plan_following(simt *s) {
-  following f = begin(s);
-  for (const simt_pipe *p = s->pipes; p; p = p->next) need_way(&f, p->loop, (const tg_op *const[]){p->box[0].load, p->box[1].load}, 2);
-  s->followed = f.seen;
-}
+bool simt_can_follow(simt *s, const tg_op *loop, const tg_op *const loads[2]) { return can_follow(s, loop, loads); }
+void simt_plan_following(simt *s) { can_follow(s, NULL, NULL); }
 
 bool simt_has_pipe(simt *s, const tg_op *op) {
   for (const simt_pipe *p = s->pipes; p; p = p->next)

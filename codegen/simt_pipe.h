@@ -107,7 +107,7 @@ void simt_issue(simt *s, simt_pipe *pipe);                     // the fold as th
 void simt_next_buffer(simt *s);
 
 // ---- simt_follow.c: what the producer computes for itself
-bool simt_can_follow(simt *s, const tg_op *loop, const tg_op *const *loads, int n);
+bool simt_can_follow(simt *s, const tg_op *loop, const tg_op *const loads[2]);
 void simt_plan_following(simt *s); // of all pipes of the launch
 
 // ---- simt_unkept.c

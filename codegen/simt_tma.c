@@ -195,7 +195,7 @@ bool simt_pipe_boxes(simt *s, const tg_op *dot, simt_box box[2]) {
     for (int k = 1; k < load->nin; k++)
       if (!simt_is_ahead(s, load->in[k], dot->parent, 0)) return false;
   }
-  return simt_can_follow(s, dot->parent->owner, (const tg_op *const[]){box[0].load, box[1].load}, 2);
+  return simt_can_follow(s, dot->parent->owner, (const tg_op *const[]){box[0].load, box[1].load});
 }
 
 bool simt_wgmma_shape(const tg_op *dot, int warps, bool turned, simt_wgmma *w) {

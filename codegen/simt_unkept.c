@@ -10,6 +10,8 @@ typedef struct use {
 
 typedef struct keeping {
   simt *s;
+  tg_arena arena; // for as long as the question is open
+  const tg_value *of;
   const tg_op *range;
   int axis;               // of the result
   use **uses;             // by value id
@@ -89,24 +91,28 @@ static void look_at_use(keeping *k, const tg_op *op, int operand) {
 static void note_uses(tg_op *op, void *user) {
   keeping *k = user;
   for (int i = 0; i < op->nin; i++) {
-    use *u = TG_NEW(k->s->arena, use), **first = &k->uses[op->in[i]->id];
+    use *u = TG_NEW(&k->arena, use), **first = &k->uses[op->in[i]->id];
     *u = (use){op, i, *first};
     *first = u;
   }
 }
 
+static void look_around(void *user) {
+  keeping *k = user;
+  const int n = k->s->tile->next_id + 1;
+  k->uses = TG_NEWN(&k->arena, use *, n), k->ahead = TG_NEWN(&k->arena, const tg_value *, n), k->seen = TG_NEWN(&k->arena, bool, n);
+  tg_walk(k->range->parent->launch->body, note_uses, k);
+  look_at(k, k->of);
+  while (k->n && !k->kept)
+    for (const use *u = k->uses[k->ahead[--k->n]->id]; u && !k->kept; u = u->next) look_at_use(k, u->op, u->operand);
+}
+
 static bool nothing_keeps(simt *s, const tg_value *v, int axis, const tg_op *range) {
-  const int n = s->tile->next_id + 1;
-  keeping k = {.s = s,
-               .range = range,
-               .axis = axis,
-               .uses = TG_NEWN(s->arena, use *, n),
-               .ahead = TG_NEWN(s->arena, const tg_value *, n),
-               .seen = TG_NEWN(s->arena, bool, n)};
-  tg_walk(range->parent->launch->body, note_uses, &k);
-  look_at(&k, v);
-  while (k.n && !k.kept)
-    for (const use *u = k.uses[k.ahead[--k.n]->id]; u && !k.kept; u = u->next) look_at_use(&k, u->op, u->operand);
+  keeping k = {.s = s, .of = v, .range = range, .axis = axis};
+  tg_arena_init(&k.arena, s->ctx);
+  const tg_status status = tg_protect(s->ctx, look_around, &k);
+  tg_arena_free(&k.arena);
+  if (status != TG_OK) tg_rethrow(s->ctx);
   return !k.kept;
 }
 
