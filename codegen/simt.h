@@ -297,8 +297,9 @@ static inline bool simt_is_used(simt *s, const tg_value *v) { return simt_note_o
 // What is known of integers of the tile kernel.
 int64_t simt_divisor_of(simt *s, const tg_value *v); // largest known; 0 for zero
 bool simt_same(simt *s, const tg_value *a, const tg_value *b);
-bool simt_range_is_full(simt *s, const tg_op *range);   // all its indices are below its end
-tg_value *simt_compare_known(simt *s, const tg_op *op); // true, of indices against the end of a range that is full; else NULL
+bool simt_range_is_full(simt *s, const tg_op *range);             // all its indices are below its end
+bool simt_is_below(simt *s, const tg_value *v, const tg_expr *e); // known so, e of the launch
+tg_value *simt_compare_known(simt *s, const tg_op *op);           // true, of indices against the end of a range that is full; else NULL
 
 // ---- simt_order.c: accesses of a block in program order
 void simt_barrier(simt *s);

@@ -79,7 +79,7 @@ static bool look_below(simt *s, const tg_value *v, const tg_expr *e, int *left) 
          look_below(s, op->in[0], e->a, left);
 }
 
-static bool is_below(simt *s, const tg_value *v, const tg_expr *e) { return look_below(s, v, e, &(int){SIMT_MOST_LOOKED_AT}); }
+bool simt_is_below(simt *s, const tg_value *v, const tg_expr *e) { return look_below(s, v, e, &(int){SIMT_MOST_LOOKED_AT}); }
 
 bool simt_range_is_full(simt *s, const tg_op *range) {
   int64_t len = tg_attr_int(range, "len", 0), start, end;
@@ -92,7 +92,7 @@ bool simt_range_is_full(simt *s, const tg_op *range) {
   if (simt_size_const(s, simt_size_of(s, range->in[0]), &start) && simt_size_const(s, simt_size_of(s, range->in[1]), &end))
     return start + len <= end;
   const tg_expr *e = len == 1 ? tg_launch_expr(s->arena, range->in[1]) : NULL;
-  return e && is_below(s, range->in[0], e);
+  return e && simt_is_below(s, range->in[0], e);
 }
 
 static bool index_is_inside(simt *s, const tg_value *index, simt_size dim) {

@@ -128,23 +128,14 @@ tg_value *simt_barrier_at(simt *s, tg_value *barriers, tg_value *slot) {
   return simt_offset(s, barriers, tg_build2(&s->b, TG_OP_SHL, slot, simt_int(s, TG_I32, 3)));
 }
 
-// A loop's index up to what the map has: no more than its coordinates can say.
-static bool ends_with_map(simt *s, const simt_box *box, int map_axis, const tg_value *start) {
-  const tg_op *owner = start->def ? NULL : start->region->owner;
-  const tg_expr *end = owner && owner->code == TG_OP_FOR && start->index == 0 ? tg_launch_expr(s->arena, owner->in[1]) : NULL;
-  return end && tg_e_equal(end, box->map.dims[map_axis]) && simt_nonnegative(owner->in[0]);
-}
-
-// What 32 bits cannot say is as far outside as the nearest that they can.
+// What 32 bits cannot say is as far outside as the nearest that they can. What lies within the tensor they can say.
 static tg_value *coordinate(simt *s, const simt_box *box, int map_axis) {
   const tg_value *index = box->load->in[1 + box->axis[map_axis]];
   const tg_value *start = index->type.kind == TG_RANGE ? index->def->in[0] : index;
   tg_value *x = simt_scalar(s, start);
   if (x->type.dtype == TG_I32) return x;
-  if (!ends_with_map(s, box, map_axis, start)) {
-    x = tg_build2(&s->b, TG_OP_MAX, x, simt_int(s, TG_I64, INT32_MIN));
-    x = tg_build2(&s->b, TG_OP_MIN, x, simt_int(s, TG_I64, INT32_MAX));
-  }
+  if (!simt_nonnegative(start)) x = tg_build2(&s->b, TG_OP_MAX, x, simt_int(s, TG_I64, INT32_MIN));
+  if (!simt_is_below(s, start, box->map.dims[map_axis])) x = tg_build2(&s->b, TG_OP_MIN, x, simt_int(s, TG_I64, INT32_MAX));
   return tg_cast_to(&s->b, x, TG_I32, NULL);
 }
 
