@@ -15,7 +15,7 @@ typedef struct looking {
 static void find_pipe(tg_op *op, void *user) {
   looking *l = user;
   simt_wgmma w;
-  if (op->code == TG_OP_DOT || op->code == TG_OP_DOT_SCALED) l->found |= simt_pipe_fits(l->s, op, &w);
+  if (!l->found && (op->code == TG_OP_DOT || op->code == TG_OP_DOT_SCALED)) l->found = simt_pipe_fits(l->s, op, &w);
 }
 
 bool simt_may_pipe(simt *s) {

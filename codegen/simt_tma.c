@@ -75,7 +75,7 @@ static bool box_of(simt *s, const tg_op *load, const tg_value *operand, const tg
   if (!p || p->kind != TG_INPUT || p->rank < 2 || p->rank > TG_MAP_RANK || p->dtype != tile->dtype || tile->rank != 2) return false;
   if (p->flags & TG_PARAM_PACKED || simt_has_fill(load)) return false;
   for (const tg_value *v = operand;; v = v->def->in[0]) {
-    if (!used_once_in(load->parent->launch->body, v)) return false;
+    if (!used_once_in(load->parent, v)) return false;
     if (v == load->out[0]) break;
   }
   *out = (simt_box){.load = load, .map = {.of = p->name, .rank = p->rank, .fill = TG_FILL_ZERO}, .row_axis = -1};
