@@ -202,18 +202,15 @@ int simt_counts(simt *s, tg_value **at[4]) {
   return n;
 }
 
-bool simt_pipe_for(simt *s, tg_op *op) {
-  simt_pipe *pipe = simt_pipe_of_loop(s, op);
-  if (!pipe) return false;
-  if (s->producing) {
-    if (s->issuing) simt_issue(s, pipe);
-    else simt_produce(s, pipe);
-    return true;
-  }
-  if (pipe->shape.memory && pipe->flight >= 0) {
-    simt_tcgen05_fold(s, op, pipe);
-    return true;
-  }
+// What the last trip has left in flight, of the values that the loop hands on, and the slot that it read.
+static void land(simt *s, const simt_pipe *pipe, const simt_carried *c, tg_value **out, tg_value *slot) {
+  const int at = first_register(c, pipe->loop, pipe->flight);
+  simt_wgmma_wait(s, 0, tg_layout_registers(&c->layout[pipe->flight]), out + at);
+  release(s, simt_offset(s, s->slots->released, slot));
+}
+
+// The fold as those make it who multiply.
+static void multiply_all(simt *s, tg_op *op, simt_pipe *pipe) {
   tg_region *body = op->regions[0];
   simt_touches before = simt_order_save(s);
   simt_order_loop(s, op);
@@ -243,13 +240,18 @@ bool simt_pipe_for(simt *s, tg_op *op) {
   s->b = outer;
   tg_value **out = TG_NEWN(s->arena, tg_value *, values + 1);
   memcpy(out, loop->out, sizeof *out * (size_t)values);
-  if (pipe->flight >= 0) { // the last one's
-    int at = first_register(&c, op, pipe->flight);
-    simt_wgmma_wait(s, 0, tg_layout_registers(&c.layout[pipe->flight]), out + at);
-    release(s, simt_offset(s, s->slots->released, loop->out[values]));
-  }
+  if (pipe->flight >= 0) land(s, pipe, &c, out, loop->out[values]);
   simt_unflatten_all(s, &c, op->out, out);
   simt_order_merge(s, before);
   simt_order_loop(s, op);
+}
+
+bool simt_pipe_for(simt *s, tg_op *op) {
+  simt_pipe *pipe = simt_pipe_of_loop(s, op);
+  if (!pipe) return false;
+  if (s->issuing) simt_issue(s, pipe);
+  else if (s->producing) simt_produce(s, pipe);
+  else if (pipe->shape.memory && pipe->flight >= 0) simt_tcgen05_fold(s, op, pipe);
+  else multiply_all(s, op, pipe);
   return true;
 }
