@@ -1,11 +1,12 @@
 """sass.py FILE.cubin…: instructions of each kernel's main loop, from nvdisasm (the one of pip's nvidia-cuda-nvdisasm, else of CUDA).
 
-The main loop is, of the innermost loops with matrix instructions, the one with the most of them, and of equals the shortest: kernels have several
-copies of it, with masks and without. A loop is what lies between a branch and an earlier label that it goes to; loops that wait for a barrier, which
+The main loop is, of the innermost loops with matrix instructions, the one where these multiply most, and of equals the shortest: kernels have several
+copies of it, with masks and without, and loops of few rows by smaller instructions. A loop is what lies between a branch and an earlier label that it goes to; loops that wait for a barrier, which
 have no matrix instructions, count as part of the one around them.
 """
 import collections
 import glob
+import math
 import os
 import re
 import shutil
@@ -78,8 +79,19 @@ def kernels(cubin):
     return found
 
 
+def work_of(text):
+    """Multiplications of a warp by a matrix instruction: HGMMA.64x256x16 is of four warps, HMMA.16816 is 16 x 8 x 16. The shape of UTCHMMA lies in a
+    register: as much as the largest of four warps. Anything else counts as the smallest."""
+    if text.startswith("UTC"):
+        return 64 * 256 * 32 // 4
+    group, warp = re.search(r"\.(\d+)x(\d+)x(\d+)", text), re.search(r"\.168(\d+)", text)
+    if group:
+        return math.prod(map(int, group.groups())) // 4
+    return 16 * 8 * int(warp.group(1)) if warp else 1
+
+
 def main_loop(kernel):
-    """(instructions, matrix instructions, {opcode: count}) of the main loop; (0, 0, {}) when no loop has a matrix instruction."""
+    """(instructions, matrix instructions, {opcode: count}) of the main loop, which multiplies most; (0, 0, {}) when no loop has a matrix instruction."""
     loops = []
     body = kernel.body
     for at, (_, text) in enumerate(body):
@@ -89,11 +101,12 @@ def main_loop(kernel):
             ops = collections.Counter(op for op, _ in body[start : at + 1])
             matrix = sum(n for op, n in ops.items() if MATRIX.match(op))
             if matrix and "EXIT" not in ops:
-                loops.append((start, at, matrix, ops))
+                work = sum(work_of(words) for op, words in body[start : at + 1] if MATRIX.match(op))
+                loops.append((start, at, matrix, ops, work))
     inner = [l for l in loops if not any(o is not l and o[0] >= l[0] and o[1] <= l[1] for o in loops)]
     if not inner:
         return 0, 0, {}
-    start, end, matrix, ops = min(inner, key=lambda l: (-l[2], l[1] - l[0]))
+    start, end, matrix, ops, _ = min(inner, key=lambda l: (-l[4], l[1] - l[0]))
     return end - start + 1, matrix, dict(ops.most_common())
 
 

@@ -1,7 +1,7 @@
-"""static.py BUILD [--archs sm_80,sm_89,sm_90a] [--without tilelang] [-o FILE.json]
+"""static.py BUILD [--archs sm_80,sm_89,sm_90a,sm_100a] [--without tilelang] [-o FILE.json]
 
 What compilers make of the same products for NVIDIA GPUs, judged without one: instructions and matrix instructions of the main loop (sass.py),
-registers, accesses to local memory (spills), shared memory, and what a compile takes. Tegula beside Triton and TileLang, each kernel at the tile that
+registers, accesses to local memory (spills), shared memory, and what a compile takes. Tegula beside Triton and TileLang (on sm_100a by itself), each kernel at the tile that
 its row names; an architecture that BUILD does not compile for is left out of tegula's rows with its message. Counts do not depend on the machine,
 milliseconds are of this one. The script makes its virtual environment, bench/.venv-static, on its first run.
 """
@@ -31,8 +31,16 @@ OURS = [
     ("sm_90a", "gemm_bf16", "BM=128,BN=128,BK=64"),
     ("sm_90a", "gemm_fp8", "BM=128,BN=128"),
     ("sm_90a", "gemm_fp8", "BM=128,BN=192"),
+    ("sm_90a", "grouped_gemm_bf16", "BM=128,BN=128,BK=64"),
+    ("sm_90a", "grouped_gemm_fp8", "BM=128,BN=128"),
+    ("sm_90a", "grouped_gemm_fp8_masked", "BM=128,BN=128"),
     ("sm_90a", "mla_decode", "BM=64,BK=64"),
+    ("sm_100a", "gemm_bf16", "BM=128,BN=256,BK=64"),
+    ("sm_100a", "gemm_bf16", "BM=128,BN=128,BK=64"),
+    ("sm_100a", "gemm_fp8", "BM=128,BN=128"),
 ]
+
+PEERS = ["sm_80", "sm_89", "sm_90a"]  # what triton_static.py has cases for
 
 # Compiles a kernel `n` times in one process and its helper, from tile IR on, with nothing cached.
 WARM = """local tg = require "tegula"
@@ -127,7 +135,7 @@ def have_tilelang():
 
 def all_rows(o, scratch):
     yield from ours(o, scratch)
-    for arch in o.archs:
+    for arch in (a for a in o.archs if a in PEERS):
         yield from peers("triton_static.py", [scratch, arch.rstrip("a")], arch)
     if "sm_90a" in o.archs and "tilelang" not in o.without:
         if have_tilelang():
@@ -152,7 +160,7 @@ def show(row):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("build")
-    parser.add_argument("--archs", default=["sm_80", "sm_89", "sm_90a"], type=lambda text: text.split(","))
+    parser.add_argument("--archs", default=PEERS + ["sm_100a"], type=lambda text: text.split(","))
     parser.add_argument("--without", default=[], type=lambda text: text.split(","), help="peers to leave out: tilelang")
     parser.add_argument("-o")
     o = parser.parse_args()
