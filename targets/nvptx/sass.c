@@ -313,8 +313,10 @@ static int64_t number(const char **at, const char *end) {
   return n;
 }
 
-// HGMMA.64x256x16: of a group of four warps. HMMA.16816: 16 x 8 x 16 of a warp. Anything else counts as the smallest.
+// HGMMA.64x256x16: of a group of four warps. HMMA.16816: 16 x 8 x 16 of a warp. The shape of UTCHMMA lies in a register: as much as the
+// largest of a group. Anything else counts as the smallest.
 static int64_t work_of(const instruction *i) {
+  if (i->op_length > 3 && !memcmp(i->op, "UTC", 3)) return 64 * 256 * 32 / 4;
   const char *end = i->op + i->op_length, *at = memchr(i->op, '.', (size_t)i->op_length);
   if (!at) return 1;
   at++;

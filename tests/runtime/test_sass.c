@@ -57,6 +57,18 @@ static const char groups[] = "\t.section\t.text.k,\"ax\",@progbits\nk:\n.text.k:
                              "        /*0050*/               @P1 BRA `(.L_x_1) ;\n"
                              "        /*0060*/                   EXIT ;\n";
 
+// A loop that has tensor memory multiply, whose instruction does not say its shape, and one of many small products.
+static const char tensor[] =
+    "\t.section\t.text.k,\"ax\",@progbits\nk:\n.text.k:\n"
+    ".L_x_0:\n"
+    "        /*0000*/                   UTCHMMA gdesc[UR4], gdesc[UR8], tmem[UR13], tmem[UR18], idesc[UR19], UP0 ;\n"
+    "        /*0010*/               @P1 BRA `(.L_x_0) ;\n"
+    ".L_x_1:\n"
+    "        /*0020*/                   HMMA.16816.F32.BF16 R8, R4, R2, R8 ;\n"
+    "        /*0030*/                   HMMA.16816.F32.BF16 R8, R4, R2, R8 ;\n"
+    "        /*0040*/               @P1 BRA `(.L_x_1) ;\n"
+    "        /*0050*/                   EXIT ;\n";
+
 // Divergence inside a loop, gathered again by a barrier; addresses in the place of labels; two kernels.
 static const char objdump[] = "\t\tFunction : first\n\t.headerflags\t@\"EF_CUDA_SM80\"\n"
                               "        /*0000*/                   MOV R1, c[0x0][0x28] ;            /* 0x00000a0000017a02 */\n"
@@ -78,6 +90,7 @@ int main(void) {
   CHECK(count(nested, "k", 6, 2)); // of two loops with two each the shorter; neither the retry nor the outer loop
   CHECK(!count(nested, "other", 0, 0));
   CHECK(count(groups, "k", 2, 1)); // 16,384 multiplications of a warp for 5,120
+  CHECK(count(tensor, "k", 2, 1));
   CHECK(count(objdump, "first", 0, 0));
   CHECK(count(objdump, "second", 6, 1)); // FFMA is no MMA
   CHECK(!count("", "k", 0, 0));
