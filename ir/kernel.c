@@ -73,12 +73,8 @@ void tg_declare_setting(tg_kernel *kernel, const tg_setting *setting, tg_loc loc
   if (!setting->value || !setting->fallback) tg_complain(kernel, loc, "option %s has no value", setting->name);
   if (setting->nallowed < 0 || (setting->kind == TG_TUNE && setting->nallowed == 0))
     tg_complain(kernel, loc, "meta-parameter %s has no values", setting->name);
-  tg_setting s = {tg_arena_strdup(arena, setting->name),
-                  setting->kind,
-                  tg_arena_strdup(arena, setting->value),
-                  tg_arena_strdup(arena, setting->fallback),
-                  setting->nallowed,
-                  NULL};
+  tg_setting s = {tg_arena_strdup(arena, setting->name),     setting->kind,     tg_arena_strdup(arena, setting->value),
+                  tg_arena_strdup(arena, setting->fallback), setting->nallowed, NULL};
   const char **allowed = TG_NEWN(arena, const char *, setting->nallowed);
   bool found = setting->nallowed == 0;
   tg_text all = {.arena = arena};

@@ -324,7 +324,8 @@ static void test_defaults(void) {
     check_refused("compile gemm_f32 --target tiles.lua", wrong[i].says);
     CHECK(call("compile gemm_bf16 --target tiles.lua --emit tile") == 0);
   }
-  put("tiles.lua", "return { name = 'tiles', like = 'a100', doc = 'mine', defaults = { { 'swiglu', when = { dtype = 'f23' }, BM = 4 } } }\n");
+  put("tiles.lua",
+      "return { name = 'tiles', like = 'a100', doc = 'mine', defaults = { { 'swiglu', when = { dtype = 'f23' }, BM = 4 } } }\n");
   check_refused("compile swiglu --target tiles.lua", "kernel 'swiglu': dtype = f23: `when`: it takes bf16, f32");
 }
 

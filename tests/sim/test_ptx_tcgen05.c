@@ -114,11 +114,8 @@ static void end(int columns) {
 }
 
 static ptx_call call_of(void) {
-  return (ptx_call){.text = text,
-                    .entry = "k",
-                    .block = {128},
-                    .nargs = 2,
-                    .args = {{"image", image, sizeof image}, {"D", D, sizeof D, true}}};
+  return (ptx_call){
+      .text = text, .entry = "k", .block = {128}, .nargs = 2, .args = {{"image", image, sizeof image}, {"D", D, sizeof D, true}}};
 }
 
 static const char await[] = "W%d: mbarrier.try_wait.parity.shared::cta.b64 %%p4, [bar], 0;\n@!%%p4 bra W%d;\n";
